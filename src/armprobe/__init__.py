@@ -1,0 +1,1 @@
+"""Dynamic probes for 32-bit ARM code, from Python."""

@@ -1,0 +1,1 @@
+"""What instructions are: pure knowledge, no input or output, standard library only."""

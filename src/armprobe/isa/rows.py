@@ -1,0 +1,422 @@
+"""The row notation: one declarative row per encoding, checked when the table is built.
+
+A pattern describes every bit of the word, most significant first, in tokens separated by spaces:
+
+    0 1         fixed bits (runs such as `0101` are allowed)
+    (0) (1)     should-be bits: a word that differs matches the row but is UNPREDICTABLE
+    -           a bit the processor ignores
+    name:width  a field
+
+A row whose pattern starts with `cond:4` does not match words with 0b1111 in the condition field: those are the
+unconditional space (DDI 0406C A5.7).
+
+The other columns are small expressions over the fields; `Row` documents them. A column left out is pessimistic: it
+means every register, every flag, memory and stack.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from armprobe.errors import TableError
+
+ALL_CORE = 0xFFFF
+ALL_VECTOR = (1 << 64) - 1
+FLAG_BITS = {"N": 1, "Z": 2, "C": 4, "V": 8, "Q": 16, "GE": 32}
+ALL_FLAGS = 63
+
+#: What a word does beyond registers, flags and memory. `effects` columns may use these words only.
+EFFECTS = frozenset(
+    {
+        "barrier",  # orders memory accesses or flushes the pipeline
+        "coprocessor",  # reaches a coprocessor or a system register
+        "endian",  # may change the byte order of data accesses
+        "exception",  # takes an exception
+        "exception_return",  # writes CPSR from SPSR
+        "fpscr_read",  # depends on FPSCR
+        "fpscr_write",  # may change FPSCR
+        "hint",  # may be ignored by the processor
+        "jazelle",  # may leave the A32/T32 instruction sets
+        "mode",  # may change the processor mode or the interrupt masks
+        "monitor_clear",  # clears the exclusive monitor
+        "monitor_load",  # load-exclusive
+        "monitor_store",  # store-exclusive
+        "privileged",  # needs, or behaves differently at, PL1 or higher
+        "spsr",  # reads or writes SPSR or a banked register
+        "unprivileged",  # memory access with user rights
+        "wait",  # may suspend the processor
+    }
+)
+
+#: Relocation strategies a row may name; `armprobe.isa.relocate` holds one function for each.
+STRATEGIES = frozenset(
+    {
+        "verbatim",  # the same word anywhere: it neither reads PC nor depends on its own address
+        "operands",  # as verbatim unless a register operand is PC; then PC is replaced by its value
+        "store_pc",  # as operands, and a register list or Rt may store PC
+        "branch",  # B
+        "call",  # BL, BLX (immediate)
+        "exchange",  # BX
+        "call_register",  # BLX (register)
+        "drop",  # an address hint without architectural effect
+        "refuse",  # never: `reason` says why
+    }
+)
+
+
+class Usage(NamedTuple):
+    """What one instruction uses. Masks hold bit n for register n; vectors count 32-bit units (d0 is bits 0 and 1)."""
+
+    reads: int
+    writes: int
+    vector_reads: int
+    vector_writes: int
+    flags_read: int
+    flags_written: int
+    loads: bool
+    stores: bool
+    #: bytes written below the SP the instruction starts with; None if unknown
+    stack: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoding.
+
+    reads, writes   core registers: `Rn Rm`, `Rt+1`, `sp`, `registers` (a 16-bit list); terms may carry `if EXPR` and are
+                    then separated by `;`
+    vreads, vwrites VFP/Advanced SIMD registers: `Sd Dn Qm` for a single, double or quad register of the fields
+                    (D:Vd, N:Vn, M:Vm), `Vd` for D or Q by the field Q, `Dd*COUNT`, `D[EXPR]`, `S[EXPR]`
+    flags_read, flags_written  out of N Z C V Q GE, written together (`NZCV`), with `if EXPR` as above.
+                    The condition field is not listed: every row with `cond` reads what its condition tests.
+    memory          `none`, `load`, `store`, `load store`
+    stack           expression: bytes written below SP (None: unknown). Left out: 0 for rows that store nothing
+    let             names derived from fields, `wback = P == 0 or W == 1; ...`, usable in all expressions
+    undefined, unpredictable  conditions separated by `;`; each is its own reason
+    effects         words out of EFFECTS
+    relocate        a name out of STRATEGIES, with `reason` when it is `refuse`
+    ref             section of DDI 0406C, or of DDI 0487 where marked
+    """
+
+    name: str
+    pattern: str
+    mask: int
+    value: int
+    should_mask: int
+    should_value: int
+    #: field name -> (shift, mask after shifting)
+    fields: dict[str, tuple[int, int]]
+    relocate: str
+    reason: str = ""
+    reads: str | None = None
+    writes: str | None = None
+    vreads: str | None = ""
+    vwrites: str | None = ""
+    flags_read: str | None = None
+    flags_written: str | None = None
+    memory: str | None = None
+    stack: str | None = None
+    let: str = ""
+    undefined: str = ""
+    unpredictable: str = ""
+    effects: frozenset[str] = frozenset()
+    ref: str = ""
+    #: rows of one ordered group may overlap: the first that matches wins. 0: no overlap allowed
+    group: int = 0
+    _compiled: dict[str, Callable[..., object]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the encoding has a condition field."""
+        return "cond" in self.fields
+
+    def matches(self, word: int) -> bool:
+        """Whether the fixed bits of `word` are those of the row."""
+        return word & self.mask == self.value and not ("cond" in self.fields and word >> 28 == 15)
+
+    def extract(self, word: int) -> dict[str, int]:
+        """The fields of `word` by name."""
+        return {name: (word >> shift) & mask for name, (shift, mask) in self.fields.items()}
+
+    def encode(self, **values: int) -> int:
+        """Build the word with these fields (all of them); should-be bits get their proper values.
+
+        Raises TableError for a missing, unknown or too large field.
+        """
+        if values.keys() != self.fields.keys():
+            raise TableError(f"{self.name}: fields are {sorted(self.fields)}, not {sorted(values)}")
+        word = self.value | self.should_value
+        for name, number in values.items():
+            shift, mask = self.fields[name]
+            if not 0 <= number <= mask:
+                raise TableError(f"{self.name}: {name}={number} does not fit in {mask.bit_length()} bits")
+            word |= number << shift
+        return word
+
+    def with_fields(self, word: int, **values: int) -> int:
+        """`word` with some fields replaced."""
+        for name, number in values.items():
+            shift, mask = self.fields[name]
+            if not 0 <= number <= mask:
+                raise TableError(f"{self.name}: {name}={number} does not fit in {mask.bit_length()} bits")
+            word = word & ~(mask << shift) | number << shift
+        return word
+
+    def invalid(self, word: int) -> tuple[str, str] | None:
+        """("undefined" | "unpredictable", reason) if `word`, which matches the row, is not valid; else None."""
+        check = self._compiled.get("invalid")
+        if check is None:
+            check = self._compiled["invalid"] = _compile_invalid(self)
+        return check(word)  # type: ignore[return-value]
+
+    def usage(self, word: int) -> Usage:
+        """What `word` uses, as if its condition were true and without what the condition itself reads."""
+        function = self._compiled.get("usage")
+        if function is None:
+            function = self._compiled["usage"] = _compile_usage(self)
+        return function(word)  # type: ignore[return-value]
+
+
+_TOKEN = re.compile(r"(?P<name>[A-Za-z_]\w*):(?P<width>\d+)|(?P<bits>(?:[01-]|\([01]\))+)\Z")
+_BIT = re.compile(r"\([01]\)|[01-]")
+
+
+def parse_pattern(name: str, pattern: str, width: int = 32) -> tuple[int, int, int, int, dict[str, tuple[int, int]]]:
+    """Parse a pattern into (mask, value, should_mask, should_value, fields); raise TableError when it is not exact."""
+    mask = value = should_mask = should_value = 0
+    fields: dict[str, tuple[int, int]] = {}
+    position = width
+    for token in pattern.split():
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise TableError(f"{name}: cannot read {token!r} in pattern {pattern!r}")
+        if match["name"]:
+            size = int(match["width"])
+            position -= size
+            if match["name"] in fields:
+                raise TableError(f"{name}: field {match['name']!r} stands twice in {pattern!r}")
+            if size == 0:
+                raise TableError(f"{name}: field {match['name']!r} has no bits in {pattern!r}")
+            fields[match["name"]] = (position, (1 << size) - 1)
+            continue
+        for bit in _BIT.findall(token):
+            position -= 1
+            if position < 0:
+                break
+            if bit in "01":
+                mask |= 1 << position
+                value |= int(bit) << position
+            elif bit != "-":
+                should_mask |= 1 << position
+                should_value |= int(bit[1]) << position
+    if position != 0:
+        raise TableError(f"{name}: pattern describes {width - position} bits, not {width}: {pattern!r}")
+    return mask, value, should_mask, should_value, fields
+
+
+class TableBuilder:
+    """Collects the rows of one table; `row` adds one, `ordered` declares that the rows within may overlap."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._group = 0
+        self._groups = 0
+
+    @contextmanager
+    def ordered(self) -> Iterator[None]:
+        """Rows added within may overlap one another: the first match wins."""
+        if self._group:
+            raise TableError("ordered groups do not nest")
+        self._groups += 1
+        self._group = self._groups
+        try:
+            yield
+        finally:
+            self._group = 0
+
+    def row(
+        self,
+        name: str,
+        pattern: str,
+        *,
+        relocate: str,
+        reason: str = "",
+        reads: str | None = None,
+        writes: str | None = None,
+        vreads: str | None = "",
+        vwrites: str | None = "",
+        flags_read: str | None = None,
+        flags_written: str | None = None,
+        memory: str | None = None,
+        stack: str | None = None,
+        let: str = "",
+        undefined: str = "",
+        unpredictable: str = "",
+        effects: str = "",
+        ref: str = "",
+    ) -> None:
+        """Add a row; raise TableError if its pattern, strategy or effects are not of the notation."""
+        mask, value, should_mask, should_value, fields = parse_pattern(name, pattern)
+        if relocate not in STRATEGIES:
+            raise TableError(f"{name}: unknown relocation strategy {relocate!r}")
+        if (relocate == "refuse") != bool(reason):
+            raise TableError(f"{name}: a reason belongs to relocate='refuse', and only to it")
+        unknown = set(effects.split()) - EFFECTS
+        if unknown:
+            raise TableError(f"{name}: unknown effects {sorted(unknown)}")
+        self.rows.append(
+            Row(
+                name, pattern, mask, value, should_mask, should_value, fields, relocate, reason, reads, writes, vreads,
+                vwrites, flags_read, flags_written, memory, stack, let, undefined, unpredictable,
+                frozenset(effects.split()), ref, self._group,
+            )
+        )  # fmt: skip
+
+
+def check_table(rows: Iterable[Row]) -> None:
+    """Raise TableError if two rows share a name, overlap without being declared ordered, or a column is malformed.
+
+    Also compiles every column, so that a misspelled field or expression is found here and not at a user's probe.
+    """
+    seen: list[Row] = []
+    names: set[str] = set()
+    for row in rows:
+        if row.name in names:
+            raise TableError(f"{row.name}: the name stands twice")
+        names.add(row.name)
+        for other in seen:
+            if (row.value ^ other.value) & row.mask & other.mask:
+                continue
+            if not (row.group and row.group == other.group) and _share_a_word(row, other):
+                raise TableError(f"{row.name}: overlaps {other.name}, and no ordered group declares it")
+        _compile_invalid(row)
+        _compile_usage(row)
+        seen.append(row)
+
+
+def _share_a_word(row: Row, other: Row) -> bool:
+    """Whether two rows whose fixed bits agree share a word, given that `cond` is never 0b1111."""
+    for one, two in ((row, other), (other, row)):
+        if one.conditional and two.mask >> 28 == 15 and two.value >> 28 == 15:
+            return False
+    return True
+
+
+# Columns are compiled to one function a row, on first use: evaluating them term by term would cost ten times as much.
+
+_VECTOR_TERM = re.compile(r"(?:(?P<kind>[SDQV])(?P<operand>[dnm])|(?P<bank>[SD])\[(?P<index>[^\]]+)\])(?:\*(?P<count>\w+))?")
+_FIXED_CORE = {"sp": 13, "lr": 14, "pc": 15} | {f"r{n}": n for n in range(13)}
+_WORD_UNITS = {"S": 1, "D": 2, "Q": 4}
+
+
+def _terms(column: str) -> Iterator[tuple[str, str]]:
+    """Split a column into (terms, condition): `Rd; Rn if wback` -> ("Rd", ""), ("Rn", "wback")."""
+    for part in column.split(";"):
+        terms, _, condition = part.partition(" if ")
+        if terms.strip():
+            yield terms.strip(), condition.strip()
+
+
+def _core_term(row: Row, term: str) -> str:
+    if term in _FIXED_CORE:
+        return str(1 << _FIXED_CORE[term])
+    if term == "registers":
+        return "registers"
+    base, plus, offset = term.partition("+")
+    if base in row.fields and row.fields[base][1] == 15:
+        return f"1 << {base}" if not plus else f"(1 << ({base} + {int(offset)})) & 0xffff"
+    raise TableError(f"{row.name}: {term!r} is no core register of the row")
+
+
+def _vector_term(row: Row, term: str) -> str:
+    match = _VECTOR_TERM.fullmatch(term)
+    if match is None:
+        raise TableError(f"{row.name}: {term!r} is no vector register")
+    if match["bank"]:
+        kind, index = match["bank"], match["index"]
+    else:
+        kind, index = match["kind"], ("S" if match["kind"] == "S" else "D") + match["operand"]
+    shift = f"({index})" if kind == "S" else f"2 * ({index})"
+    if kind == "V":
+        units = "(4 if Q else 2)"
+    else:
+        units = str(_WORD_UNITS[kind])
+    count = f"{units} * {match['count']}" if match["count"] else units
+    return f"(((1 << {count}) - 1) << {shift}) & 0xffffffffffffffff"
+
+
+def _flag_term(row: Row, term: str) -> str:
+    found = re.findall(r"GE|[NZCVQ]", term)
+    if "".join(found) != term:
+        raise TableError(f"{row.name}: {term!r} are no flags")
+    return str(sum(FLAG_BITS[flag] for flag in found))
+
+
+def _preamble(row: Row) -> list[str]:
+    lines = [f"    {name} = (word >> {shift}) & {mask}" for name, (shift, mask) in row.fields.items()]
+    for operand, extra in (("d", "D"), ("n", "N"), ("m", "M")):
+        if {f"V{operand}", extra} <= row.fields.keys():
+            lines.append(f"    S{operand} = V{operand} << 1 | {extra}")
+            lines.append(f"    D{operand} = {extra} << 4 | V{operand}")
+    lines += [f"    {statement.strip()}" for statement in row.let.split(";") if statement.strip()]
+    return lines
+
+
+_HELPERS: dict[str, object] = {"count": int.bit_count, "make_usage": Usage._make}
+
+
+def _define(row: Row, name: str, lines: list[str]) -> Callable[..., object]:
+    source = f"def {name}(word):\n" + "\n".join(_preamble(row) + lines)
+    scope: dict[str, object] = {"__builtins__": {}, **_HELPERS}
+    try:
+        exec(compile(source, f"<row {row.name}>", "exec"), scope)  # noqa: S102  the text is ours: a table's columns
+    except SyntaxError as error:
+        raise TableError(f"{row.name}: {error.text!r} is no expression") from error
+    function = scope[name]
+    assert callable(function)
+    unknown = set(function.__code__.co_names) - scope.keys()
+    if unknown:
+        raise TableError(f"{row.name}: {sorted(unknown)} are no fields of the row")
+    return function
+
+
+def _compile_invalid(row: Row) -> Callable[..., object]:
+    lines = []
+    for kind, column in (("undefined", row.undefined), ("unpredictable", row.unpredictable)):
+        for condition in column.split(";"):
+            if condition.strip():
+                lines.append(f"    if {condition.strip()}: return ({kind!r}, {condition.strip()!r})")
+        if kind == "undefined" and row.should_mask:
+            reason = f"should-be bits 0x{row.should_mask:08x} are not 0x{row.should_value:08x}"
+            lines.append(f"    if word & {row.should_mask} != {row.should_value}: return ('unpredictable', {reason!r})")
+    return _define(row, "invalid", [*lines, "    return None"])
+
+
+def _compile_usage(row: Row) -> Callable[..., object]:
+    lines: list[str] = []
+    columns: tuple[tuple[str, str | None, int, Callable[[Row, str], str]], ...] = (
+        ("reads", row.reads, ALL_CORE, _core_term),
+        ("writes", row.writes, ALL_CORE, _core_term),
+        ("vreads", row.vreads, ALL_VECTOR, _vector_term),
+        ("vwrites", row.vwrites, ALL_VECTOR, _vector_term),
+        ("fread", row.flags_read, ALL_FLAGS, _flag_term),
+        ("fwritten", row.flags_written, ALL_FLAGS, _flag_term),
+    )
+    for variable, column, everything, translate in columns:
+        lines.append(f"    {variable} = {everything if column is None else 0}")
+        for terms, condition in _terms(column or ""):
+            prefix = f"    if {condition}: " if condition else "    "
+            lines += [f"{prefix}{variable} |= {translate(row, term)}" for term in terms.split()]
+    memory = {"load", "store"} if row.memory is None else set(row.memory.split())
+    if not memory <= {"load", "store", "none"}:
+        raise TableError(f"{row.name}: memory is 'none', 'load', 'store' or 'load store', not {row.memory!r}")
+    stack = row.stack if row.stack is not None else ("None" if "store" in memory else "0")
+    lines.append(
+        f"    return make_usage((reads, writes, vreads, vwrites, fread, fwritten, "
+        f"{'load' in memory}, {'store' in memory}, {stack}))"
+    )
+    return _define(row, "usage", lines)

@@ -1,0 +1,194 @@
+"""The Target protocol: little is required; what a target can do besides is a capability, an object or None.
+
+Addresses are byte addresses of 32 bits without a Thumb bit. Sizes are in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from armprobe.isa.insn import REGISTER_NUMBERS
+
+CPSR_T = 1 << 5
+
+
+class Registers:
+    """The core registers of one stopped thread: r0 to r12, sp, lr, pc, cpsr. Unsigned 32-bit values.
+
+    Attribute access knows all names of AAPCS (`fp`, `ip`, `r13`, ...); a value is reduced to 32 bits when it is set.
+    `orig_r0` is 0xffffffff, as in the frame Linux gives to the handler of a kprobe.
+    """
+
+    __slots__ = ("cpsr", "values")
+    values: list[int]
+    cpsr: int
+
+    def __init__(self, values: Sequence[int], cpsr: int) -> None:
+        object.__setattr__(self, "values", list(values))
+        object.__setattr__(self, "cpsr", cpsr)
+
+    def __getattr__(self, name: str) -> int:
+        if name == "orig_r0":
+            return 0xFFFFFFFF
+        try:
+            return self.values[REGISTER_NUMBERS[name]]
+        except KeyError:
+            raise AttributeError(f"no register {name!r}; there are r0 to r12, sp, lr, pc, cpsr") from None
+
+    def __setattr__(self, name: str, value: int) -> None:
+        if name == "cpsr":
+            object.__setattr__(self, "cpsr", value & 0xFFFFFFFF)
+        elif name in REGISTER_NUMBERS:
+            self.values[REGISTER_NUMBERS[name]] = value & 0xFFFFFFFF
+        else:
+            raise AttributeError(f"no register {name!r} can be set; there are r0 to r12, sp, lr, pc, cpsr")
+
+    def copy(self) -> Registers:
+        return Registers(self.values, self.cpsr)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registers) and self.values == other.values and self.cpsr == other.cpsr
+
+    def __repr__(self) -> str:
+        names = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc")
+        text = " ".join(f"{name}={value:#x}" for name, value in zip(names, self.values, strict=True))
+        return f"Registers({text} cpsr={self.cpsr:#010x})"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A range of target memory: [start, end)."""
+
+    start: int
+    end: int
+    readable: bool = True
+    writable: bool = True
+    executable: bool = True
+    name: str = ""
+
+    def __contains__(self, address: int) -> bool:
+        return self.start <= address < self.end
+
+
+class StopReason(Enum):
+    """Why a target stopped running."""
+
+    TRAP = "a trap that is no probe"
+    EXIT = "the program ended"
+    ADDRESS = "the address was reached"
+    LIMIT = "the instruction limit was reached"
+    INTERRUPT = "interrupted"
+    FAULT = "a fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of a run. `address` and `access` ("read", "write", "fetch", "undefined") belong to a fault."""
+
+    reason: StopReason
+    pc: int
+    exit_code: int | None = None
+    address: int | None = None
+    access: str = ""
+    message: str = ""
+
+
+#: Called when the target stopped at a trap instruction at the address given. It may read and write registers and
+#: memory. True: go on from the registers as they are now. False: not a probe's trap; the run ends with StopReason.TRAP.
+TrapHandler = Callable[[int], bool]
+
+
+class CodeSync(Protocol):
+    """Cache maintenance: makes written code visible to instruction fetch on all CPUs."""
+
+    def synchronize(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Clean and invalidate [start, end) ranges to the point of unification, with the barriers that belong to it."""
+
+
+class ExecutableMemory(Protocol):
+    """Memory for slots."""
+
+    def allocate(self, size: int, low: int, high: int) -> int:
+        """Return the address of `size` bytes, readable, writable and executable, wholly within [low, high).
+
+        `size` is a multiple of 4096, and so is the result. Raises Refused when there is no such memory.
+        """
+
+    def free(self, address: int, size: int) -> None:
+        """Give an allocation back."""
+
+
+class Threads(Protocol):
+    """Threads or CPUs whose registers can be read while all are stopped."""
+
+    def ids(self) -> Sequence[int]: ...
+
+    def read_registers(self, thread: int) -> Registers: ...
+
+    def write_registers(self, thread: int, registers: Registers) -> None: ...
+
+
+class Clock(Protocol):
+    """A time the target's own code can read: not available in the embedded emulator."""
+
+    @property
+    def ticks_per_second(self) -> int: ...
+
+
+class Target(Protocol):
+    """Something that runs A32 code and can be stopped."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for messages: "Unicorn (cortex-a15)"."""
+
+    @property
+    def architecture(self) -> int:
+        """The architecture version: 4 to 8. From 7 on, an ALU write to PC interworks (DDI 0406C A2.3.2)."""
+
+    @property
+    def trap(self) -> int:
+        """The A32 word that stops at a site, condition AL: BKPT where nothing else owns it."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether several CPUs, or interrupt handlers, can run the same detour at once."""
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """The memory the target is known to have."""
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Raises TargetFault when any of the bytes can't be read."""
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Raises TargetFault when any of the bytes can't be written; then none is changed."""
+
+    def read_registers(self) -> Registers:
+        """The registers of the thread that stopped."""
+
+    def write_registers(self, registers: Registers) -> None: ...
+
+    def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
+        """Run until the program ends, `until` is about to be executed, `limit` instructions ran, or `stop` is called.
+
+        An exception of `on_trap` stops the target and is passed on. KeyboardInterrupt ends the run with INTERRUPT.
+        """
+
+    def stop(self) -> None:
+        """Ask a running target to stop; may be called from a trap handler, a signal handler or another thread."""
+
+    @property
+    def code_sync(self) -> CodeSync | None: ...
+
+    @property
+    def executable_memory(self) -> ExecutableMemory | None: ...
+
+    @property
+    def threads(self) -> Threads | None: ...
+
+    @property
+    def clock(self) -> Clock | None: ...
