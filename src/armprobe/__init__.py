@@ -1,1 +1,52 @@
-"""Dynamic probes for 32-bit ARM code, from Python."""
+"""Dynamic probes for 32-bit ARM code, from Python.
+
+Names are imported on first use (PEP 562), so that `import armprobe` and `armprobe --help` stay cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from armprobe.errors import (
+        ArmprobeError,
+        HandlerError,
+        InternalError,
+        MissingDependency,
+        Refused,
+        TargetError,
+        TargetFault,
+        TargetLost,
+        UsageError,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArmprobeError",
+    "HandlerError",
+    "InternalError",
+    "MissingDependency",
+    "Refused",
+    "TargetError",
+    "TargetFault",
+    "TargetLost",
+    "UsageError",
+    "__version__",
+]
+
+#: public name -> the module that defines it, where that is not `armprobe.errors`
+_HOME: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'armprobe' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME.get(name, "armprobe.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

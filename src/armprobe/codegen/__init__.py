@@ -1,0 +1,1 @@
+"""Bytes we make: instructions, detours, compiled handlers."""

@@ -1,0 +1,1 @@
+"""What users ask for: probes, their life cycle and the optimizer."""
