@@ -1,0 +1,41 @@
+# Every target prepares what it needs: .venv for all, Debian packages for `test`. A second run finds it done.
+
+.PHONY: help demo test verify bench firmware clean
+
+help:
+	@echo "make demo      probes on the sample firmware, in the embedded emulator"
+	@echo "make test      everything a change must pass"
+	@echo "make verify    the long differential sweeps"
+	@echo "make bench     figures: instructions and time per hit, probes per second, bytes per probe"
+	@echo "make firmware  rebuild the sample firmware"
+	@echo "make clean     remove the environment and all caches"
+
+demo:
+	@scripts/venv.sh
+	.venv/bin/armprobe insn e59f1010 0afffffe e7f000f0
+
+test:
+	@scripts/venv.sh dev
+	@scripts/system-packages.sh
+	@scripts/fetch-debian.sh
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy --strict src
+	.venv/bin/lint-imports
+	.venv/bin/pytest -n 2
+
+verify:
+	@scripts/venv.sh dev
+	@scripts/system-packages.sh
+	.venv/bin/armprobe verify
+
+bench:
+	@scripts/venv.sh dev
+	.venv/bin/python scripts/bench.py
+
+firmware:
+	src/armprobe/demo/build.sh
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
