@@ -1,0 +1,151 @@
+"""`armprobe insn`: bare instruction words, decoded and relocated."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from armprobe.cli.disassembly import disassemble
+from armprobe.errors import Refused, UsageError
+from armprobe.isa.decoder import decode, find_row
+from armprobe.isa.insn import REGISTER_NAMES, Insn
+from armprobe.isa.relocate import Constant, Jump, Relocation, Step, Word, relocate
+from armprobe.isa.rows import FLAG_BITS, Row
+
+_HEX = re.compile(r"(0[xX])?[0-9a-fA-F]{1,8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known of one word: `insn` is None when it is no valid instruction, `relocation` when it is refused."""
+
+    word: int
+    address: int
+    row: Row | None
+    insn: Insn | None
+    relocation: Relocation | None
+    reason: str
+
+
+@click.command(short_help="Show what instruction words are, and how each would run at another address.")
+@click.argument("words", metavar="WORD...", nargs=-1, required=True)
+@click.option("--at", "at", metavar="ADDRESS", default="0x8000", show_default=True, help="Where each word stands.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list with one object a word.")
+def insn(words: tuple[str, ...], at: str, as_json: bool) -> None:
+    """Show what A32 instruction words are, and how each would run at another address.
+
+    WORD is hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe refuses is an answer
+    like any other: the exit status is 0.
+    """
+    address = _parse_hex(at, "an address")
+    if address % 4:
+        raise UsageError(f"A32 code stands at multiples of 4, and 0x{address:08x} is none")
+    reports = [examine(_parse_hex(word, "an instruction word"), address) for word in words]
+    if as_json:
+        click.echo(json.dumps([facts(report) for report in reports], indent=1))
+    else:
+        click.echo("\n\n".join(describe(report) for report in reports))
+
+
+def _parse_hex(text: str, wanted: str) -> int:
+    if not _HEX.fullmatch(text):
+        raise UsageError(f"wanted {wanted} of at most 8 hexadecimal digits, got {text!r}", hint="for example e59f1010")
+    return int(text, 16)
+
+
+def examine(word: int, address: int) -> Report:
+    """Decode `word` and plan its relocation away from `address`."""
+    row = find_row(word)
+    try:
+        instruction = decode(word)
+    except Refused as error:
+        return Report(word, address, row, None, None, error.message)
+    try:
+        return Report(word, address, row, instruction, relocate(instruction, address), "")
+    except Refused as error:
+        return Report(word, address, row, instruction, None, error.message)
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """Return the JSON object of one word; its lists are empty where the word is no valid instruction."""
+    usage = report.insn.usage if report.insn else None
+    return {
+        "word": f"0x{report.word:08x}",
+        "row": report.row.name if report.row else None,
+        "text": disassemble(report.word, report.address),
+        "relocation": _kind(report),
+        "reason": report.reason,
+        "reads": _registers(usage.reads, usage.vector_reads) if usage else [],
+        "writes": _registers(usage.writes, usage.vector_writes) if usage else [],
+        "flags_read": _flags(usage.flags_read) if usage else [],
+        "flags_written": _flags(usage.flags_written) if usage else [],
+        "memory": [name for name, used in (("load", usage.loads), ("store", usage.stores)) if used] if usage else [],
+        "stack_bytes": usage.stack if usage else None,
+        "effects": sorted(report.row.effects) if report.row else [],
+    }
+
+
+def describe(report: Report) -> str:
+    """Return the text of one word, for people."""
+    text = disassemble(report.word, report.address)
+    name = report.row.name if report.row else "no A32 instruction"
+    lines = [f"{report.word:08x}  {text or name}"]
+    if report.row:
+        lines.append(f"  row         {name}" + (f" (DDI 0406C {report.row.ref})" if report.row.ref else ""))
+    if report.insn:
+        usage = report.insn.usage
+        stack = "unknown" if usage.stack is None else f"{usage.stack} bytes" if usage.stack else "nothing"
+        memory = " and ".join([name for name, used in (("loads", usage.loads), ("stores", usage.stores)) if used])
+        lines += [
+            f"  reads       {_list(_registers(usage.reads, usage.vector_reads))}",
+            f"  writes      {_list(_registers(usage.writes, usage.vector_writes))}",
+            f"  flags       reads {_list(_flags(usage.flags_read))}; writes {_list(_flags(usage.flags_written))}",
+            f"  memory      {memory or 'untouched'}; writes below sp: {stack}",
+        ]
+    if report.row and report.row.effects:
+        lines.append(f"  effects     {_list(sorted(report.row.effects))}")
+    lines.append(f"  relocation  {_kind(report)}" + (f": {report.reason}" if report.reason else ""))
+    if report.relocation and not report.relocation.verbatim:
+        lines += [f"              | {_step(step, report.address)}" for step in report.relocation.steps]
+        if report.relocation.falls_through:
+            lines.append(f"              | go on at 0x{(report.address + 4) & 0xFFFFFFFF:08x}")
+    return "\n".join(lines)
+
+
+def _kind(report: Report) -> str:
+    if report.relocation is None:
+        return "refused"
+    return "verbatim" if report.relocation.verbatim else "rewritten"
+
+
+def _step(step: Step, address: int) -> str:
+    match step:
+        case Word(word):
+            return disassemble(word, address) or f".word 0x{word:08x}"
+        case Constant(register, value):
+            return f"{REGISTER_NAMES[register]} := 0x{value:08x}"
+        case Jump(target):
+            return f"go on at 0x{target:08x}"
+
+
+def _registers(core: int, vector: int) -> list[str]:
+    names = [name for number, name in enumerate(REGISTER_NAMES) if core >> number & 1]
+    for double in range(32):
+        units = vector >> 2 * double & 3
+        if units == 3 or (units and double >= 16):  # the halves of d16 and up have no names
+            names.append(f"d{double}")
+        elif units:
+            names.append(f"s{2 * double + units - 1}")
+    return names
+
+
+def _flags(mask: int) -> list[str]:
+    return [flag for flag, bit in FLAG_BITS.items() if mask & bit]
+
+
+def _list(names: list[str]) -> str:
+    return " ".join(names) or "nothing"

@@ -1,0 +1,96 @@
+"""The command `armprobe`: its sub-commands, and how an error ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import armprobe
+from armprobe.errors import ArmprobeError, InternalError, UsageError
+
+#: command -> (module that defines it under its own name, one line for `armprobe --help`)
+COMMANDS = {
+    "insn": ("armprobe.cli.insn", "Show what instruction words are, and how each would run at another address."),
+}
+
+INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+
+
+class CommandGroup(click.Group):
+    """Imports a sub-command when it is run, so that `armprobe --help` pays for none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(armprobe.__version__, message="armprobe %(version)s")
+def armprobe_command() -> None:
+    """Dynamic probes for 32-bit ARM code.
+
+    Exit status: 0 done; 1 refused, or trouble with the target; 2 the command line makes no sense; 130 interrupted.
+    ARMPROBE_DEBUG=1 shows the traceback of an error.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (default: the process's own) and return its exit status."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    try:
+        status = armprobe_command.main(list(arguments) or ["--help"], prog_name="armprobe", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as raised:
+        if os.environ.get("ARMPROBE_DEBUG") == "1":
+            raise
+        error = _as_own(raised)
+        options = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+        click.echo(render_json(error) if "--json" in options else render(error), err=True)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _as_own(raised: Exception) -> ArmprobeError:
+    """The error to show for any exception: ours as it is, click's as a UsageError, the rest as an InternalError."""
+    if isinstance(raised, ArmprobeError):
+        return raised
+    if isinstance(raised, click.ClickException):
+        context = raised.ctx if isinstance(raised, click.UsageError) else None
+        path = context.command_path if context else "armprobe"
+        return UsageError(raised.format_message().rstrip("."), hint=f"`{path} --help` shows what it takes")
+    return InternalError(
+        f"unexpected {type(raised).__name__}: {raised}",
+        hint="this is a bug in armprobe; please report it with what ARMPROBE_DEBUG=1 shows",
+    )
+
+
+def render(error: ArmprobeError) -> str:
+    """Return an error as text for people: code and message, evidence, next step."""
+    lines = [click.style(f"error[{error.code}]", fg="red", bold=True) + f": {error.message}"]
+    lines += [f"  {line}" for line in error.evidence.splitlines()]
+    if error.hint:
+        lines.append(click.style("help", fg="cyan", bold=True) + f": {error.hint}")
+    return "\n".join(lines)
+
+
+def render_json(error: ArmprobeError) -> str:
+    """Return an error as one line of JSON for programs."""
+    facts = {"code": error.code, "message": error.message, "evidence": error.evidence, "hint": error.hint}
+    return json.dumps({"error": facts})
