@@ -1,0 +1,290 @@
+"""An assembler for the code we make: one method is one instruction, `emit_*` methods are sequences.
+
+Every word is encoded by the row of `armprobe.isa.a32` that decodes it, so that what we make is what we understand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+from armprobe.errors import InternalError, Refused
+from armprobe.isa.decoder import table
+from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES
+from armprobe.isa.relocate import Constant, Jump, Step, Word
+from armprobe.isa.rows import Row
+
+SP, LR, PC = 13, 14, 15
+BRANCH_MIN, BRANCH_MAX = -(1 << 25), (1 << 25) - 4
+_WORD = 0xFFFFFFFF
+
+
+def can_branch(source: int, target: int) -> bool:
+    """Whether a B at `source` reaches `target`: both aligned, and within -32 MiB to +32 MiB - 4 of `source + 8`.
+
+    A branch around the end of the address space is not counted (DDI 0406C A8.8.18).
+    """
+    exists = 0 <= target <= _WORD
+    return exists and source % 4 == 0 and target % 4 == 0 and BRANCH_MIN <= target - (source + 8) <= BRANCH_MAX
+
+
+def encode_immediate(value: int) -> int | None:
+    """The 12-bit modified immediate (rotation and byte) of `value`, None if there is none (DDI 0406C A5.2.4)."""
+    for rotation in range(16):
+        byte = (value << 2 * rotation | value >> 32 - 2 * rotation) & _WORD
+        if byte < 256:
+            return rotation << 8 | byte
+    return None
+
+
+def mask_of(registers: Iterable[int]) -> int:
+    """The register list with bit n set for register n."""
+    return sum({1 << register for register in registers})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Label:
+    """A place in the code, bound now or later; the name is for listings."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item of a listing: `size` bytes at `offset`. `data` says that they are not code."""
+
+    offset: int
+    size: int
+    comment: str
+    data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Assembled code for `base`, with its literals at the end, and its listing."""
+
+    base: int
+    data: bytes
+    lines: tuple[Line, ...]
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        return tuple(int.from_bytes(self.data[at : at + 4], "little") for at in range(0, len(self.data), 4))
+
+
+class Assembler:
+    """Builds code that will stand at `base`. Registers are numbers; conditions are 0 to 14.
+
+    A value that an instruction cannot hold raises InternalError: callers ask `encode_immediate` or `can_branch` first.
+    """
+
+    def __init__(self, base: int, *, architecture: int = 7) -> None:
+        if base % 4:
+            raise InternalError(f"A32 code starts at a multiple of 4, not at 0x{base:08x}")
+        self.base = base
+        self.architecture = architecture
+        self._words: list[int] = []
+        self._lines: list[Line] = []
+        self._labels: dict[Label, int] = {}
+        self._branches: list[tuple[int, Label]] = []
+        self._literals: dict[int, list[int]] = {}
+
+    @property
+    def here(self) -> int:
+        """The address of the next instruction."""
+        return self.base + 4 * len(self._words)
+
+    def bind(self, label: Label) -> None:
+        """Let `label` stand for the address of the next instruction."""
+        if label in self._labels:
+            raise InternalError(f"label {label.name!r} is bound twice")
+        self._labels[label] = self.here
+
+    # One instruction each.
+
+    def word(self, word: int, comment: str = "", *, data: bool = False) -> None:
+        """Append `word` as it is."""
+        self._lines.append(Line(4 * len(self._words), 4, comment, data))
+        self._words.append(word)
+
+    def push(self, registers: Iterable[int], comment: str = "") -> None:
+        """`push {registers}`: the lowest register at the lowest address. One register takes the encoding of STR."""
+        mask = mask_of(registers)
+        if mask.bit_count() == 1:
+            self._emit("STR_immediate_A1", comment, P=1, U=0, W=1, Rn=SP, Rt=mask.bit_length() - 1, imm12=4)
+        else:
+            self._emit("STMDB_A1", comment, W=1, Rn=SP, registers=_not_empty(mask))
+
+    def pop(self, registers: Iterable[int], comment: str = "") -> None:
+        """`pop {registers}`. One register takes the encoding of LDR."""
+        mask = mask_of(registers)
+        if mask.bit_count() == 1:
+            self._emit("LDR_immediate_A1", comment, P=0, U=1, W=0, Rn=SP, Rt=mask.bit_length() - 1, imm12=4)
+        else:
+            self._emit("LDM_A1", comment, W=1, Rn=SP, registers=_not_empty(mask))
+
+    def mov(self, Rd: int, Rm: int, comment: str = "") -> None:
+        self._emit("MOV_register_A1", comment, S=0, Rd=Rd, Rm=Rm)
+
+    def mov_imm(self, Rd: int, value: int, comment: str = "") -> None:
+        self._emit("MOV_immediate_A1", comment, S=0, Rd=Rd, imm12=_immediate(value))
+
+    def mvn_imm(self, Rd: int, value: int, comment: str = "") -> None:
+        """`mvn Rd, #value`: Rd becomes the complement of `value`."""
+        self._emit("MVN_immediate_A1", comment, S=0, Rd=Rd, imm12=_immediate(value))
+
+    def movw(self, Rd: int, value: int, comment: str = "") -> None:
+        """`movw Rd, #value`: 16 bits, the upper half becomes zero. Architecture 7 and later."""
+        self._emit("MOV_immediate_A2", comment, Rd=Rd, imm4=value >> 12, imm12=value & 0xFFF)
+
+    def movt(self, Rd: int, value: int, comment: str = "") -> None:
+        """`movt Rd, #value`: 16 bits into the upper half. Architecture 7 and later."""
+        self._emit("MOVT_A1", comment, Rd=Rd, imm4=value >> 12, imm12=value & 0xFFF)
+
+    def add_imm(self, Rd: int, Rn: int, value: int, comment: str = "") -> None:
+        self._emit("ADD_immediate_A1", comment, S=0, Rd=Rd, Rn=Rn, imm12=_immediate(value))
+
+    def sub_imm(self, Rd: int, Rn: int, value: int, comment: str = "") -> None:
+        self._emit("SUB_immediate_A1", comment, S=0, Rd=Rd, Rn=Rn, imm12=_immediate(value))
+
+    def ldr(self, Rt: int, Rn: int, offset: int = 0, comment: str = "") -> None:
+        """`ldr Rt, [Rn, #offset]`: -4095 to 4095 bytes."""
+        self._emit("LDR_immediate_A1", comment, P=1, U=int(offset >= 0), W=0, Rn=Rn, Rt=Rt, imm12=abs(offset))
+
+    def str_(self, Rt: int, Rn: int, offset: int = 0, comment: str = "") -> None:
+        """`str Rt, [Rn, #offset]`: -4095 to 4095 bytes."""
+        self._emit("STR_immediate_A1", comment, P=1, U=int(offset >= 0), W=0, Rn=Rn, Rt=Rt, imm12=abs(offset))
+
+    def mrs(self, Rd: int, comment: str = "") -> None:
+        """`mrs Rd, cpsr`."""
+        self._emit("MRS_A1", comment, Rd=Rd)
+
+    def msr_flags(self, Rn: int, comment: str = "") -> None:
+        """`msr cpsr_f, Rn`: N, Z, C, V and Q."""
+        self._emit("MSR_register_A1", comment, mask=8, Rn=Rn)
+
+    def b(self, target: int | Label, comment: str = "", *, cond: int = ALWAYS) -> None:
+        """`b<cond> target`: an address within reach (see `can_branch`), or a label."""
+        if isinstance(target, Label):
+            self._branches.append((len(self._words), target))
+            distance = 0
+        else:
+            distance = _distance(self.here, target)
+        self._emit("B_A1", comment or f"b{CONDITIONS[cond]}", cond=cond, imm24=distance)
+
+    def ldr_literal(self, Rt: int, value: int, comment: str = "") -> None:
+        """`ldr Rt, =value`: the value is placed at the end of the code, once. For Rt = PC this is a jump."""
+        self._literals.setdefault(value & _WORD, []).append(len(self._words))
+        self._emit("LDR_literal_A1", comment, U=1, Rt=Rt, imm12=0)
+
+    def bkpt(self, value: int = 0, comment: str = "") -> None:
+        """`bkpt #value`: 16 bits."""
+        self._emit("BKPT_A1", comment, imm12=value >> 4, imm4=value & 15)
+
+    # Sequences.
+
+    def emit_constant(self, Rd: int, value: int, comment: str = "") -> None:
+        """Set `Rd` to `value` with the fewest words; no flag and no other register changes."""
+        value &= _WORD
+        comment = comment or f"{REGISTER_NAMES[Rd]} = 0x{value:x}"
+        if encode_immediate(value) is not None:
+            self.mov_imm(Rd, value, comment)
+        elif encode_immediate(~value & _WORD) is not None:
+            self.mvn_imm(Rd, ~value & _WORD, comment)
+        elif self.architecture < 7:  # MOVW came with ARMv6T2
+            self.ldr_literal(Rd, value, comment)
+        else:
+            self.movw(Rd, value & 0xFFFF, comment)
+            if value >> 16:
+                self.movt(Rd, value >> 16, comment)
+
+    def emit_jump(self, target: int, comment: str = "") -> None:
+        """Go to `target` (bit 0 set: in T32); no register and no flag changes.
+
+        Raises Refused for a T32 target before architecture 5, where a load to PC does not change the instruction set.
+        """
+        comment = comment or f"go to 0x{target:08x}"
+        if can_branch(self.here, target):
+            self.b(target, comment)
+        elif target & 1 and self.architecture < 5:
+            raise Refused(
+                f"a jump to T32 code at 0x{target & ~1:08x} needs architecture 5 or later, "
+                f"and this target has architecture {self.architecture}"
+            )
+        elif target & 3 == 2:
+            raise InternalError(f"0x{target:08x} is no place for A32 code")
+        else:
+            self.ldr_literal(PC, target, comment)
+
+    def emit_steps(self, steps: Iterable[Step]) -> None:
+        """Assemble the steps of a relocation."""
+        for step in steps:
+            match step:
+                case Word(word):
+                    self.word(word, "displaced")
+                case Constant(register, value):
+                    self.emit_constant(register, value)
+                case Jump(target):
+                    self.emit_jump(target)
+
+    @contextmanager
+    def exactly(self, size: int) -> Iterator[None]:
+        """Raise InternalError unless the code within is `size` bytes long (literals not counted)."""
+        start = len(self._words)
+        yield
+        made = 4 * (len(self._words) - start)
+        if made != size:
+            raise InternalError(f"the code at 0x{self.base + 4 * start:08x} is {made} bytes long, not {size}")
+
+    def finish(self) -> Code:
+        """Place the literals, resolve the labels and return the code. The assembler is used up."""
+        for index, label in self._branches:
+            if label not in self._labels:
+                raise InternalError(f"label {label.name!r} is used and never bound")
+            distance = _distance(self.base + 4 * index, self._labels[label])
+            self._words[index] = row("B_A1").with_fields(self._words[index], imm24=distance)
+        for value, users in self._literals.items():
+            place = len(self._words)
+            self.word(value, "literal", data=True)
+            for index in users:
+                # The base register reads as the address of the load plus 8; a literal right after a load that is not
+                # the last word would be below it.
+                distance = 4 * (place - index) - 8
+                self._words[index] = row("LDR_literal_A1").with_fields(
+                    self._words[index], U=int(distance >= 0), imm12=abs(distance)
+                )
+        data = b"".join(word.to_bytes(4, "little") for word in self._words)
+        return Code(self.base, data, tuple(self._lines))
+
+    def _emit(self, name: str, comment: str, *, cond: int = ALWAYS, **fields: int) -> None:
+        encoding = row(name)
+        if encoding.conditional:
+            fields["cond"] = cond
+        self.word(encoding.encode(**fields), comment)
+
+
+@cache
+def row(name: str) -> Row:
+    """The A32 row with the name `name`."""
+    return next(candidate for candidate in table() if candidate.name == name)
+
+
+def _immediate(value: int) -> int:
+    encoded = encode_immediate(value)
+    if encoded is None:
+        raise InternalError(f"0x{value:x} is no modified immediate; emit_constant takes any value")
+    return encoded
+
+
+def _distance(source: int, target: int) -> int:
+    if not can_branch(source, target):
+        raise InternalError(f"a branch at 0x{source:08x} does not reach 0x{target:08x}; emit_jump does")
+    return (target - source - 8) // 4 & 0xFFFFFF
+
+
+def _not_empty(mask: int) -> int:
+    if not mask:
+        raise InternalError("a push or pop of no register")
+    return mask
