@@ -1,0 +1,169 @@
+"""Carry out a plan on a target, or leave the target as it was.
+
+All bytes to be replaced are compared before the first write, every write is read back, and whatever goes wrong
+(an error of the target, Ctrl-C) undoes the steps done so far, last one first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from armprobe.errors import ArmprobeError, Refused, TargetError, TargetLost
+from armprobe.isa.insn import InstructionSet
+from armprobe.patching.plan import MoveThreads, PatchPlan, Step, Sync, Write, merge_ranges, plan_patch, show
+from armprobe.targets.base import Registers, Target
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedBytes:
+    """A site that was changed: what stood there, and what stands there now."""
+
+    address: int
+    original: bytes
+    ours: bytes
+    purpose: str
+
+
+def execute(plan: PatchPlan, target: Target) -> tuple[PatchedBytes, ...]:
+    """Carry out `plan` and return the record of every site, in the order of the plan.
+
+    The caller sees to it that the target stands still when the plan's classification says STOP. A target without
+    `code_sync` keeps its code coherent by itself.
+
+    Raises Refused, with nothing written, when a site does not hold the bytes the plan expects; TargetError when a step
+    failed: `evidence` lists what could not be undone, and is empty when everything was.
+    """
+    before = _compare(plan, target)
+    done: list[Step] = []
+    moved: list[tuple[int | None, Registers]] = []
+    try:
+        for step in plan.steps:
+            done.append(step)
+            match step:
+                case Write():
+                    _write(target, step.address, step.after)
+                case Sync():
+                    _synchronize(target, step.ranges)
+                case MoveThreads():
+                    _move_threads(target, dict(step.moves), moved)
+    except BaseException as error:
+        left = _roll_back(target, done, before, moved)
+        if not isinstance(error, ArmprobeError):
+            for line in left:
+                error.add_note(line)
+            raise
+        outcome = "not everything could be undone" if left else "everything before it was undone"
+        kind = TargetLost if isinstance(error, TargetLost) else TargetError
+        raise kind(
+            f"step {len(done)} of {len(plan.steps)} ({done[-1]}) failed: {error}; {outcome}",
+            evidence="\n".join(left),
+            hint=error.hint,
+        ) from error
+    return tuple(
+        PatchedBytes(step.address, step.before, step.after, step.purpose)
+        for step in plan.steps
+        if isinstance(step, Write) and step.before is not None
+    )
+
+
+def plan_restore(patched: Iterable[PatchedBytes], *, isa: InstructionSet = InstructionSet.A32) -> PatchPlan:
+    """Plan to put back exactly what stood at these sites."""
+    return plan_patch(
+        [Write(site.address, site.ours, site.original, f"restore: {site.purpose}") for site in patched], isa=isa
+    )
+
+
+def restore(patched: Iterable[PatchedBytes], target: Target, *, isa: InstructionSet = InstructionSet.A32) -> None:
+    """Put back exactly what stood at these sites; the target stands still.
+
+    Raises Refused, with nothing written, when one of them no longer holds our bytes.
+    """
+    execute(plan_restore(patched, isa=isa), target)
+
+
+def _compare(plan: PatchPlan, target: Target) -> dict[int, bytes]:
+    """Read every place the plan writes; refuse if one does not hold what the plan expects."""
+    before: dict[int, bytes] = {}
+    for step in plan.steps:
+        if not isinstance(step, Write):
+            continue
+        found = before[step.address] = target.read_memory(step.address, len(step.after))
+        if step.before is not None and found != step.before:
+            raise Refused(
+                f"0x{step.address:08x} ({step.purpose}) should hold {show(step.before)} but holds {show(found)}; "
+                "nothing was written",
+                hint="the program or another debugger changed its code meanwhile",
+            )
+    return before
+
+
+def _write(target: Target, address: int, code: bytes) -> None:
+    target.write_memory(address, code)
+    found = target.read_memory(address, len(code))
+    if found != code:
+        raise TargetError(
+            f"0x{address:08x} should hold {show(code)} after the write but holds {show(found)}",
+            hint="is it flash or read-only memory?",
+        )
+
+
+def _synchronize(target: Target, ranges: tuple[tuple[int, int], ...]) -> None:
+    if target.code_sync is not None:
+        target.code_sync.synchronize(ranges)
+
+
+def _move_threads(target: Target, moves: dict[int, int], moved: list[tuple[int | None, Registers]]) -> None:
+    """Move the stopped threads; append each one's registers as they were, before they change."""
+    threads = target.threads
+    for thread in threads.ids() if threads is not None else (None,):
+        registers = _read_registers(target, thread)
+        destination = moves.get(registers.pc)
+        if destination is None:
+            continue
+        moved.append((thread, registers.copy()))
+        registers.pc = destination
+        _write_registers(target, thread, registers)
+
+
+def _read_registers(target: Target, thread: int | None) -> Registers:
+    if thread is None or target.threads is None:
+        return target.read_registers()
+    return target.threads.read_registers(thread)
+
+
+def _write_registers(target: Target, thread: int | None, registers: Registers) -> None:
+    if thread is None or target.threads is None:
+        target.write_registers(registers)
+    else:
+        target.threads.write_registers(thread, registers)
+
+
+def _roll_back(
+    target: Target, done: list[Step], before: dict[int, bytes], moved: list[tuple[int | None, Registers]]
+) -> list[str]:
+    """Undo what was done, last first; return one line for each thing that could not be undone.
+
+    Any exception counts: one place that cannot be restored must not keep the others from it.
+    """
+    left: list[str] = []
+    for thread, registers in reversed(moved):
+        try:
+            _write_registers(target, thread, registers)
+        except Exception as error:  # noqa: BLE001
+            left.append(f"the PC of thread {thread} could not be set back to 0x{registers.pc:08x}: {error}")
+    writes = [step for step in done if isinstance(step, Write)]
+    for write in reversed(writes):
+        original = before[write.address]
+        try:
+            # A write that failed may have changed nothing at all, as in memory that cannot be written.
+            if target.read_memory(write.address, len(original)) != original:
+                _write(target, write.address, original)
+        except Exception as error:  # noqa: BLE001
+            left.append(f"0x{write.address:08x} ({write.purpose}) held {show(original)}: {error}")
+    try:
+        if writes:
+            _synchronize(target, merge_ranges(writes))
+    except Exception as error:  # noqa: BLE001
+        left.append(f"the restored code could not be synchronised: {error}")
+    return left
