@@ -12,7 +12,7 @@ import click
 from armprobe.cli.disassembly import disassemble
 from armprobe.errors import Refused, UsageError
 from armprobe.isa.decoder import decode, find_row
-from armprobe.isa.insn import REGISTER_NAMES, Insn
+from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES, Insn
 from armprobe.isa.relocate import Constant, Jump, Relocation, Step, Word, relocate
 from armprobe.isa.rows import FLAG_BITS, Row
 
@@ -31,14 +31,14 @@ class Report:
     reason: str
 
 
-@click.command(short_help="Show what instruction words are, and how each would run at another address.")
+@click.command
 @click.argument("words", metavar="WORD...", nargs=-1, required=True)
 @click.option("--at", "at", metavar="ADDRESS", default="0x8000", show_default=True, help="Where each word stands.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with one object a word.")
 def insn(words: tuple[str, ...], at: str, as_json: bool) -> None:
-    """Show what A32 instruction words are, and how each would run at another address.
+    """Show what instruction words are, and how each would run at another address.
 
-    WORD is hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe refuses is an answer
+    WORD is an A32 word in hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe refuses is an answer
     like any other: the exit status is 0.
     """
     address = _parse_hex(at, "an address")
@@ -108,7 +108,7 @@ def describe(report: Report) -> str:
         ]
     if report.row and report.row.effects:
         lines.append(f"  effects     {_list(sorted(report.row.effects))}")
-    lines.append(f"  relocation  {_kind(report)}" + (f": {report.reason}" if report.reason else ""))
+    lines.append(f"  relocation  {_kind(report)}{_condition(report)}" + (f": {report.reason}" if report.reason else ""))
     if report.relocation and not report.relocation.verbatim:
         lines += [f"              | {_step(step, report.address)}" for step in report.relocation.steps]
         if report.relocation.falls_through:
@@ -120,6 +120,13 @@ def _kind(report: Report) -> str:
     if report.relocation is None:
         return "refused"
     return "verbatim" if report.relocation.verbatim else "rewritten"
+
+
+def _condition(report: Report) -> str:
+    """The condition under which the steps are reached: it is tested before them."""
+    if report.relocation is None or report.relocation.insn.cond == ALWAYS:
+        return ""
+    return f", reached if {CONDITIONS[report.relocation.insn.cond]}"
 
 
 def _step(step: Step, address: int) -> str:
