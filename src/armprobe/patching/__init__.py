@@ -1,12 +1,14 @@
 """Bytes we change: what may change live, plans, their execution, and memory for the code we make."""
 
-from armprobe.patching.branch import branch_word, reaches
+from armprobe.patching.branch import branch_word, far_jump, reaches
 from armprobe.patching.classify import Change, Classification, classify
 from armprobe.patching.execute import PatchedBytes, execute, plan_restore, restore
 from armprobe.patching.plan import MoveThreads, PatchPlan, Sync, Write, plan_patch
 from armprobe.patching.slots import Island, Pool, PoolStatistics, Slot, SlotAllocator
+from armprobe.patching.window import WINDOW_SIZE, Verdict, prove_window
 
 __all__ = [
+    "WINDOW_SIZE",
     "Change",
     "Classification",
     "Island",
@@ -18,12 +20,15 @@ __all__ = [
     "Slot",
     "SlotAllocator",
     "Sync",
+    "Verdict",
     "Write",
     "branch_word",
     "classify",
     "execute",
+    "far_jump",
     "plan_patch",
     "plan_restore",
+    "prove_window",
     "reaches",
     "restore",
 ]

@@ -1,4 +1,7 @@
-"""The one word that takes a site to its detour: A32 B and BL (immediate), with the exact range (DDI 0406C A8.8.18)."""
+"""The words that take a site to its detour: B and BL (immediate) with their exact range, and the jump of two words.
+
+DDI 0406C A8.8.18, A8.8.25 and, for the load of PC, A8.8.64.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from armprobe.isa.insn import ALWAYS
 REACH_LOWEST = -0x2000000
 REACH_HIGHEST = 0x1FFFFFC
 _PC_OFFSET = 8
+_LDR_PC_NEXT_WORD = 0xE51FF004  # ldr pc, [pc, #-4]
 _ADDRESS_SPACE = 1 << 32
 
 
@@ -42,3 +46,8 @@ def branch_word(source: int, target: int, *, cond: int = ALWAYS, link: bool = Fa
         )
     words = (target - (source + _PC_OFFSET)) >> 2
     return cond << 28 | 0x0A000000 | link << 24 | words & 0xFFFFFF
+
+
+def far_jump(target: int) -> bytes:
+    """Encode the two words that go to `target`, wherever it is: `ldr pc, [pc, #-4]` and the address it loads."""
+    return _LDR_PC_NEXT_WORD.to_bytes(4, "little") + target.to_bytes(4, "little")

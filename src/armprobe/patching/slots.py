@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from armprobe.errors import ArmprobeError, Refused, TargetError, UsageError
-from armprobe.patching.branch import REACH_HIGHEST, REACH_LOWEST
+from armprobe.patching.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
 from armprobe.targets.base import Region, Target
 
 CHUNK = 0x10000
@@ -20,8 +20,6 @@ CHUNK = 0x10000
 _GIVEN_CHUNK = 0x4000
 _PAGE = 0x1000
 _ADDRESS_SPACE = 1 << 32
-#: `ldr pc, [pc, #-4]`: loads the word that follows it (DDI 0406C A8.8.64).
-LDR_PC_NEXT_WORD = 0xE51FF004
 
 
 class Pool(Enum):
@@ -52,7 +50,7 @@ class Island:
 
     @property
     def code(self) -> bytes:
-        return LDR_PC_NEXT_WORD.to_bytes(4, "little") + self.target.to_bytes(4, "little")
+        return far_jump(self.target)
 
 
 @dataclass(frozen=True, slots=True)
