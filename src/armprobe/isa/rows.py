@@ -6,6 +6,7 @@ A pattern describes every bit of the word, most significant first, in tokens sep
     (0) (1)     should-be bits: a word that differs matches the row but is UNPREDICTABLE
     -           a bit the processor ignores
     name:width  a field
+    name=bits   a field that has one value only, such as `Rn=1111` in a literal load
 
 A row whose pattern starts with `cond:4` does not match words with 0b1111 in the condition field: those are the
 unconditional space (DDI 0406C A5.7).
@@ -20,6 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NamedTuple
 
 from armprobe.errors import TableError
@@ -142,19 +144,21 @@ class Row:
         """The fields of `word` by name."""
         return {name: (word >> shift) & mask for name, (shift, mask) in self.fields.items()}
 
-    def encode(self, **values: int) -> int:
-        """Build the word with these fields (all of them); should-be bits get their proper values.
+    @property
+    def free_fields(self) -> dict[str, tuple[int, int]]:
+        """The fields without those that have one value only."""
+        return {name: place for name, place in self.fields.items() if not self.mask >> place[0] & 1}
 
-        Raises TableError for a missing, unknown or too large field.
+    def encode(self, **values: int) -> int:
+        """Build the word with these fields (all that are free); should-be bits get their proper values.
+
+        Raises TableError for a missing, unknown or too large field, and for another value of a fixed one.
         """
-        if values.keys() != self.fields.keys():
+        if values.keys() | self.fields.keys() != self.fields.keys() or not values.keys() >= self.free_fields.keys():
             raise TableError(f"{self.name}: fields are {sorted(self.fields)}, not {sorted(values)}")
-        word = self.value | self.should_value
-        for name, number in values.items():
-            shift, mask = self.fields[name]
-            if not 0 <= number <= mask:
-                raise TableError(f"{self.name}: {name}={number} does not fit in {mask.bit_length()} bits")
-            word |= number << shift
+        word = self.with_fields(self.value | self.should_value, **values)
+        if not self.matches(word):
+            raise TableError(f"{self.name}: a fixed field has another value in {values}")
         return word
 
     def with_fields(self, word: int, **values: int) -> int:
@@ -181,7 +185,9 @@ class Row:
         return function(word)  # type: ignore[return-value]
 
 
-_TOKEN = re.compile(r"(?P<name>[A-Za-z_]\w*):(?P<width>\d+)|(?P<bits>(?:[01-]|\([01]\))+)\Z")
+_TOKEN = re.compile(
+    r"(?P<name>[A-Za-z_]\w*)(?::(?P<width>\d+)|=(?P<fixed>[01]+))|(?P<bits>(?:[01-]|\([01]\))+)",
+)
 _BIT = re.compile(r"\([01]\)|[01-]")
 
 
@@ -195,13 +201,16 @@ def parse_pattern(name: str, pattern: str, width: int = 32) -> tuple[int, int, i
         if match is None:
             raise TableError(f"{name}: cannot read {token!r} in pattern {pattern!r}")
         if match["name"]:
-            size = int(match["width"])
+            size = len(match["fixed"]) if match["fixed"] else int(match["width"])
             position -= size
             if match["name"] in fields:
                 raise TableError(f"{name}: field {match['name']!r} stands twice in {pattern!r}")
             if size == 0:
                 raise TableError(f"{name}: field {match['name']!r} has no bits in {pattern!r}")
             fields[match["name"]] = (position, (1 << size) - 1)
+            if match["fixed"] and position >= 0:
+                mask |= (1 << size) - 1 << position
+                value |= int(match["fixed"], 2) << position
             continue
         for bit in _BIT.findall(token):
             position -= 1
@@ -218,21 +227,23 @@ def parse_pattern(name: str, pattern: str, width: int = 32) -> tuple[int, int, i
     return mask, value, should_mask, should_value, fields
 
 
+#: numbers of ordered groups, unique over all tables: groups of two tables are two groups
+_GROUPS = count(1)
+
+
 class TableBuilder:
     """Collects the rows of one table; `row` adds one, `ordered` declares that the rows within may overlap."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self._group = 0
-        self._groups = 0
 
     @contextmanager
     def ordered(self) -> Iterator[None]:
         """Rows added within may overlap one another: the first match wins."""
         if self._group:
             raise TableError("ordered groups do not nest")
-        self._groups += 1
-        self._group = self._groups
+        self._group = next(_GROUPS)
         try:
             yield
         finally:
