@@ -1,0 +1,70 @@
+"""Ctrl-C while control is in C code, which does not return to Python by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_RETRY_SECONDS = 0.02
+
+
+class _Watcher:
+    """A thread, started once, that hears of signals through a pipe even while the main thread is in C code."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.write_end, False)
+        self.stop: Callable[[], None] | None = None
+        self.over = threading.Event()
+        threading.Thread(target=self._watch, name="armprobe-interrupt", daemon=True).start()
+
+    def _watch(self) -> None:
+        while os.read(self.read_end, 1):
+            # The request is lost if it comes just before the C code starts: repeat it until the run is over.
+            while (stop := self.stop) is not None:
+                stop()
+                if self.over.wait(_RETRY_SECONDS):
+                    break
+
+
+_watcher: _Watcher | None = None
+
+
+@contextmanager
+def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` when Ctrl-C comes within the block; a second Ctrl-C raises KeyboardInterrupt as usual.
+
+    `stop` may be called from another thread, and more than once. Does nothing outside of the main thread, or where the
+    program handles SIGINT itself.
+    """
+    global _watcher  # noqa: PLW0603 - one thread serves the whole process
+    on_main = threading.current_thread() is threading.main_thread()
+    if not on_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    if _watcher is None:
+        _watcher = _Watcher()
+    came = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            signal.default_int_handler(number, frame)
+        came = True
+        stop()
+
+    _watcher.over.clear()
+    _watcher.stop = stop
+    previous = signal.set_wakeup_fd(_watcher.write_end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(previous)
+        _watcher.stop = None
+        _watcher.over.set()
