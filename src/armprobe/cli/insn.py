@@ -38,8 +38,8 @@ class Report:
 def insn(words: tuple[str, ...], at: str, as_json: bool) -> None:
     """Show what instruction words are, and how each would run at another address.
 
-    WORD is an A32 word in hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe refuses is an answer
-    like any other: the exit status is 0.
+    WORD is an A32 word in hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe
+    refuses is an answer like any other: the exit status is 0.
     """
     address = _parse_hex(at, "an address")
     if address % 4:
