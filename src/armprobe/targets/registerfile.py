@@ -19,72 +19,73 @@ _PC, _CPSR = 15, 16
 class RegisterFile:
     """r0 to r12, sp, lr, pc and cpsr of `engine`; `binding` is the module that holds Unicorn's C functions.
 
-    `load` reads them all; until `forget`, `read` and `write` work with what was loaded. Who loads while the engine is
-    stopped in a hook must forget before it runs on.
+    `load` reads them all; until `forget`, `read` and `write` work with what was loaded. Whoever lets the engine run on
+    must forget before.
     """
 
     __slots__ = (
-        "_batch_ids", "_batch_pointers", "_engine", "_ids", "_loaded", "_pointers", "_read", "_values", "_write",
-        "_written",
+        "_changed_ids", "_changed_pointers", "_changed_values", "_engine", "_ids", "_known", "_pc_id", "_pointers",
+        "_read", "_values", "_write",
     )  # fmt: skip
 
     def __init__(self, engine: Any, *, binding: ModuleType, constants: ModuleType) -> None:
         identities = [getattr(constants, f"UC_ARM_REG_R{n}") for n in range(16)] + [constants.UC_ARM_REG_CPSR]
         self._engine = engine
         self._read, self._write = binding.uclib.uc_reg_read_batch, binding.uclib.uc_reg_write_batch
-        self._values, self._written = (ctypes.c_uint32 * _COUNT)(), (ctypes.c_uint32 * _COUNT)()
-        self._ids = (ctypes.c_int32 * _COUNT)(*identities)
-        self._pointers = _pointers_to(self._values)
-        self._batch_ids = (ctypes.c_int32 * _COUNT)()
-        self._batch_pointers = _pointers_to(self._written)
-        self._loaded = False
+        self._values, self._changed_values = (ctypes.c_uint32 * _COUNT)(), (ctypes.c_uint32 * _COUNT)()
+        self._pointers, self._changed_pointers = _pointers_to(self._values), _pointers_to(self._changed_values)
+        self._ids, self._changed_ids = (ctypes.c_int32 * _COUNT)(*identities), (ctypes.c_int32 * _COUNT)()
+        self._pc_id = (ctypes.c_int32 * 1)(identities[_PC])
+        #: the values as the engine has them now; empty: not loaded
+        self._known: list[int] = []
 
     def load(self) -> int:
         """Read all registers from the engine; return pc."""
         if self._read(self._engine, self._ids, self._pointers, _COUNT):
             raise InternalError("Unicorn did not give its registers")
-        self._loaded = True
-        return self._values[_PC]
+        self._known = self._values[:]
+        return self._known[_PC]
 
     def forget(self) -> None:
         """The engine is about to run: what was loaded is worth nothing any more."""
-        self._loaded = False
+        self._known = []
 
     def read(self) -> Registers:
-        if not self._loaded:
+        if not self._known:
             self.load()
-            self._loaded = False
-        values = self._values[:]
-        return Registers(values[: _PC + 1], values[_CPSR])
+        return Registers(self._known[:_CPSR], self._known[_CPSR])
 
     def write(self, registers: Registers) -> None:
         """Write those registers that differ; all of them when cpsr does, since it may choose other banks."""
-        if not self._loaded:
+        if not self._known:
             self.load()
-            self._loaded = False
-        old, new, cpsr = self._values, self._written, registers.cpsr
+        known, cpsr = self._known, registers.cpsr
         wanted = [*registers.values, cpsr]
-        if cpsr != old[_CPSR]:
-            changed = [_CPSR, *range(_CPSR)]
-        else:
-            changed = [n for n, value in enumerate(wanted) if value != old[n]]
-        if not changed:
+        if wanted == known:
             return
-        for position, number in enumerate(changed):
-            new[position] = wanted[number]
-            self._batch_ids[position] = self._ids[number]
-            old[number] = wanted[number]
-        if changed[-1] == _PC and cpsr & CPSR_T:
-            new[len(changed) - 1] |= 1  # Unicorn takes the T bit from bit 0 of what is written to pc
-        if self._write(self._engine, self._batch_ids, self._batch_pointers, len(changed)):
+        ids, count = self._changed_ids, 0
+        if wanted[:_PC] == known[:_PC] and cpsr == known[_CPSR]:
+            # The common case, made cheap: a probe was hit, and its handler changed nothing.
+            ids, count = self._pc_id, 1
+            self._changed_values[0] = wanted[_PC]
+        else:
+            everything = cpsr != known[_CPSR]
+            for number in (_CPSR, *range(_CPSR)):
+                if everything or wanted[number] != known[number]:
+                    ids[count] = self._ids[number]
+                    self._changed_values[count] = wanted[number]
+                    count += 1
+        if cpsr & CPSR_T and ids[count - 1] == self._pc_id[0]:
+            self._changed_values[count - 1] |= 1  # Unicorn takes the T bit from bit 0 of what is written to pc
+        if self._write(self._engine, ids, self._changed_pointers, count):
             raise InternalError("Unicorn did not take its registers")
+        self._known = wanted
 
     @property
     def entry(self) -> int:
         """pc, with bit 0 set in T32 state, as `emu_start` wants it."""
         pc = self.load()
-        self._loaded = False
-        return pc | 1 if self._values[_CPSR] & CPSR_T else pc
+        return pc | 1 if self._known[_CPSR] & CPSR_T else pc
 
 
 def _pointers_to(array: ctypes.Array[ctypes.c_uint32]) -> ctypes.Array[ctypes.c_void_p]:
