@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-if [ -x .venv/bin/python ]; then
+if [ -x .venv/bin/pip ]; then
     python=.venv/bin/python
 elif ! command -v "$python" >/dev/null; then
     fail "wanted Python 3.11 or newer, but there is no $python" "try: apt-get install python3 python3-venv"
@@ -24,11 +24,11 @@ fi
     fail "wanted Python 3.11 or newer, but $python is $("$python" --version 2>&1)" \
         "try: PYTHON=/path/to/python3.11 make ..., after removing .venv"
 
-# A stamp of "dev" serves "user" as well.
-key=$(cat pyproject.toml scripts/venv.sh | sha256sum | cut -c 1-16)
+# A stamp of "dev" serves "user" as well. The directory counts because the commands in .venv/bin name it.
+key=$({ pwd && cat pyproject.toml scripts/venv.sh; } | sha256sum | cut -c 1-16)
 [ -e ".venv/.stamp-dev-$key" ] || [ -e ".venv/.stamp-$kind-$key" ] && exit 0
 
-if [ ! -x .venv/bin/python ]; then
+if [ ! -x .venv/bin/pip ]; then
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$python cannot make virtual environments: its venv or ensurepip module is missing" \
             "try: apt-get install python3-venv"
