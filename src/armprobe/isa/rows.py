@@ -17,11 +17,13 @@ means every register, every flag, memory and stack.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from types import FunctionType
 from typing import NamedTuple
 
 from armprobe.errors import TableError
@@ -89,8 +91,8 @@ class Usage(NamedTuple):
 class Row:
     """One encoding.
 
-    reads, writes   core registers: `Rn Rm`, `Rt+1`, `sp`, `registers` (a 16-bit list); terms may carry `if EXPR` and are
-                    then separated by `;`
+    reads, writes   core registers: `Rn Rm`, `Rt+1`, `sp`, `registers` (a 16-bit list); terms may carry `if EXPR` and
+                    are then separated by `;`
     vreads, vwrites VFP/Advanced SIMD registers: `Sd Dn Qm` for a single, double or quad register of the fields
                     (D:Vd, N:Vn, M:Vm), `Vd` for D or Q by the field Q, `Dd*COUNT`, `D[EXPR]`, `S[EXPR]`
     flags_read, flags_written  out of N Z C V Q GE, written together (`NZCV`), with `if EXPR` as above.
@@ -231,6 +233,10 @@ def parse_pattern(name: str, pattern: str, width: int = 32) -> tuple[int, int, i
 _GROUPS = count(1)
 
 
+#: groups of all tables have different numbers: a group declares overlaps within one table only
+_group_numbers = itertools.count(1)
+
+
 class TableBuilder:
     """Collects the rows of one table; `row` adds one, `ordered` declares that the rows within may overlap."""
 
@@ -319,7 +325,9 @@ def _share_a_word(row: Row, other: Row) -> bool:
 
 # Columns are compiled to one function a row, on first use: evaluating them term by term would cost ten times as much.
 
-_VECTOR_TERM = re.compile(r"(?:(?P<kind>[SDQV])(?P<operand>[dnm])|(?P<bank>[SD])\[(?P<index>[^\]]+)\])(?:\*(?P<count>\w+))?")
+_VECTOR_TERM = re.compile(
+    r"(?:(?P<kind>[SDQV])(?P<operand>[dnm])|(?P<bank>[SD])\[(?P<index>[^\]]+)\])(?:\*(?P<count>\w+))?"
+)
 _FIXED_CORE = {"sp": 13, "lr": 14, "pc": 15} | {f"r{n}": n for n in range(13)}
 _WORD_UNITS = {"S": 1, "D": 2, "Q": 4}
 
@@ -388,7 +396,7 @@ def _define(row: Row, name: str, lines: list[str]) -> Callable[..., object]:
     except SyntaxError as error:
         raise TableError(f"{row.name}: {error.text!r} is no expression") from error
     function = scope[name]
-    assert callable(function)
+    assert isinstance(function, FunctionType)
     unknown = set(function.__code__.co_names) - scope.keys()
     if unknown:
         raise TableError(f"{row.name}: {sorted(unknown)} are no fields of the row")
