@@ -126,7 +126,7 @@ class Assembler:
             self._emit("LDM_A1", comment, W=1, Rn=SP, registers=_not_empty(mask))
 
     def mov(self, Rd: int, Rm: int, comment: str = "") -> None:
-        self._emit("MOV_register_A1", comment, S=0, Rd=Rd, Rm=Rm)
+        self._emit("MOV_register_A1", comment, S=0, Rd=Rd, imm5=0, type=0, Rm=Rm)
 
     def mov_imm(self, Rd: int, value: int, comment: str = "") -> None:
         self._emit("MOV_immediate_A1", comment, S=0, Rd=Rd, imm12=_immediate(value))
@@ -149,6 +149,9 @@ class Assembler:
     def sub_imm(self, Rd: int, Rn: int, value: int, comment: str = "") -> None:
         self._emit("SUB_immediate_A1", comment, S=0, Rd=Rd, Rn=Rn, imm12=_immediate(value))
 
+    def cmp_imm(self, Rn: int, value: int, comment: str = "") -> None:
+        self._emit("CMP_immediate_A1", comment, Rn=Rn, imm12=_immediate(value))
+
     def ldr(self, Rt: int, Rn: int, offset: int = 0, comment: str = "") -> None:
         """`ldr Rt, [Rn, #offset]`: -4095 to 4095 bytes."""
         self._emit("LDR_immediate_A1", comment, P=1, U=int(offset >= 0), W=0, Rn=Rn, Rt=Rt, imm12=abs(offset))
@@ -163,7 +166,7 @@ class Assembler:
 
     def msr_flags(self, Rn: int, comment: str = "") -> None:
         """`msr cpsr_f, Rn`: N, Z, C, V and Q."""
-        self._emit("MSR_register_A1", comment, mask=8, Rn=Rn)
+        self._emit("MSR_register_A1", comment, mask=2, Rn=Rn)
 
     def b(self, target: int | Label, comment: str = "", *, cond: int = ALWAYS) -> None:
         """`b<cond> target`: an address within reach (see `can_branch`), or a label."""

@@ -1,0 +1,203 @@
+"""The code of a compiled handler in a detour: what it is given, what it changes, and where its holes are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from armprobe.codegen.object_file import R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVT_ABS, R_ARM_MOVW_ABS_NC, ObjectCode
+from armprobe.errors import InternalError, Refused
+from armprobe.isa.decoder import decode
+from armprobe.isa.insn import REGISTER_NAMES, Insn
+
+SP, LR, PC = 13, 14, 15
+#: the symbol that every return of the code branches to
+END = "armprobe_end"
+_SCRATCH = 0x100F  # r0 to r3 and r12: what a function may change (AAPCS 6.1.1)
+#: `mcr p15, 0, Rt, c7, c10, 5`: the data memory barrier of architecture 6, open to user code (DDI 0406C B4.2.5)
+_V6_BARRIER = 0x0E070FBA
+_WORD = 0xFFFFFFFF
+
+
+class HoleKind(Enum):
+    """What goes into a hole; the value is the name in "ELF for the Arm Architecture"."""
+
+    MOVW = "R_ARM_MOVW_ABS_NC"
+    MOVT = "R_ARM_MOVT_ABS"
+    ABS32 = "R_ARM_ABS32"
+
+
+_KINDS = {R_ARM_MOVW_ABS_NC: HoleKind.MOVW, R_ARM_MOVT_ABS: HoleKind.MOVT, R_ARM_ABS32: HoleKind.ABS32}
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """The word `index` needs the address `symbol + addend`."""
+
+    index: int
+    kind: HoleKind
+    symbol: str
+    addend: int
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A32 code that may stand anywhere, once its holes are filled: control enters at the first word and leaves by
+    falling off the last.
+
+    SP need only be a multiple of 4. What is not listed in `clobbers` and `flags` is as before when control leaves.
+    """
+
+    #: code, then literals
+    words: tuple[int, ...]
+    #: how many of the words are code
+    code: int
+    relocations: tuple[Hole, ...]
+    #: (position, source): AAPCS argument `position` (0 to 3: the register; 4...: the word at SP + 4 * (position - 4))
+    #: must hold the register `source` as it was at the site. r0 to r3 are in their own place.
+    arguments: tuple[tuple[int, str], ...]
+    #: mask of core registers that change, with the argument registers that the caller must set
+    clobbers: int
+    #: flags that change, as in `armprobe.isa.rows.FLAG_BITS`
+    flags: int
+    #: bytes written below SP, at most
+    stack: int
+    #: whether r0 tells at the end what the host has to do (0: nothing)
+    returns: bool
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """The names that `link` needs."""
+        return frozenset(hole.symbol for hole in self.relocations)
+
+    def link(self, symbols: Mapping[str, int]) -> list[int]:
+        """The words with all holes filled. Raises InternalError for a symbol that is not given."""
+        words = list(self.words)
+        for hole in self.relocations:
+            if hole.symbol not in symbols:
+                raise InternalError(f"the handler needs the address of {hole.symbol!r}; given are {sorted(symbols)}")
+            address = symbols[hole.symbol] + hole.addend & _WORD
+            if hole.kind is HoleKind.ABS32:
+                words[hole.index] = address
+            else:
+                half = address & 0xFFFF if hole.kind is HoleKind.MOVW else address >> 16
+                words[hole.index] |= half >> 12 << 16 | half & 0xFFF
+        return words
+
+
+def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], returns: bool, atomic: bool) -> Body:
+    """Make a Body of a compiled function whose returns are tail calls of END.
+
+    Raises Refused when the code holds an instruction that armprobe does not know, InternalError when it breaks a
+    promise: no vector registers, no exclusives unless `atomic`, no branch but within, AAPCS registers preserved.
+    """
+    words, literals, holes, ends = list(code.words), code.literals, [], []
+    for index, kind, symbol in code.relocations:
+        if kind == R_ARM_JUMP24 and symbol == END and words[index] & 0x0FFFFFFF == 0x0AFFFFFE:
+            ends.append(index)
+        elif kind in _KINDS and symbol:
+            holes.append(_hole(words, index, _KINDS[kind], symbol))
+        else:
+            raise InternalError(f"the compiled handler has a relocation of type {kind} to {symbol!r}")
+    if ends and ends[-1] == literals - 1 == len(words) - 1 and words[-1] >> 28 == 14:
+        words.pop()
+        ends.pop()
+        literals -= 1
+    for index in ends:
+        words[index] = words[index] & 0xFF000000 | len(words) - index - 2 & 0xFFFFFF
+    insns = [decode(word) for word in words[:literals]]
+    for index, insn in enumerate(insns):
+        _check(insn, index, words=len(words), literals=literals, atomic=atomic)
+    if not words or (literals < len(words) and words[literals - 1] >> 24 != 0xEA):
+        raise InternalError("the compiled handler does not end in a return")
+    clobbers = _clobbers(insns) | sum(1 << position for position, source in arguments if position < 4
+                                      and source != REGISTER_NAMES[position])  # fmt: skip
+    flags = 0
+    for insn in insns:
+        flags |= insn.usage.flags_written
+    return Body(
+        tuple(words), literals, tuple(holes), arguments, clobbers | returns, flags, _stack(insns), returns
+    )  # fmt: skip
+
+
+def _hole(words: list[int], index: int, kind: HoleKind, symbol: str) -> Hole:
+    """Take the addend out of the word: a REL relocation keeps it there."""
+    word = words[index]
+    if kind is HoleKind.ABS32:
+        words[index] = 0
+        return Hole(index, kind, symbol, word)
+    addend = word >> 4 & 0xF000 | word & 0xFFF
+    words[index] = word & 0xFFF0F000
+    return Hole(index, kind, symbol, (addend ^ 0x8000) - 0x8000)
+
+
+def _check(insn: Insn, index: int, *, words: int, literals: int, atomic: bool) -> None:
+    """Raise InternalError unless the instruction may stand at `index` of a body."""
+    usage = insn.usage
+    allowed = {"hint"} | ({"monitor_load", "monitor_store", "monitor_clear", "barrier"} if atomic else set())
+    problem = ""
+    if usage.vector_reads or usage.vector_writes:
+        problem = "uses a vector register"
+    elif insn.row.effects - allowed and not (atomic and insn.word & 0x0FFF0FFF == _V6_BARRIER):
+        problem = f"has the effect {', '.join(sorted(insn.row.effects - allowed))}"
+    elif (target := insn.target(4 * index)) is not None:
+        inside = 0 <= target < 4 * literals or target == 4 * words
+        problem = "" if insn.row.relocate == "branch" and inside else "leaves the code"
+    elif insn.writes_pc:
+        problem = "writes PC"
+    elif insn.reads_pc and not _is_literal_load(insn, index, words=words, literals=literals):
+        problem = "reads PC"
+    if problem:
+        raise InternalError(f"the compiled handler holds {insn.row.name} (0x{insn.word:08x}), which {problem}")
+
+
+def _is_literal_load(insn: Insn, index: int, *, words: int, literals: int) -> bool:
+    if insn.row.name != "LDR_literal_A1":
+        return False
+    fields = insn.fields
+    offset = fields["imm12"] if fields["U"] else -fields["imm12"]
+    return literals <= index + 2 + offset / 4 < words and offset % 4 == 0
+
+
+def _clobbers(insns: list[Insn]) -> int:
+    """The registers that change. What is pushed and popped is preserved, as AAPCS demands of the compiler."""
+    written = pushed = popped = 0
+    for insn in insns:
+        usage = insn.usage
+        on_stack = usage.reads & usage.writes & 1 << SP
+        if on_stack and usage.stores:
+            pushed |= usage.reads
+        elif on_stack and usage.loads:
+            popped |= usage.writes
+        else:
+            written |= usage.writes & ~(1 << PC)  # branches stay within, as `_check` saw
+    saved = pushed & popped & ~_SCRATCH
+    lost = (written | popped) & ~(saved | _SCRATCH | 1 << SP)
+    if lost:
+        names = ", ".join(name for number, name in enumerate(REGISTER_NAMES) if lost >> number & 1)
+        raise InternalError(f"the compiled handler does not preserve {names}")
+    return (written | popped) & _SCRATCH
+
+
+def _stack(insns: list[Insn]) -> int:
+    """An upper bound of the bytes written below SP: all that is ever taken, counted once for each instruction."""
+    total = 0
+    for insn in insns:
+        usage = insn.usage
+        if not usage.writes >> SP & 1:
+            continue
+        if usage.stores and usage.stack is not None:
+            total += usage.stack
+        elif insn.row.name == "SUB_SP_immediate_A1":
+            fields = insn.fields
+            total += _expand(fields["imm12"])
+        elif not usage.loads and insn.row.name != "ADD_SP":
+            raise Refused(f"the stack use of {insn.row.name} (0x{insn.word:08x}) is not known")
+    return total
+
+
+def _expand(imm12: int) -> int:
+    """The value of a modified immediate (DDI 0406C A5.2.4)."""
+    rotation, byte = 2 * (imm12 >> 8), imm12 & 0xFF
+    return (byte >> rotation | byte << 32 - rotation) & _WORD

@@ -1,0 +1,77 @@
+"""Reads the relocatable object that LLVM makes of one function: ELF32, little-endian, with REL relocations.
+
+Source: "ELF for the Arm Architecture" (IHI 0044).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from armprobe.errors import InternalError
+
+R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVW_ABS_NC, R_ARM_MOVT_ABS = 2, 29, 43, 44
+_PROGBITS, _SYMTAB, _NOBITS, _REL = 1, 2, 8, 9
+_ALLOC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    name: str
+    type: int
+    flags: int
+    data: bytes
+    link: int
+    info: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCode:
+    """The one function of an object: its words, where its literals begin, and its relocations."""
+
+    words: tuple[int, ...]
+    #: index of the first literal; the number of words where there is none
+    literals: int
+    #: (index of the word, relocation type, symbol)
+    relocations: tuple[tuple[int, int, str], ...]
+
+
+def read_object(data: bytes) -> ObjectCode:
+    """Read the code of an object; raise InternalError when it holds anything but one function without data."""
+    sections = _sections(data)
+    text = next(number for number, section in enumerate(sections) if section.name == ".text")
+    for section in sections:
+        used = section.flags & _ALLOC and section.type in (_PROGBITS, _NOBITS) and section.data
+        if used and section.name != ".text":
+            raise InternalError(f"the compiled handler has a section {section.name!r}, and only code is expected")
+    symtab = next(section for section in sections if section.type == _SYMTAB)
+    symbols = [
+        (_text(sections[symtab.link].data, name), value, index)
+        for name, value, _, _, _, index in struct.iter_unpack("<IIIBBH", symtab.data)
+    ]
+    words = struct.unpack(f"<{len(sections[text].data) // 4}I", sections[text].data)
+    marks = sorted((value, name) for name, value, index in symbols if index == text and name[:2] in ("$a", "$d", "$t"))
+    literals = next((value // 4 for value, name in marks if name.startswith("$d")), len(words))
+    if not marks or marks[0] != (0, "$a") or any(name[:2] != "$d" for value, name in marks if value >= 4 * literals):
+        raise InternalError(f"the compiled handler is not A32 code and then literals: {marks}")
+    relocations = [
+        (offset // 4, info & 0xFF, symbols[info >> 8][0])
+        for section in sections
+        if section.type == _REL and section.info == text
+        for offset, info in struct.iter_unpack("<II", section.data)
+    ]
+    return ObjectCode(words, literals, tuple(sorted(relocations)))
+
+
+def _sections(data: bytes) -> list[Section]:
+    table, size, count, names = *struct.unpack_from("<32xI", data), *struct.unpack_from("<46xHHH", data)
+    headers = [struct.unpack_from("<10I", data, table + size * number) for number in range(count)]
+    start = headers[names][4]
+    return [
+        Section(_text(data, start + name), kind, flags, data[offset : offset + length], link, info)
+        for name, kind, flags, _, offset, length, link, info, _, _ in headers
+    ]
+
+
+def _text(table: bytes, start: int) -> str:
+    return table[start : table.index(0, start)].decode()
