@@ -1,0 +1,118 @@
+"""What happens at a stop: from the PC of a trap to the handlers and on.
+
+The probe is found by PC in a table of our own, never by reading the instruction back: by then another CPU may have
+removed the trap (patching.md 4.4). A trap that was removed stays in the table as a tombstone until its slot is freed.
+"""
+
+from __future__ import annotations
+
+import traceback
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from armprobe.errors import ArmprobeError, HandlerError, UsageError
+from armprobe.isa.insn import condition_holds
+from armprobe.probes.probe import Hit, HostHandler, Probe
+from armprobe.targets.base import Registers
+
+if TYPE_CHECKING:
+    from armprobe.probes.engine import Engine
+    from armprobe.probes.site import Site
+
+
+class PointKind(Enum):
+    """What a trap of ours stands for."""
+
+    SITE = "the site of a probe"
+    STOP = "in a detour, after the compiled part: host handlers want to run"
+    DRAIN = "in a detour, after the compiled part: the ring is nearly full"
+    POST = "behind an out-of-line copy: post handlers want to run"
+
+
+class Point(NamedTuple):
+    """One trap instruction of ours."""
+
+    kind: PointKind
+    site: Site
+
+
+class Dispatcher:
+    """Handles the traps of one target. `running` is the control block: which CPU is in whose handler."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.points: dict[int, Point] = {}
+        self.running: dict[int, Probe] = {}
+
+    def on_trap(self, pc: int) -> bool:
+        """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""
+        point = self.points.get(pc)
+        if point is None:
+            return False
+        engine = self._engine
+        site = point.site
+        target = engine.target
+        regs = target.read_registers()
+        if point.kind is PointKind.SITE and not condition_holds(site.condition, regs.cpsr):
+            site.false_conditions += 1
+            regs.pc = site.next_address
+        elif point.kind is PointKind.SITE and site.code.entry is not None:
+            # The compiled part runs in the detour, whether a branch or a trap leads there.
+            regs.pc = site.code.entry
+        elif point.kind is PointKind.DRAIN:
+            engine.instruments.drain()
+            regs.pc = site.code.copy
+        elif point.kind is PointKind.POST:
+            regs.pc = site.next_address
+            self._run(site, regs, post=True)
+        else:
+            regs.pc = site.address
+            diverted = self._run(site, regs, post=False)
+            if not diverted:
+                if regs.pc != site.address:
+                    raise UsageError(
+                        f"a handler at {engine.describe(site.address)} changed pc to 0x{regs.pc:08x} "
+                        "but did not return True",
+                        hint="return True to divert control, or leave pc alone",
+                    )
+                regs.pc = site.code.post_copy if site.code.post_copy is not None else site.code.copy
+        target.write_registers(regs)
+        engine.optimizer.at_stop()
+        return True
+
+    def _run(self, site: Site, regs: Registers, *, post: bool) -> bool:
+        """Run the enabled pre (post) handlers in the order of registration; True when one diverted control."""
+        cpu = self._engine.current_cpu()
+        for probe in tuple(site.probes):
+            handler = probe.post if post else probe.pre
+            if handler is None or not probe.enabled:
+                continue
+            if cpu in self.running:
+                probe.missed += 1
+                continue
+            self.running[cpu] = probe
+            try:
+                if not post or probe.pre is None:
+                    probe.host_hits += 1
+                if call_handler(handler, Hit(self._engine, probe, regs, cpu)) and not post:
+                    return True
+            finally:
+                del self.running[cpu]
+        return False
+
+
+def call_handler(handler: HostHandler, hit: Hit) -> bool:
+    """Call a user's handler; whatever it raises becomes a HandlerError that shows the user's own line."""
+    try:
+        return handler(hit) is True
+    except ArmprobeError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)[1:]
+        where = frames[-1] if frames else None
+        evidence = f"{where.filename}:{where.lineno}: {where.line}" if where else ""
+        raise HandlerError(
+            f"the handler at {hit.symbol} raised {type(error).__name__}: {error}",
+            evidence=evidence,
+            hint="the target is restored; mend the handler and run again",
+        ) from error

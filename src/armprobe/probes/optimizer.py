@@ -1,0 +1,84 @@
+"""The delayed optimizer: it turns traps into branches, in five numbered steps (kernel/kprobes.c has the same five).
+
+1. undo what must be undone: branches that became traps again
+2. wait for quiescence: see which retired slots no thread is in any more
+3. publish detours: patch the sites of the whole batch under one stop
+4. free what is quiescent
+5. run again if work is left
+
+Linux waits in step 2 before it optimizes, because on other processors a branch replaces several instructions. An A32
+branch replaces one, so that only freeing has to wait (patching.md 4.5, 4.6).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from armprobe.probes.state import SiteState
+
+if TYPE_CHECKING:
+    from armprobe.probes.engine import Engine
+    from armprobe.probes.site import Site
+
+log = logging.getLogger(__name__)
+
+#: stops between the request and the pass: a batch forms meanwhile (Linux waits for 5 jiffies)
+DELAY = 5
+
+
+class Optimizer:
+    """Work queued for one engine. `enabled` is the global switch."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._enabled = True
+        self._countdown: int | None = None
+
+    @property
+    def enabled(self) -> bool:
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, value: bool) -> None:
+        """Off: every branch becomes a trap again before this returns. On: the next pass optimizes what it can."""
+        self._enabled = value
+        if value:
+            self.kick()
+        else:
+            self.run()
+
+    def kick(self) -> None:
+        """Ask for a pass; it runs after DELAY more stops, or at `run`."""
+        if self._countdown is None:
+            self._countdown = DELAY
+
+    def at_stop(self) -> None:
+        """Count a stop of the target, and run the pass that is due."""
+        if self._countdown is not None:
+            self._countdown -= 1
+            if self._countdown <= 0:
+                self.run()
+
+    def run(self) -> int:
+        """Run one pass now; return the number of sites optimized."""
+        self._countdown = None
+        engine = self._engine
+        undo = [site for site in engine.sites.values() if site.state is SiteState.OPTIMIZED and not self._wants(site)]
+        engine.patch([(site, "unoptimize") for site in undo])
+        log.debug("step 1: %d branches became traps", len(undo))
+        quiescent = engine.quiescent_slots()
+        log.debug("step 2: %d of %d retired slots are quiescent", len(quiescent), len(engine.retired))
+        batch = [site for site in engine.sites.values() if site.state is SiteState.ARMED and self._wants(site)]
+        engine.patch([(site, "optimize") for site in batch])
+        log.debug("step 3: %d traps became branches", len(batch))
+        engine.free_slots(quiescent)
+        log.debug("step 4: %d slots freed", len(quiescent))
+        if engine.retired:
+            self.kick()
+        log.debug("step 5: %s", "another pass will follow" if engine.retired else "no work left")
+        return len(batch)
+
+    def _wants(self, site: Site) -> bool:
+        """Whether the site should be, or stay, a branch."""
+        return self._enabled and not site.reason

@@ -1,0 +1,263 @@
+"""From an address to a site: may it be probed, what goes into its slot, and how the site reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from armprobe.codegen.detour import Handler, SlotCode, build_slot
+from armprobe.errors import InternalError, Refused, TargetFault, UsageError
+from armprobe.isa.decoder import decode
+from armprobe.isa.flow import exclusive_sequence
+from armprobe.isa.insn import Insn
+from armprobe.isa.liveness import live_after
+from armprobe.isa.relocate import Relocation, relocate
+from armprobe.patching.branch import branch_word, far_jump, reaches
+from armprobe.patching.plan import Write
+from armprobe.patching.slots import Slot
+from armprobe.patching.window import prove_window
+from armprobe.probes.probe import Probe
+from armprobe.probes.site import Site
+from armprobe.probes.state import SiteState
+
+if TYPE_CHECKING:
+    from armprobe.probes.engine import Engine
+
+HOST_ONLY = "its handlers run on the host, which stops the target anyway"
+_WORD = 4
+_PAGE = 4096
+#: bytes that the ways out of a far slot may need beyond those of a near one
+_FAR_WAYS = 32
+
+
+class CodeMap(Protocol):
+    """What symbols tell about addresses. `armprobe.symbols` has one."""
+
+    def describe(self, address: int) -> str:
+        """`name+0x10`, or the address."""
+
+    def function_bounds(self, address: int) -> tuple[int, int] | None:
+        """The [start, end) of the function around `address`, if that is known."""
+
+    def is_code(self, address: int) -> bool | None:
+        """Whether mapping symbols say that there is A32 code; None when they say nothing."""
+
+
+def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[Site, int], int]) -> bytes:
+    """What stands at the site in `state`. `way_to` gives the address a branch at the site takes to a place."""
+    if state is SiteState.ARMED:
+        return trap.to_bytes(_WORD, "little") + site.original[_WORD:]
+    if state in (SiteState.OPTIMIZED, SiteState.PARKED):
+        place = site.code.entry if state is SiteState.OPTIMIZED else site.code.copy
+        assert place is not None
+        if len(site.original) > _WORD:
+            return far_jump(place)
+        return branch_word(site.address, way_to(site, place), cond=site.condition).to_bytes(_WORD, "little")
+    return site.original
+
+
+class Placement:
+    """Places the sites of one engine."""
+
+    def __init__(self, engine: Engine, code_map: CodeMap | None) -> None:
+        self._engine = engine
+        self._code_map = code_map
+        #: code address -> sites whose detour relies on what stands there (registers it does not save)
+        self._relied_on: dict[int, set[int]] = {}
+        #: addresses that are being registered now
+        self.batch: set[int] = set()
+        self._pages: dict[int, bytes | None] = {}
+
+    # --- may it be probed?
+
+    def inspect(self, address: int) -> tuple[bytes, Insn, Relocation]:
+        """The bytes, the instruction and its relocation. Raises Refused with the reason, or TargetFault."""
+        engine = self._engine
+        where = engine.describe(address)
+        if address % _WORD:
+            raise UsageError(
+                f"0x{address:08x} is not a multiple of 4: no A32 instruction starts there",
+                hint="Thumb code can't be probed yet",
+            )
+        if address in engine.slots:
+            raise Refused(f"0x{address:08x} lies in a slot of armprobe: its own code is not probed")
+        covering = engine.sites.get(address - _WORD)
+        if covering is not None and len(covering.original) > _WORD:
+            raise Refused(
+                f"{where} is the second word of the two-word window at {engine.describe(covering.address)}",
+                hint="unregister that probe first",
+            )
+        if self._code_map is not None and self._code_map.is_code(address) is False:
+            raise Refused(f"{where} is data by the mapping symbols of the image, not A32 code")
+        original = engine.target.read_memory(address, _WORD)
+        insn = decode(int.from_bytes(original, "little"))
+        bounds = self._code_map.function_bounds(address) if self._code_map is not None else None
+        sequence = exclusive_sequence(self.read_word, address, function=bounds)
+        if sequence is not None:
+            raise Refused(
+                f"{where} lies between the load-exclusive at {engine.describe(sequence[0])} and the store-exclusive at "
+                f"{engine.describe(sequence[1])}: a probe there would make the store fail for ever",
+                hint="probe the load-exclusive itself, or an instruction after the store",
+            )
+        return original, insn, relocate(insn, address, architecture=engine.target.architecture)
+
+    def read_word(self, address: int) -> int | None:
+        """The program's own word at `address`; None where nothing can be read."""
+        site = self._engine.sites.get(address)
+        if site is not None:
+            return int.from_bytes(site.original[:_WORD], "little")
+        if self._code_map is not None and self._code_map.is_code(address) is False:
+            return None
+        page = self._page(address // _PAGE)
+        offset = address % _PAGE
+        return int.from_bytes(page[offset : offset + _WORD], "little") if page is not None else None
+
+    def _page(self, number: int) -> bytes | None:
+        if number not in self._pages:
+            try:
+                self._pages[number] = self._engine.target.read_memory(number * _PAGE, _PAGE)
+            except TargetFault:
+                self._pages[number] = None
+        return self._pages[number]
+
+    def forget(self) -> None:
+        """Forget the code that was read: the program may change it from now on."""
+        self._pages.clear()
+        self.batch.clear()
+
+    # --- slots
+
+    def place(self, address: int, probes: Sequence[Probe]) -> Site:
+        """Make a site and allocate and assemble its slot; nothing is written yet. Raises Refused."""
+        where = self._engine.describe(address)
+        try:
+            original, insn, relocation = self.inspect(address)
+            return self._build(address, original, insn, (relocation,), probes)
+        except Refused as error:
+            if where in error.message:
+                raise
+            raise type(error)(
+                f"no probe at {where}: {error.message}", evidence=error.evidence, hint=error.hint
+            ) from None
+
+    def rebuild(self, site: Site, probes: Sequence[Probe]) -> Site:
+        """Make a site with a new slot for other probes at the same place; nothing is written yet."""
+        return self._build(site.address, site.original, site.insn, site.relocations, probes)
+
+    def _build(
+        self, address: int, original: bytes, insn: Insn, relocations: tuple[Relocation, ...], probes: Sequence[Probe]
+    ) -> Site:
+        engine = self._engine
+        handler = self._handler(address, probes)
+        post = any(probe.enabled and probe.post is not None for probe in probes)
+        reason = HOST_ONLY if handler is None else ""
+        island = None
+
+        def build(base: int) -> SlotCode:
+            return build_slot(
+                base, relocations, trap=engine.target.trap, handler=handler, post=post,
+                architecture=engine.target.architecture,
+            )  # fmt: skip
+
+        try:
+            # At the site itself every way is short: the size that a near slot needs.
+            slot = engine.slots.allocate(len(build(address).code.data), near=address)
+        except Refused as error:
+            if handler is not None and len(relocations) == 1:
+                island = self._find_island(address)
+                if island is None:
+                    original, relocations, reason = self._find_window(address, original, relocations, error)
+            slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS)
+        try:
+            code = build(slot.address)
+            if len(code.code.data) > slot.size:
+                raise InternalError(f"the code for {engine.describe(address)} outgrew its slot")
+        except BaseException:
+            engine.slots.free(slot)
+            raise
+        return Site(
+            address, original, insn, relocations, code, slot, list(probes), island=island, planted=original,
+            reason=reason,
+        )  # fmt: skip
+
+    def _find_island(self, address: int) -> Slot | None:
+        try:
+            return self._engine.slots.allocate(2 * _WORD, near=address)
+        except Refused:
+            return None
+
+    def _find_window(
+        self, address: int, original: bytes, relocations: tuple[Relocation, ...], error: Refused
+    ) -> tuple[bytes, tuple[Relocation, ...], str]:
+        """Take the next instruction into the window where that is proven safe; else the reason why it stays a trap."""
+        bounds = self._code_map.function_bounds(address) if self._code_map is not None else None
+        second = address + _WORD
+        if bounds is None or self._code_map is None:
+            return original, relocations, f"{error.message}; and the bounds of the function are not known"
+        if second in self._engine.sites or second in self.batch:
+            return original, relocations, f"{error.message}; and the next instruction has a probe of its own"
+        code_map = self._code_map
+        verdict = prove_window(
+            self.read_word, address, function=bounds, is_code=lambda place: code_map.is_code(place) is not False
+        )
+        if not verdict:
+            return original, relocations, f"{error.message}; and two words can't be replaced: {verdict.reason}"
+        try:
+            word, _, relocation = self.inspect(second)
+        except Refused as refusal:
+            return original, relocations, f"{error.message}; and the next instruction: {refusal.message}"
+        return original + word, (*relocations, relocation), ""
+
+    def _handler(self, address: int, probes: Sequence[Probe]) -> Handler | None:
+        """The compiled part of the enabled probes, with what is live at the site."""
+        compiled = self._engine.instruments.compile([probe for probe in probes if probe.enabled], address)
+        if compiled is None:
+            return None
+        visited: list[int] = []
+
+        def read(place: int) -> int | None:
+            visited.append(place)
+            # The handlers of another probe look at registers that are dead for the program.
+            if place != address and (place in self.batch or place in self._engine.sites):
+                return None
+            return self.read_word(place)
+
+        live = live_after(read, address)
+        for place in visited:
+            self._relied_on.setdefault(place, set()).add(address)
+        return Handler(compiled.body, compiled.symbols, live)
+
+    def dependents(self, addresses: Iterable[int]) -> list[Site]:
+        """The sites whose detours do not save a register that a new probe at one of these addresses may look at."""
+        found = {
+            other for address in addresses for other in self._relied_on.get(address, ()) if other not in self.batch
+        }
+        return [self._engine.sites[other] for other in sorted(found) if other in self._engine.sites]
+
+    def release(self, site: Site) -> None:
+        """Give the memory of a site back that no thread can be in."""
+        self._engine.slots.free(site.slot)
+        if site.island is not None:
+            self._engine.slots.free(site.island)
+
+    # --- what a patch needs of a site
+
+    def code_writes(self, site: Site) -> list[Write]:
+        """The slot of the site, to be written before anything leads there."""
+        return [Write(site.slot.address, None, site.code.code.data, f"slot of 0x{site.address:08x}")]
+
+    def way_to(self, site: Site, place: int, islands: list[Write]) -> int:
+        """Where a branch at the site goes to get to `place`: there, or to the island, which is added to `islands`."""
+        if reaches(site.address, place):
+            return place
+        assert site.island is not None
+        islands.append(Write(site.island.address, None, far_jump(place), f"island of 0x{site.address:08x}"))
+        return site.island.address
+
+    def thread_moves(self, moves: Sequence[tuple[Site, str]]) -> list[tuple[int, int]]:
+        """Where threads go on that stopped at the second word of a window that is about to be planted."""
+        return [
+            (site.address + _WORD, site.code.second)
+            for site, verb in moves
+            if verb == "optimize" and site.code.second is not None
+        ]

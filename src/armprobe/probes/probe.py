@@ -1,0 +1,144 @@
+"""What users hold: a Probe, and the Hit its host handlers are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from armprobe.codegen.handlers import Action
+from armprobe.errors import UsageError
+from armprobe.targets.base import Registers
+
+if TYPE_CHECKING:
+    from armprobe.probes.definition import ProbeDefinition
+    from armprobe.probes.engine import Engine
+
+
+class Hit:
+    """One hit, as a host handler sees it.
+
+    `regs` is the state just before the displaced instruction (for a post handler: just after it), with `pc` the
+    address of the probe (post: of the next instruction) and `orig_r0` 0xffffffff. Registers that the handler sets are
+    written back. `cpu` is the number of the CPU or thread.
+    """
+
+    __slots__ = ("_engine", "cpu", "probe", "regs")
+
+    def __init__(self, engine: Engine, probe: Probe, regs: Registers, cpu: int) -> None:
+        self._engine = engine
+        self.probe = probe
+        self.regs = regs
+        self.cpu = cpu
+
+    @property
+    def address(self) -> int:
+        return self.probe.address
+
+    @property
+    def symbol(self) -> str:
+        """The probe's place as `name+0x10`, or its address where there is no symbol."""
+        return self._engine.describe(self.probe.address)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory as the program would see it without probes. Raises TargetFault."""
+        return self._engine.read_memory(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory. Raises TargetFault, and Refused for bytes that armprobe itself has changed."""
+        self._engine.write_memory(address, data)
+
+    def u8(self, address: int) -> int:
+        return self.read(address, 1)[0]
+
+    def u16(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 2), "little")
+
+    def u32(self, address: int) -> int:
+        return int.from_bytes(self.read(address, 4), "little")
+
+    def string(self, address: int, limit: int = 256) -> str:
+        """The NUL-terminated string at `address`, at most `limit` bytes of it; bytes that are no UTF-8 as `\\xNN`."""
+        data = bytearray()
+        while len(data) < limit:
+            # Never across a page: the next one may not be there.
+            step = min(limit - len(data), 4096 - (address + len(data)) % 4096, 64)
+            chunk = self.read(address + len(data), step)
+            end = chunk.find(0)
+            if end >= 0:
+                data += chunk[:end]
+                break
+            data += chunk
+        return data.decode("utf-8", "backslashreplace")
+
+
+#: A host handler. As a pre handler, returning True says that it has diverted control: the displaced instruction is not
+#: executed and the thread goes on at `hit.regs.pc`.
+HostHandler = Callable[[Hit], object]
+
+
+@dataclass(slots=True, eq=False)
+class Probe:
+    """A place with handlers. Made by a session; it works from the moment it is returned until `unregister`.
+
+    `pre` and `post` are host handlers, `actions` compiled ones. `missed` counts hits whose handlers did not run because
+    another handler was running on the same CPU.
+    """
+
+    engine: Engine = field(repr=False)
+    address: int
+    location: str
+    pre: HostHandler | None = None
+    post: HostHandler | None = None
+    actions: tuple[Action, ...] = ()
+    definition: ProbeDefinition | None = None
+    number: int = 0
+    enabled: bool = True
+    missed: int = 0
+    host_hits: int = 0
+    #: address of the counter in target memory, for a probe with a compiled count
+    counter: int | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The event name of a definition, else the location."""
+        return self.definition.event if self.definition else self.location
+
+    @property
+    def hits(self) -> int:
+        """How often the handlers ran: exact at every stop of the target."""
+        return self.engine.hits(self)
+
+    @property
+    def state(self) -> str:
+        """`disabled`, `trap`, `branch`, `parked` or `unregistered`."""
+        return self.engine.state_of(self)
+
+    @property
+    def reason(self) -> str:
+        """Why the probe is not optimized; empty when it is, or will be at the optimizer's next pass."""
+        return self.engine.reason(self)
+
+    def enable(self) -> None:
+        self.engine.enable(self)
+
+    def disable(self) -> None:
+        self.engine.disable(self)
+
+    def park(self) -> None:
+        """Turn the branch at the site to the out-of-line copy: hits cost two branches and run no handler."""
+        self.engine.park(self)
+
+    def unpark(self) -> None:
+        self.engine.unpark(self)
+
+    def unregister(self) -> None:
+        """Remove the probe; the last one at an address puts the original bytes back."""
+        self.engine.unregister(self)
+
+
+def check_handlers(pre: object, post: object) -> None:
+    """Raise UsageError unless both are callable or None."""
+    for role, handler in (("handler", pre), ("post_handler", post)):
+        if handler is not None and not callable(handler):
+            raise UsageError(f"{role} must be a function that takes the hit, not {handler!r}")

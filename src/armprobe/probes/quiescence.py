@@ -1,0 +1,58 @@
+"""Whether a thread is, or may come back to, code that is about to be freed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from armprobe.errors import TargetError
+from armprobe.targets.base import Registers, Stop, StopReason, Target
+
+#: bytes of each stack that are searched for return addresses and saved PCs
+STACK_SEARCHED = 0x10000
+#: instructions after which a thread must have left a slot
+STEPS = 4096
+
+
+def find_references(target: Target, ranges: Sequence[tuple[int, int]]) -> set[int]:
+    """The starts of those [start, end) ranges that a register or a word on a stack points into.
+
+    Conservative: every word of up to 64 KiB above SP counts, whether it is an address or not.
+    """
+    ordered = sorted(ranges)
+    starts = [start for start, _ in ordered]
+    found: set[int] = set()
+    for registers in _all_registers(target):
+        for word in (*registers.values, *_stack_words(target, registers.sp)):
+            index = bisect_right(starts, word) - 1
+            if index >= 0 and word < ordered[index][1]:
+                found.add(starts[index])
+    return found
+
+
+def leave_slots(target: Target, ranges: Sequence[tuple[int, int]], step: Callable[[], Stop]) -> bool:
+    """Let the thread that stopped execute single instructions until it is in none of the ranges; False if it stays."""
+    for _ in range(STEPS):
+        pc = target.read_registers().pc
+        if not any(start <= pc < end for start, end in ranges):
+            return True
+        if step().reason is not StopReason.LIMIT:
+            return False
+    return False
+
+
+def _all_registers(target: Target) -> list[Registers]:
+    if target.threads is None:
+        return [target.read_registers()]
+    return [target.threads.read_registers(thread) for thread in target.threads.ids()]
+
+
+def _stack_words(target: Target, sp: int) -> tuple[int, ...]:
+    region = next((region for region in target.regions if sp in region and region.readable), None)
+    if region is None or sp % 4:
+        return ()
+    size = min(region.end - sp, STACK_SEARCHED) & ~3
+    try:
+        return tuple(memoryview(target.read_memory(sp, size)).cast("I"))
+    except TargetError:
+        return ()

@@ -1,0 +1,47 @@
+"""A site: an address, the bytes a probe replaces there, and all probes on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from armprobe.codegen.detour import SlotCode
+from armprobe.isa.insn import Insn
+from armprobe.isa.relocate import Relocation
+from armprobe.patching.slots import Slot
+from armprobe.probes.probe import Probe
+from armprobe.probes.state import SiteState, next_state
+
+
+@dataclass(slots=True, eq=False)
+class Site:
+    """All probes at one address share its slot, its patch and its state."""
+
+    address: int
+    original: bytes
+    insn: Insn
+    #: the displaced instructions: one, or two where only a two-word window reaches the detour
+    relocations: tuple[Relocation, ...]
+    code: SlotCode
+    slot: Slot
+    probes: list[Probe] = field(default_factory=list)
+    state: SiteState = SiteState.DISARMED
+    #: the bytes that stand at the site now
+    planted: bytes = b""
+    #: times a trap found the condition of the displaced instruction false: neither hits nor missed
+    false_conditions: int = 0
+    #: why the site cannot have a branch; empty when it can
+    reason: str = ""
+    #: two words within reach of the site that go on to a slot beyond it
+    island: Slot | None = None
+
+    @property
+    def condition(self) -> int:
+        return self.insn.cond
+
+    @property
+    def next_address(self) -> int:
+        return self.address + self.insn.length
+
+    def move(self, verb: str) -> None:
+        """Change the state by `verb`; InternalError if that is no legal move."""
+        self.state = next_state(self.state, verb)
