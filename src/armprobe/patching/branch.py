@@ -32,9 +32,7 @@ def branch_word(source: int, target: int, *, cond: int = ALWAYS, link: bool = Fa
     Raises Refused when `reaches` is false, UsageError for a condition that no branch has.
     """
     if not 0 <= cond <= ALWAYS:
-        raise UsageError(
-            f"a branch carries condition 0 to 14, not {cond}: with 0b1111 the word is BLX, which leaves A32"
-        )
+        raise UsageError(f"a branch carries condition 0 to 14, not {cond}: with 15 the word is BLX, which leaves A32")
     for name, address in (("source", source), ("target", target)):
         if address & 3:
             raise Refused(f"the {name} of an A32 branch is a multiple of 4, but it is 0x{address:08x}")
