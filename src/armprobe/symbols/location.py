@@ -1,0 +1,108 @@
+"""What a user types for a place in a program: `symbol`, `symbol+0x10`, `0xADDRESS`, `pattern_*`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from armprobe.errors import Refused, UsageError
+from armprobe.symbols.image import Symbol
+from armprobe.symbols.table import SymbolTable, demangled
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One address of an A32 instruction, and what it is called."""
+
+    address: int
+    name: str
+
+
+def resolve(text: str, table: SymbolTable) -> tuple[Location, ...]:
+    """The places `text` stands for, in order of address: one, or for a shell pattern all functions that match.
+
+    Functions that match a pattern but cannot be probed are left out, unless none is left.
+
+    Raises UsageError when there is no such place, or several where one was named; Refused with the reason when no A32
+    instruction can be there: data, a literal pool, T32 code, an unaligned address, one outside of the program.
+    """
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        address = int(text, 0) if text[:2] in ("0x", "0X") else int(text)
+        check(address, table, what=f"0x{address:08x}")
+        return (Location(address, table.describe(address)),)
+    exact = table.named(text)
+    if not exact and any(character in text for character in "*?["):
+        return _resolve_pattern(text, table)
+    name, offset = (text, 0) if exact else _split_offset(text)
+    symbol = _one_symbol(name, table)
+    if symbol.size and offset >= symbol.size:
+        raise UsageError(f"{name} is {symbol.size:#x} bytes long: {text} is not in it")
+    check(symbol.address + offset, table, what=text, symbol=symbol)
+    return (Location(symbol.address + offset, table.describe(symbol.address) + (f"+{offset:#x}" if offset else "")),)
+
+
+def check(address: int, table: SymbolTable, *, what: str, symbol: Symbol | None = None) -> None:
+    """Raise Refused with the reason unless an A32 instruction can be at `address`, which messages call `what`."""
+    found = table.at(address & ~1)
+    symbol = symbol or (found[0] if found else None)
+    kind = table.kind_at(address)
+    if (symbol is not None and symbol.thumb) or (kind is not None and kind[0] == "t"):
+        raise Refused(f"{what} is Thumb code: T32 is not supported yet", hint="build this function with -marm")
+    if address % 4:
+        raise Refused(f"{what} is at 0x{address:08x}: an A32 instruction is at a multiple of 4")
+    if table.ranges and not any(start <= address < end for start, end in table.ranges):
+        code = ", ".join(f"0x{start:08x}..0x{end:08x}" for start, end in table.ranges)
+        raise Refused(f"{what} is at 0x{address:08x}, outside of the program's code: {code}")
+    if symbol is not None and not symbol.function:
+        raise Refused(f"{what} is data: {demangled(symbol.name)} is a variable at 0x{symbol.address:08x}")
+    if kind is not None and kind[0] == "d":
+        raise Refused(
+            f"{what} is data: a literal pool or a table begins at 0x{kind[1]:08x}",
+            evidence=f"mapping symbol $d at 0x{kind[1]:08x}",
+        )
+
+
+def _resolve_pattern(pattern: str, table: SymbolTable) -> tuple[Location, ...]:
+    matches = table.matching(pattern)
+    if not matches:
+        raise UsageError(f"no function matches {pattern!r}")
+    places, refusals = [], []
+    for symbol in matches:
+        try:
+            check(symbol.address, table, what=demangled(symbol.name), symbol=symbol)
+        except Refused as refusal:
+            refusals.append(refusal)
+        else:
+            places.append(Location(symbol.address, table.describe(symbol.address)))
+    if not places:
+        raise refusals[0]
+    return tuple(places)
+
+
+def _split_offset(text: str) -> tuple[str, int]:
+    name, plus, offset = text.rpartition("+")
+    if not plus:
+        return text, 0
+    if not name or not _NUMBER.fullmatch(offset.strip()):
+        raise UsageError(f"cannot read {text!r}: wanted SYMBOL, SYMBOL+OFFSET, 0xADDRESS or a pattern such as 'uart_*'")
+    return name.strip(), int(offset, 0) if "x" in offset.lower() else int(offset)
+
+
+def _one_symbol(name: str, table: SymbolTable) -> Symbol:
+    symbols = table.named(name)
+    if not symbols:
+        similar = table.similar(name)
+        hint = f"did you mean {' or '.join(similar)}?" if similar else ""
+        if not table.symbols:
+            hint = "the program has no symbols: give an address"
+        raise UsageError(f"no symbol is called {name!r}", hint=hint)
+    if len({symbol.address for symbol in symbols}) > 1:
+        places = [f"{demangled(symbol.name)} at 0x{symbol.address:08x}" for symbol in symbols]
+        more = len(places) - _MOST_SHOWN
+        shown = ", ".join(places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        raise UsageError(f"{name!r} is ambiguous: {shown}", hint="give the address")
+    return next((symbol for symbol in symbols if symbol.function), symbols[0])
