@@ -459,7 +459,7 @@ data("VUSDOT_VSUDOT_element_A1", "111111101 D:1 00 Vn:4 Vd:4 1101 N:1 Q:1 M:1 U:
 
 # A7.7 Advanced SIMD element or structure load/store instructions
 #
-# Rm is 15: the base stays; 13: the base moves on by the bytes transferred; else: by Rm. Nothing is stored below the base.
+# Rm is 15: the base stays; 13: it moves on by the bytes transferred; else: by Rm. Nothing is stored below the base.
 
 element_load = partial(row,
     relocate="verbatim", flags_read="", flags_written="", memory="load", writes="Rn if Rm != 15",
@@ -471,7 +471,7 @@ element_store = partial(row,
 # Multiple structures
 
 element_store("VST1_multiple_A1", "11110100 0 D:1 00 Rn:4 Vd:4 0111 size:2 align:2 Rm:4",
-    vreads="Dd*1", undefined="align > 1", unpredictable="Rn == 15; Dd + 1 > 32", ref="A8.8.404")
+    vreads="Dd", undefined="align > 1", unpredictable="Rn == 15", ref="A8.8.404")
 element_store("VST1_multiple_A2", "11110100 0 D:1 00 Rn:4 Vd:4 1010 size:2 align:2 Rm:4",
     vreads="Dd*2", undefined="align == 3", unpredictable="Rn == 15; Dd + 2 > 32", ref="A8.8.404")
 element_store("VST1_multiple_A3", "11110100 0 D:1 00 Rn:4 Vd:4 0110 size:2 align:2 Rm:4",
@@ -490,7 +490,7 @@ element_store("VST4_multiple_A1", "11110100 0 D:1 00 Rn:4 Vd:4 000 inc:1 size:2 
     vreads="Dd D[Dd+1+inc] D[Dd+2+2*inc] D[Dd+3+3*inc]", undefined="size == 3",
     unpredictable="Rn == 15; Dd + 3 + 3 * inc > 31", ref="A8.8.410")
 element_load("VLD1_multiple_A1", "11110100 0 D:1 10 Rn:4 Vd:4 0111 size:2 align:2 Rm:4",
-    vwrites="Dd*1", undefined="align > 1", unpredictable="Rn == 15; Dd + 1 > 32", ref="A8.8.320")
+    vwrites="Dd", undefined="align > 1", unpredictable="Rn == 15", ref="A8.8.320")
 element_load("VLD1_multiple_A2", "11110100 0 D:1 10 Rn:4 Vd:4 1010 size:2 align:2 Rm:4",
     vwrites="Dd*2", undefined="align == 3", unpredictable="Rn == 15; Dd + 2 > 32", ref="A8.8.320")
 element_load("VLD1_multiple_A3", "11110100 0 D:1 10 Rn:4 Vd:4 0110 size:2 align:2 Rm:4",

@@ -20,8 +20,7 @@ row = table.row
 move = partial(row, relocate="verbatim", reads="", writes="", flags_read="", flags_written="", memory="none")
 plain = partial(move, undefined="size == 0", unpredictable="size == 1 and cond != 14")
 arithmetic = partial(plain, effects="fpscr_read fpscr_write")
-unconditional = partial(move, undefined="size == 0")
-rounding = partial(unconditional, effects="fpscr_read fpscr_write")
+rounding = partial(move, effects="fpscr_read fpscr_write")
 transfer = partial(row, relocate="verbatim", flags_read="", flags_written="", memory="none")
 load = partial(row, flags_read="", flags_written="", memory="load")
 store = partial(row, flags_read="", flags_written="", memory="store")
@@ -69,13 +68,13 @@ plain("VABS_A2", "cond:4 11101 D:1 110000 Vd:4 10 size:2 11 M:1 0 Vm:4", vreads=
 plain("VNEG_A2", "cond:4 11101 D:1 110001 Vd:4 10 size:2 01 M:1 0 Vm:4", vreads=M_, vwrites=D_, ref="A8.8.355")
 arithmetic("VSQRT_A1", "cond:4 11101 D:1 110001 Vd:4 10 size:2 11 M:1 0 Vm:4", vreads=M_, vwrites=D_, ref="A8.8.401")
 # VCVTB (T=0), VCVTT (T=1). With double precision from ARMv8 on.
-move("VCVTB_VCVTT_from_half_A1", "cond:4 11101 D:1 110010 Vd:4 101 sz:1 T:1 1 M:1 0 Vm:4",
-    vreads="Sm", vwrites="Dd if sz; Sd if not sz", effects="fpscr_read fpscr_write", ref="A8.8.311")
-move("VCVTB_VCVTT_to_half_A1", "cond:4 11101 D:1 110011 Vd:4 101 sz:1 T:1 1 M:1 0 Vm:4",
-    vreads="Sd; Dm if sz; Sm if not sz", vwrites="Sd", effects="fpscr_read fpscr_write", ref="A8.8.311")
-move("VCVTB_VCVTT_BFloat16_A1", "cond:4 11101 D:1 110011 Vd:4 1001 T:1 1 M:1 0 Vm:4",
-    vreads="Sd Sm", vwrites="Sd", effects="fpscr_read fpscr_write", ref="DDI 0487 F6.1")
-# E=1 is VCMPE
+rounding("VCVTB_VCVTT_from_half_A1", "cond:4 11101 D:1 110010 Vd:4 101 sz:1 T:1 1 M:1 0 Vm:4",
+    vreads="Sm", vwrites="Dd if sz; Sd if not sz", ref="A8.8.311")
+rounding("VCVTB_VCVTT_to_half_A1", "cond:4 11101 D:1 110011 Vd:4 101 sz:1 T:1 1 M:1 0 Vm:4",
+    vreads="Sd; Dm if sz; Sm if not sz", vwrites="Sd", ref="A8.8.311")
+rounding("VCVTB_VCVTT_BFloat16_A1", "cond:4 11101 D:1 110011 Vd:4 1001 T:1 1 M:1 0 Vm:4",
+    vreads="Sd Sm", vwrites="Sd", ref="DDI 0487 F6.1")
+# VCMPE where E is 1
 arithmetic("VCMP_A1", "cond:4 11101 D:1 110100 Vd:4 10 size:2 E:1 1 M:1 0 Vm:4",
     vreads="Sd Sm if size < 3; Dd Dm if size == 3", ref="A8.8.303")
 arithmetic("VCMP_A2", "cond:4 11101 D:1 110101 Vd:4 10 size:2 E:1 1(0)0(0)(0)(0)(0)", vreads=D_, ref="A8.8.303")
@@ -90,8 +89,7 @@ move("VCVT_double_single_A1", "cond:4 11101 D:1 110111 Vd:4 101 sz:1 11 M:1 0 Vm
     ref="A8.8.309")
 arithmetic("VCVT_integer_to_floating_A1", "cond:4 11101 D:1 111000 Vd:4 10 size:2 op:1 1 M:1 0 Vm:4",
     vreads="Sm", vwrites=D_, ref="A8.8.306")
-move("VJCVT_A1", "cond:4 11101 D:1 111001 Vd:4 101111 M:1 0 Vm:4",
-    vreads="Dm", vwrites="Sd", effects="fpscr_read fpscr_write", ref="DDI 0487 F6.1")
+rounding("VJCVT_A1", "cond:4 11101 D:1 111001 Vd:4 101111 M:1 0 Vm:4", vreads="Dm", vwrites="Sd", ref="DDI 0487 F6.1")
 # op=0 is VCVTR: rounds as FPSCR says
 arithmetic("VCVT_floating_to_integer_A1", "cond:4 11101 D:1 11110 signed:1 Vd:4 10 size:2 op:1 1 M:1 0 Vm:4",
     vreads=M_, vwrites="Sd", ref="A8.8.306")
@@ -101,19 +99,31 @@ row("VCVT_fixed_floating_A1", "cond:4 11101 D:1 111 op:1 1 U:1 Vd:4 10 size:2 sx
     undefined="size == 0", unpredictable="sx == 0 and (imm4 << 1 | i) > 16; size == 1 and cond != 14",
     effects="fpscr_read fpscr_write", ref="A8.8.308")
 
-# DDI 0487 F4.1: floating-point data-processing without a condition
+# DDI 0487 F4.1: floating-point data-processing without a condition. Coprocessor 8 is Advanced SIMD here (VCMLA), so
+# that half-precision has rows of its own.
 
-unconditional("VSEL_A1", "111111100 D:1 cc:2 Vn:4 Vd:4 10 size:2 N:1 0 M:1 0 Vm:4",
-    flags_read="Z if cc in (0, 3); V if cc; N if cc >= 2", vreads=NM, vwrites=D_, ref="DDI 0487 F6.1")
-rounding("VMAXNM_A2", "111111101 D:1 00 Vn:4 Vd:4 10 size:2 N:1 0 M:1 0 Vm:4",
-    vreads=NM, vwrites=D_, ref="DDI 0487 F6.1")
-rounding("VMINNM_A2", "111111101 D:1 00 Vn:4 Vd:4 10 size:2 N:1 1 M:1 0 Vm:4",
-    vreads=NM, vwrites=D_, ref="DDI 0487 F6.1")
+move("VSEL_A1", "111111100 D:1 cc:2 Vn:4 Vd:4 101 sz:1 N:1 0 M:1 0 Vm:4",
+    flags_read="Z if cc in (0, 3); V if cc; N if cc >= 2", vreads="Dn Dm if sz; Sn Sm if not sz",
+    vwrites="Dd if sz; Sd if not sz", ref="DDI 0487 F6.1")
+move("VSEL_A1_half", "111111100 D:1 cc:2 Vn:4 Vd:4 1001 N:1 0 M:1 0 Vm:4",
+    flags_read="Z if cc in (0, 3); V if cc; N if cc >= 2", vreads="Sn Sm", vwrites="Sd", ref="DDI 0487 F6.1")
+rounding("VMAXNM_A2", "111111101 D:1 00 Vn:4 Vd:4 101 sz:1 N:1 0 M:1 0 Vm:4",
+    vreads="Dn Dm if sz; Sn Sm if not sz", vwrites="Dd if sz; Sd if not sz", ref="DDI 0487 F6.1")
+rounding("VMAXNM_A2_half", "111111101 D:1 00 Vn:4 Vd:4 1001 N:1 0 M:1 0 Vm:4",
+    vreads="Sn Sm", vwrites="Sd", ref="DDI 0487 F6.1")
+rounding("VMINNM_A2", "111111101 D:1 00 Vn:4 Vd:4 101 sz:1 N:1 1 M:1 0 Vm:4",
+    vreads="Dn Dm if sz; Sn Sm if not sz", vwrites="Dd if sz; Sd if not sz", ref="DDI 0487 F6.1")
+rounding("VMINNM_A2_half", "111111101 D:1 00 Vn:4 Vd:4 1001 N:1 1 M:1 0 Vm:4",
+    vreads="Sn Sm", vwrites="Sd", ref="DDI 0487 F6.1")
 # RM: 0 A (ties away), 1 N (ties to even), 2 P (up), 3 M (down)
-rounding("VRINT_directed_floating_A1", "111111101 D:1 1110 RM:2 Vd:4 10 size:2 01 M:1 0 Vm:4",
-    vreads=M_, vwrites=D_, ref="DDI 0487 F6.1")
-rounding("VCVT_directed_floating_A1", "111111101 D:1 1111 RM:2 Vd:4 10 size:2 op:1 1 M:1 0 Vm:4",
-    vreads=M_, vwrites="Sd", ref="DDI 0487 F6.1")
+rounding("VRINT_directed_floating_A1", "111111101 D:1 1110 RM:2 Vd:4 101 sz:1 01 M:1 0 Vm:4",
+    vreads="Dm if sz; Sm if not sz", vwrites="Dd if sz; Sd if not sz", ref="DDI 0487 F6.1")
+rounding("VRINT_directed_floating_A1_half", "111111101 D:1 1110 RM:2 Vd:4 1001 01 M:1 0 Vm:4",
+    vreads="Sm", vwrites="Sd", ref="DDI 0487 F6.1")
+rounding("VCVT_directed_floating_A1", "111111101 D:1 1111 RM:2 Vd:4 101 sz:1 op:1 1 M:1 0 Vm:4",
+    vreads="Dm if sz; Sm if not sz", vwrites="Sd", ref="DDI 0487 F6.1")
+rounding("VCVT_directed_floating_A1_half", "111111101 D:1 1111 RM:2 Vd:4 1001 op:1 1 M:1 0 Vm:4",
+    vreads="Sm", vwrites="Sd", ref="DDI 0487 F6.1")
 move("VMOVX_A1", "111111101 D:1 110000 Vd:4 101001 M:1 0 Vm:4", vreads="Sm", vwrites="Sd", ref="DDI 0487 F6.1")
 move("VINS_A1", "111111101 D:1 110000 Vd:4 101011 M:1 0 Vm:4", vreads="Sd Sm", vwrites="Sd", ref="DDI 0487 F6.1")
 
