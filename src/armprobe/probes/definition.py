@@ -1,0 +1,240 @@
+"""Probe definitions in the language of the kernel's `kprobe_events`, and records as its trace file shows them.
+
+    p[:[GRP/][EVENT]] LOCATION [[NAME=]%REG[:TYPE] ...] [if FILTER]       record the registers at each hit
+    LOCATION [if FILTER]                                                  count hits
+
+A filter compares fields and registers with numbers and with one another: `==` `!=` `<` `<=` `>` `>=`, `&` (shares a
+bit), joined by `&&`, `||`, `!` and parentheses. Source: Linux Documentation/trace/kprobetrace.rst.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import NoReturn
+
+from armprobe.codegen.filters import Filter
+from armprobe.errors import UsageError
+from armprobe.events.record import DEFAULT_TYPE, TYPES, FieldType, Layout, make_layout, unpack
+from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
+from armprobe.probes.filter_parser import parse_filter, point_at
+
+DEFAULT_GROUP = "kprobes"
+MAX_DEFINITION, MAX_NAME, MAX_ARGUMENTS, MAX_ARGUMENT, MAX_ARGUMENT_NAME = 4096, 64, 128, 63, 32
+_RESERVED = frozenset({"__probe_ip", "__probe_ret_ip", "__probe_func"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LATER_TYPES = re.compile(r"([usx]64|u?string|symbol|symstr|%p[dD]|b\d+@\d+/\d+)(\[\d+\])?|\w+\[\d+\]")
+_LATER_FETCHES = {"@": "memory (@)", "$": "variables ($)", "+": "memory (+OFFSET)", "-": "memory (-OFFSET)",
+                  "\\": "constants (\\)"}  # fmt: skip
+
+
+class Kind(Enum):
+    """What a definition asks for at each hit."""
+
+    RECORD = "p"
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One field of the event: the register `source` (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`) as `type`."""
+
+    name: str
+    source: str
+    type: FieldType = DEFAULT_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeDefinition:
+    """A parsed definition. `location` is as it was written; `symbols` knows what it means."""
+
+    kind: Kind
+    group: str
+    event: str
+    location: str
+    arguments: tuple[Argument, ...] = ()
+    filter: Filter | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """How the record of the event stands in the ring."""
+        return _layout(self.arguments)
+
+
+def parse_definition(text: str) -> ProbeDefinition:
+    """Parse one definition. Raises UsageError with the definition and a caret under the spot as evidence."""
+    if len(text) > MAX_DEFINITION:
+        raise UsageError(f"a definition has at most {MAX_DEFINITION} characters, not {len(text)}")
+    return _Parser(text).parse()
+
+
+def format_record(definition: ProbeDefinition, record: bytes | memoryview, *, place: str) -> str:
+    """The line of the kernel's trace file for a record: `EVENT: (place) name=value ...`.
+
+    `place` is `symbol+0x0/0xsize`, or an address.
+    """
+    values = unpack(definition.layout, record)
+    fields = (f"{argument.name}={argument.type.show(values[argument.name])}" for argument in definition.arguments)
+    return " ".join([f"{definition.event}: ({place})", *fields])
+
+
+def default_event(location: str) -> str:
+    """The name of an event that has none: `p_SYMBOL_OFFSET` (decimal, as in the kernel) or `p_0xADDRESS`."""
+    symbol, plus, offset = location.rpartition("+")
+    if re.match(r"0[xX]|\d", location):
+        name = f"p_0x{_number(location):x}" if _number(location) is not None else f"p_{location}"
+    elif plus and _number(offset) is not None:
+        name = f"p_{symbol}_{_number(offset)}"
+    else:
+        name = f"p_{location}_0"
+    return re.sub(r"\W", "_", name, flags=re.ASCII)[:MAX_NAME]
+
+
+def register_name(spelling: str) -> str | None:
+    """The one name of a register of definitions (`fp` is `r11`), None if there is no such register."""
+    if spelling == "cpsr":
+        return spelling
+    number = REGISTER_NUMBERS.get(spelling)
+    return None if number is None else REGISTER_NAMES[number]
+
+
+@lru_cache(maxsize=1024)
+def _layout(arguments: tuple[Argument, ...]) -> Layout:
+    return make_layout((argument.name, argument.source, argument.type) for argument in arguments)
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
+
+
+class _Parser:
+    """Parses one definition; positions are columns of the text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def parse(self) -> ProbeDefinition:
+        tokens = [(match.start(), match[0]) for match in re.finditer(r"\S+", self.text)]
+        if not tokens:
+            self._fail(0, "a definition is empty", hint="write a location, or p LOCATION %REGISTER ...")
+        command = tokens[0][1]
+        if re.match(r"r\d*(:|$)", command):
+            self._fail(
+                tokens[0][0], "return probes (r) are not there yet", hint="put p on the instruction that returns"
+            )
+        if command.startswith("-:"):
+            self._fail(tokens[0][0], "-: removes an event of the kernel; here a probe is unregistered")
+        if command == "p" or command.startswith("p:"):
+            return self._parse_record(tokens)
+        return self._parse_count(tokens)
+
+    def _parse_count(self, tokens: list[tuple[int, str]]) -> ProbeDefinition:
+        head, condition = self._split_filter(tokens)
+        for column, token in head[1:]:
+            if re.match(r"(\w+=)?[%@$\\]", token):
+                self._fail(column, "a location alone counts hits and takes no arguments",
+                           hint=f"to record them, write p {self.text.strip()}")  # fmt: skip
+        end = head[-1][0] + len(head[-1][1])
+        location = self.text[head[0][0] : end]
+        return ProbeDefinition(
+            Kind.COUNT, DEFAULT_GROUP, default_event(location), location, (), self._filter(condition, ())
+        )
+
+    def _parse_record(self, tokens: list[tuple[int, str]]) -> ProbeDefinition:
+        head, condition = self._split_filter(tokens)
+        column, command = head[0]
+        if len(head) < 2:
+            self._fail(column + len(command), "the location is missing", hint="write p[:EVENT] SYMBOL+OFFSET ...")
+        location = head[1][1]
+        group, event = self._parse_event(column + 2, command[2:])
+        if command == "p:":
+            self._fail(column + 2, "the name of the event is missing", hint="write p:EVENT, or p alone")
+        if len(head) - 2 > MAX_ARGUMENTS:
+            self._fail(head[2 + MAX_ARGUMENTS][0], f"an event has at most {MAX_ARGUMENTS} arguments")
+        arguments: list[Argument] = []
+        for column, token in head[2:]:
+            argument = self._parse_argument(column, token, len(arguments) + 1)
+            if any(argument.name == other.name for other in arguments):
+                self._fail(column, f"the argument name {argument.name!r} is used twice")
+            arguments.append(argument)
+        return ProbeDefinition(
+            Kind.RECORD,
+            group or DEFAULT_GROUP,
+            event or default_event(location),
+            location,
+            tuple(arguments),
+            self._filter(condition, tuple(arguments)),
+        )
+
+    def _split_filter(self, tokens: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], int | None]:
+        """The tokens before `if`, and the column after it."""
+        for index, (column, word) in enumerate(tokens):
+            if word == "if" and index:
+                return tokens[:index], column + 2
+        return tokens, None
+
+    def _filter(self, column: int | None, arguments: tuple[Argument, ...]) -> Filter | None:
+        if column is None:
+            return None
+        fields = {argument.name: (argument.source, argument.type) for argument in arguments}
+        return parse_filter(self.text, column, fields=fields, register_name=register_name)
+
+    def _parse_event(self, column: int, text: str) -> tuple[str, str]:
+        parts = re.split(r"[/.]", text)
+        if len(parts) > 2:
+            self._fail(column, f"an event is named GROUP/EVENT, not {text!r}")
+        group, event = parts if len(parts) == 2 else ["", parts[0]]
+        if len(parts) == 2 and not group:
+            self._fail(column, "the name of the group is missing", hint="write p:GROUP/EVENT, or p:EVENT")
+        if group:
+            self._check_name(column, "group", group, MAX_NAME)
+        if event:
+            self._check_name(column + len(text) - len(event), "event", event, MAX_NAME)
+        return group, event
+
+    def _parse_argument(self, column: int, token: str, number: int) -> Argument:
+        if len(token) > MAX_ARGUMENT:
+            self._fail(column, f"an argument has at most {MAX_ARGUMENT} characters, not {len(token)}")
+        name, equals, fetch = token.rpartition("=")
+        if equals:
+            self._check_name(column, "argument", name, MAX_ARGUMENT_NAME)
+            if name in _RESERVED or name.startswith("common_"):
+                self._fail(
+                    column, f"the argument name {name!r} is reserved", hint="every event has a field of that name"
+                )
+        at = column + len(token) - len(fetch)
+        if fetch[:1] in _LATER_FETCHES:
+            self._fail(at, f"{_LATER_FETCHES[fetch[0]]} can't be fetched yet", hint="registers can: %r0 to %r12, %sp, "
+                       "%lr, %pc, %cpsr")  # fmt: skip
+        if not fetch.startswith("%"):
+            self._fail(at, f"an argument is %REGISTER, not {fetch!r}", hint="write NAME=%r0, or %r0:u8 with a type")
+        register, colon, kind = fetch[1:].partition(":")
+        source = register_name(register)
+        if source is None:
+            self._fail(at, f"there is no register %{register}", hint="there are %r0 to %r12, %sp, %lr, %pc, %cpsr")
+        if not colon:
+            return Argument(name or f"arg{number}", source)
+        at += 2 + len(register)
+        if _LATER_TYPES.fullmatch(kind):
+            self._fail(at, f"the type {kind!r} is not there yet", hint=_types())
+        if kind not in TYPES:
+            self._fail(at, f"there is no type {kind!r}", hint=_types())
+        return Argument(name or f"arg{number}", source, TYPES[kind])
+
+    def _check_name(self, column: int, what: str, name: str, longest: int) -> None:
+        if not _NAME.fullmatch(name):
+            self._fail(column, f"the {what} name {name!r} is not made of letters, digits and _")
+        if len(name) > longest:
+            self._fail(column, f"the {what} name has {len(name)} characters, and {longest} is the most")
+
+    def _fail(self, column: int, message: str, *, hint: str = "") -> NoReturn:
+        raise UsageError(message, evidence=point_at(self.text, column), hint=hint)
+
+
+def _types() -> str:
+    return "types are " + ", ".join(TYPES)

@@ -1,0 +1,174 @@
+"""The filter of a definition: text to the tree of `armprobe.codegen.filters`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from armprobe.codegen.filters import COMPARISONS, And, Compare, Constant, Filter, Not, Or, Register
+from armprobe.errors import UsageError
+from armprobe.events.record import TYPES, FieldType
+
+#: Filters are compiled and decided recursively; nobody writes longer ones by hand.
+MAX_DEPTH, MAX_COMPARISONS = 32, 64
+_TOKEN = re.compile(
+    r"(?P<operator>\|\||&&|==|!=|<=|>=|[<>&!()])|(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\b)"
+    r"|%(?P<register>\w+)(?::(?P<type>\w+))?|(?P<name>[A-Za-z_]\w*)",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A word of a filter; `kind` is its group in _TOKEN, or `end`."""
+
+    kind: str
+    text: str
+    column: int
+    type: str | None = None
+
+
+def parse_filter(
+    text: str,
+    start: int,
+    *,
+    fields: Mapping[str, tuple[str, FieldType]],
+    register_name: Callable[[str], str | None],
+) -> Filter:
+    """Parse `text` from the column `start` to its end.
+
+    `fields` maps names to registers and types. Raises UsageError with `text` and a caret as evidence.
+    """
+    return _Parser(text, start, fields, register_name).parse()
+
+
+def point_at(text: str, column: int) -> str:
+    """The text and below it a caret under the column."""
+    return re.sub(r"\s", " ", text) + "\n" + " " * column + "^"
+
+
+class _Parser:
+    """Recursive descent: `||` binds weaker than `&&`, that weaker than `!` and comparisons."""
+
+    def __init__(
+        self,
+        text: str,
+        start: int,
+        fields: Mapping[str, tuple[str, FieldType]],
+        register_name: Callable[[str], str | None],
+    ) -> None:
+        self._text = text
+        self._fields = fields
+        self._register_name = register_name
+        self._tokens = list(self._split(start))
+        self._next = 0
+        self._comparisons = 0
+
+    def parse(self) -> Filter:
+        condition = self._either(0)
+        token = self._token
+        if token.text == ")":
+            self._fail(token, "this parenthesis closes nothing")
+        if token.kind != "end":
+            self._fail(token, f"expected && or ||, not {token.text!r}")
+        return condition
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _split(self, column: int) -> list[_Token]:
+        tokens: list[_Token] = []
+        while column < len(self._text):
+            if self._text[column].isspace():
+                column += 1
+                continue
+            match = _TOKEN.match(self._text, column)
+            if match is None:
+                self._fail_at(column, f"a filter has no {self._text[column]!r}", _HINT)
+            kind = "register" if match["register"] else str(match.lastgroup)
+            tokens.append(_Token(kind, match[kind], column, match["type"]))
+            column = match.end()
+        return [*tokens, _Token("end", "the end", len(self._text))]
+
+    def _either(self, depth: int) -> Filter:
+        condition = self._both(depth)
+        while self._token.text == "||":
+            self._next += 1
+            condition = Or(condition, self._both(depth))
+        return condition
+
+    def _both(self, depth: int) -> Filter:
+        condition = self._one(depth)
+        while self._token.text == "&&":
+            self._next += 1
+            condition = And(condition, self._one(depth))
+        return condition
+
+    def _one(self, depth: int) -> Filter:
+        token = self._token
+        if depth > MAX_DEPTH:
+            self._fail(token, f"parentheses nest at most {MAX_DEPTH} deep")
+        if token.text == "!":
+            self._next += 1
+            if self._token.text not in ("(", "!"):
+                self._fail(self._token, "! stands before parentheses", "write !(a == 1)")
+            return Not(self._one(depth + 1))
+        if token.text != "(":
+            return self._comparison()
+        self._next += 1
+        condition = self._either(depth + 1)
+        if self._token.text != ")":
+            self._fail(token, "this parenthesis is not closed")
+        self._next += 1
+        return condition
+
+    def _comparison(self) -> Filter:
+        first = self._token
+        left = self._operand()
+        operator = self._token
+        if operator.kind != "operator" or operator.text not in COMPARISONS:
+            self._fail(operator, f"expected a comparison, not {operator.text!r}", "== != < <= > >= &")
+        self._next += 1
+        right = self._operand()
+        self._comparisons += 1
+        if self._comparisons > MAX_COMPARISONS:
+            self._fail(first, f"a filter has at most {MAX_COMPARISONS} comparisons")
+        if isinstance(left, Constant) and isinstance(right, Constant):
+            self._fail(first, "a comparison needs a field or a register")
+        try:
+            return Compare(operator.text, left, right)
+        except UsageError as error:
+            self._fail(first, error.message, error.hint)
+
+    def _operand(self) -> Register | Constant:
+        token = self._token
+        self._next += token.kind != "end"
+        if token.kind == "number":
+            return Constant(int(token.text, 16 if "x" in token.text.lower() else 10))
+        if token.kind == "name":
+            if token.text not in self._fields:
+                known = ", ".join(self._fields)
+                hint = f"fields are {known}; registers are %r0, ..." if known else "registers are %r0, ..."
+                self._fail(token, f"there is no field {token.text!r}", hint)
+            source, kind = self._fields[token.text]
+            return Register(source, kind)
+        if token.kind != "register":
+            self._fail(token, f"expected a field, a %register or a number, not {token.text!r}", _HINT)
+        name = self._register_name(token.text)
+        if name is None:
+            self._fail(token, f"there is no register %{token.text}", "there are %r0 to %r12, %sp, %lr, %pc, %cpsr")
+        if token.type is not None and token.type not in TYPES:
+            self._fail(token, f"there is no type {token.type!r}", "types are " + ", ".join(TYPES))
+        return Register(name, TYPES[token.type or "u32"])
+
+    def _fail(self, token: _Token, message: str, hint: str = "") -> NoReturn:
+        self._fail_at(token.column, message, hint)
+
+    def _fail_at(self, column: int, message: str, hint: str) -> NoReturn:
+        raise UsageError(message, evidence=point_at(self._text, column), hint=hint)
+
+
+_HINT = "an example: if (len > 64 && %r2:s16 < 0) || flags & 0x10"
