@@ -8,6 +8,9 @@ from importlib.resources import as_file, files
 
 import pytest
 
+from armprobe.symbols.image import Image
+from armprobe.targets.unicorn import UnicornTarget
+
 DEMO = files("armprobe") / "demo"
 COMPILER = "12.2.1"  # of Debian 12; another one makes other bytes
 
@@ -80,3 +83,12 @@ def test_the_numbers_of_the_summary_agree_with_each_other():
     assert counts["allocations"] - counts["frees"] <= 32
     assert counts["ticks"] == counts["packets"] // 4
     assert counts["crc_disagreements"] == 0
+
+
+def test_the_embedded_emulator_and_qemu_print_the_same():
+    printed: list[bytes] = []
+    with as_file(DEMO / "demo.elf") as elf:
+        target = UnicornTarget.from_image(Image.load(elf), output=printed.append, arguments=["5000"])
+    stop = target.run(lambda _: False)
+    assert stop.exit_code == 0
+    assert dict(line.split(" ") for line in b"".join(printed).decode().splitlines()) == run("5000")
