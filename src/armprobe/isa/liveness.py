@@ -14,14 +14,12 @@ from armprobe.errors import Refused
 from armprobe.isa.decoder import decode
 from armprobe.isa.flow import ReadWord, flow
 from armprobe.isa.insn import ALWAYS
-from armprobe.isa.rows import ALL_CORE, ALL_FLAGS, ALL_VECTOR, FLAG_BITS
+from armprobe.isa.rows import ALL_CORE, ALL_FLAGS, ALL_VECTOR
 
 _FLAGS_SHIFT = 16
 _VECTOR_SHIFT = 22
 _EVERYTHING = ALL_CORE | ALL_FLAGS << _FLAGS_SHIFT | ALL_VECTOR << _VECTOR_SHIFT
 _SP_AND_PC = 1 << 13 | 1 << 15
-_NZCV = sum(FLAG_BITS[flag] for flag in "NZCV")
-_NZ_GE = FLAG_BITS["N"] | FLAG_BITS["Z"] | FLAG_BITS["GE"]
 
 #: Effects after which other code may look at any register: a handler, another mode's registers, a fault's fix-up
 #: (an access with user rights is how kernels touch memory that may be absent).
@@ -54,7 +52,7 @@ def live_after(read_word: ReadWord, address: int, *, limit: int = 64) -> Live:
 
     Follows every path over at most `limit` steps together. Where a path cannot be followed (calls, indirect branches,
     exceptions, words that are no instructions, addresses for which `read_word` returns None, the limit) all that is not
-    yet overwritten counts as live. SP and PC always do, and so does Q, which instructions set but do not clear.
+    yet overwritten counts as live. SP and PC always do.
 
     `read_word` returns the program's own words, not our patches, and None at addresses where somebody else looks at the
     registers, as another probe does. An ordinary load or store that faults is assumed to end the program or to be tried
@@ -98,21 +96,10 @@ def _step(word: int) -> _Step | None:
     kills = 0
     # What leaves by an exception may not have written anything yet.
     if insn.cond == ALWAYS and not row.effects & _EXITS:
-        # A column that is left out means "may write anything": that kills nothing.
-        core = usage.writes if row.writes is not None else 0
-        vector = usage.vector_writes if row.vwrites is not None else 0
-        kills = core | _killed_flags(usage.flags_written, known=row.flags_written is not None) << _FLAGS_SHIFT
-        kills |= vector << _VECTOR_SHIFT
+        # A column that is left out means "may write anything": that kills nothing. What is written in part, or only
+        # sometimes, is read as well according to the tables, and a read comes before a kill.
+        kills |= usage.writes if row.writes is not None else 0
+        kills |= usage.flags_written << _FLAGS_SHIFT if row.flags_written is not None else 0
+        kills |= usage.vector_writes << _VECTOR_SHIFT if row.vwrites is not None else 0
     exits = way.unknown or way.call or bool(row.effects & _EXITS)
     return _Step(reads, kills, exits, way.next is not None, way.target)
-
-
-def _killed_flags(written: int, *, known: bool) -> int:
-    """The flags that are surely overwritten.
-
-    C stays as it was when a logical instruction's operand is not shifted or rotated; only those that write V as well
-    always write it. Q is sticky.
-    """
-    if not known:
-        return 0
-    return written & (_NZ_GE | (_NZCV if written & FLAG_BITS["V"] else 0))
