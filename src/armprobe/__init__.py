@@ -20,24 +20,49 @@ if TYPE_CHECKING:
         TargetLost,
         UsageError,
     )
+    from armprobe.probes.probe import Hit, Probe
+    from armprobe.session import Event, Session, emulate
+    from armprobe.symbols.image import Image
+    from armprobe.targets.base import Region, Registers, Stop, StopReason
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArmprobeError",
+    "Event",
     "HandlerError",
+    "Hit",
+    "Image",
     "InternalError",
     "MissingDependency",
+    "Probe",
     "Refused",
+    "Region",
+    "Registers",
+    "Session",
+    "Stop",
+    "StopReason",
     "TargetError",
     "TargetFault",
     "TargetLost",
     "UsageError",
     "__version__",
+    "emulate",
 ]
 
 #: public name -> the module that defines it, where that is not `armprobe.errors`
-_HOME: dict[str, str] = {}
+_HOME = {
+    "Event": "armprobe.session",
+    "Hit": "armprobe.probes.probe",
+    "Image": "armprobe.symbols.image",
+    "Probe": "armprobe.probes.probe",
+    "Region": "armprobe.targets.base",
+    "Registers": "armprobe.targets.base",
+    "Session": "armprobe.session",
+    "Stop": "armprobe.targets.base",
+    "StopReason": "armprobe.targets.base",
+    "emulate": "armprobe.session",
+}
 
 
 def __getattr__(name: str) -> object:

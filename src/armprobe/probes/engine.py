@@ -5,7 +5,8 @@ The target stands still whenever a method of the engine is called: before or aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 
@@ -176,10 +177,7 @@ class Engine:
             return None
         states = [next_state(site.state, verb) if verb else site.state for site, verb in moves]
         islands: list[Write] = []
-        after = [
-            planted_bytes(site, state, self.target.trap, lambda site, to: self._placement.way_to(site, to, islands))
-            for (site, _), state in zip(moves, states, strict=True)
-        ]
+        after = [self.planted(site, state, islands) for (site, _), state in zip(moves, states, strict=True)]
         writes = [
             Write(site.address, site.planted, new, verb or "retarget")
             for (site, verb), new in zip(moves, after, strict=True)
@@ -190,6 +188,25 @@ class Engine:
         for (site, _), state, new in zip(moves, states, after, strict=True):
             site.state, site.planted = state, new
         return plan
+
+    def planted(self, site: Site, state: SiteState, islands: list[Write] | None = None) -> bytes:
+        """What stands at the site in `state`; `islands` gets the writes that the way there needs."""
+        needed = islands if islands is not None else []
+        return planted_bytes(site, state, self.target.trap, lambda place: self._placement.way_to(site, place, needed))
+
+    @contextmanager
+    def trial(self, probe: Probe) -> Iterator[Site]:
+        """Place a probe without planting it, to see how it would be. Raises Refused like `register`."""
+        self.instruments.add(probe)
+        try:
+            site = self._placement.place(probe.address, [probe])
+            try:
+                yield site
+            finally:
+                self._placement.release(site)
+        finally:
+            self._placement.forget()
+            self.instruments.remove(probe)
 
     def _enter_points(self, sites: Iterable[Site]) -> None:
         """Tell the dispatcher of the traps of these sites, before one of them is planted."""
@@ -238,7 +255,10 @@ class Engine:
         site = self.sites.get(probe.address)
         if site is None or probe not in site.probes:
             return "unregistered"
-        return _STATE_NAMES[site.state] if probe.enabled else "disabled"
+        return self.state_name(site) if probe.enabled else "disabled"
+
+    def state_name(self, site: Site) -> str:
+        return _STATE_NAMES[site.state]
 
     def reason(self, probe: Probe) -> str:
         return self._site_of(probe).reason

@@ -43,8 +43,8 @@ class CodeMap(Protocol):
         """Whether mapping symbols say that there is A32 code; None when they say nothing."""
 
 
-def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[Site, int], int]) -> bytes:
-    """What stands at the site in `state`. `way_to` gives the address a branch at the site takes to a place."""
+def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[int], int]) -> bytes:
+    """What stands at the site in `state`. `way_to(place)` is where a branch at the site goes to get there."""
     if state is SiteState.ARMED:
         return trap.to_bytes(_WORD, "little") + site.original[_WORD:]
     if state in (SiteState.OPTIMIZED, SiteState.PARKED):
@@ -52,7 +52,7 @@ def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[Sit
         assert place is not None
         if len(site.original) > _WORD:
             return far_jump(place)
-        return branch_word(site.address, way_to(site, place), cond=site.condition).to_bytes(_WORD, "little")
+        return branch_word(site.address, way_to(place), cond=site.condition).to_bytes(_WORD, "little")
     return site.original
 
 

@@ -67,6 +67,14 @@ class SymbolTable:
         symbol, offset = found
         return f"{demangled(symbol.name)}+{offset:#x}" if offset else demangled(symbol.name)
 
+    def place(self, address: int) -> str:
+        """`name+0x10/0x40`, with the size of the symbol, as the kernel prints the place of an event."""
+        found = self.at(address)
+        if found is None:
+            return f"0x{address:08x}"
+        symbol, offset = found
+        return f"{demangled(symbol.name)}+{offset:#x}/{symbol.size:#x}"
+
     def named(self, name: str) -> list[Symbol]:
         """All symbols called `name`: as in the file, demangled, or demangled without parameters."""
         return self._by_name.get(name) or self._by_readable_name.get(name, [])
@@ -96,6 +104,18 @@ class SymbolTable:
             if low <= address < high and not low <= start < high:
                 return None  # the mark belongs to another part of the program
         return kind, start
+
+    def function_bounds(self, address: int) -> tuple[int, int] | None:
+        """The [start, end) of the function that `address` lies in, where the symbols give its size."""
+        found = self.at(address)
+        if found is None or not found[0].function or not found[0].size:
+            return None
+        return found[0].address, found[0].address + found[0].size
+
+    def is_code(self, address: int) -> bool | None:
+        """Whether the mapping symbols say that A32 code is at `address`; None when they say nothing."""
+        kind = self.kind_at(address)
+        return kind[0] == "a" if kind is not None else None
 
     @cached_property
     def _by_name(self) -> dict[str, list[Symbol]]:

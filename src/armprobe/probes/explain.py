@@ -1,0 +1,93 @@
+"""How an address is, or would be, probed, and why: the facts behind `armprobe explain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from armprobe.codegen.detour import SlotCode
+from armprobe.codegen.handlers import Count
+from armprobe.errors import Refused
+from armprobe.isa.insn import Insn
+from armprobe.isa.relocate import Relocation
+from armprobe.patching.classify import Classification, classify
+from armprobe.probes.probe import Probe
+from armprobe.probes.state import SiteState
+
+if TYPE_CHECKING:
+    from armprobe.probes.engine import Engine
+    from armprobe.probes.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of a site. `refused` is the reason why there can be no probe; then what follows it is None.
+
+    `probes` is 0 for an address without probes: then everything is what a probe that counts there would get.
+    """
+
+    address: int
+    symbol: str
+    original: bytes
+    insn: Insn | None
+    refused: str
+    hint: str = ""
+    probes: int = 0
+    #: `trap`, `branch`, `parked` or `disabled` now; what it would become, for an address without probes
+    state: str = ""
+    #: why the site is not, and will not be, a branch
+    reason: str = ""
+    relocation: Relocation | None = None
+    code: SlotCode | None = None
+    #: what the site holds as a trap and as a branch
+    trap: bytes = b""
+    branch: bytes = b""
+    #: how the target may change between the original and the branch, and between the trap and the branch
+    planting: Classification | None = None
+    upgrading: Classification | None = None
+
+    @property
+    def window(self) -> int:
+        """Bytes that a branch at the site replaces."""
+        return len(self.branch or self.trap)
+
+
+def explain(engine: Engine, address: int) -> Explanation:
+    """Explain the site at `address`; nothing of the program is written. Raises TargetFault for unreadable memory."""
+    symbol = engine.describe(address)
+    site = engine.sites.get(address)
+    if site is not None:
+        return _explain_site(engine, site, probes=len(site.probes))
+    probe = Probe(engine, address, symbol, actions=(Count(),))
+    try:
+        with engine.trial(probe) as trial:
+            return _explain_site(engine, trial, probes=0)
+    except Refused as error:
+        original = engine.read_memory(address & ~3, 4)
+        return Explanation(address, symbol, original, None, error.message, error.hint)
+
+
+def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
+    trap = engine.planted(site, SiteState.ARMED)
+    branch = b"" if site.reason else engine.planted(site, SiteState.OPTIMIZED)
+    isa = site.insn.instruction_set
+    if probes:
+        state = engine.state_name(site)
+    else:
+        state = "trap" if site.reason else "branch"
+    return Explanation(
+        site.address,
+        engine.describe(site.address),
+        site.original,
+        site.insn,
+        "",
+        probes=probes,
+        state=state,
+        reason=site.reason,
+        relocation=site.relocations[0],
+        code=site.code,
+        trap=trap,
+        branch=branch,
+        planting=classify(site.original, branch or trap, isa=isa),
+        upgrading=classify(trap, branch, isa=isa) if branch else None,
+    )

@@ -1,0 +1,327 @@
+"""One target, its probes, its events: a context manager that undoes everything.
+
+with armprobe.emulate("firmware.elf") as session:
+    calls = session.count("malloc")
+    session.run()
+    print(calls.hits)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, overload
+
+from armprobe.codegen.handlers import Count, Record
+from armprobe.codegen.handlers import Stop as AskHost
+from armprobe.errors import UsageError
+from armprobe.events.record import unpack
+from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_definition, register_name
+from armprobe.probes.engine import Engine
+from armprobe.probes.explain import Explanation, explain
+from armprobe.probes.filter_parser import parse_filter
+from armprobe.probes.instruments import RING_WORDS
+from armprobe.probes.probe import HostHandler, Probe, check_handlers
+from armprobe.probes.quiescence import leave_slots
+from armprobe.symbols.image import Image
+from armprobe.symbols.location import resolve
+from armprobe.symbols.table import SymbolTable
+from armprobe.targets.base import Region, Registers, Stop, StopReason, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record of a definition: `number` counts all events of the session from 0, `place` is `symbol+0x0/0xsize`."""
+
+    number: int
+    probe: Probe
+    place: str
+    record: bytes
+
+    @property
+    def values(self) -> dict[str, int]:
+        """The arguments by name."""
+        assert self.probe.definition is not None
+        return unpack(self.probe.definition.layout, self.record)
+
+    def __str__(self) -> str:
+        """The line that the kernel's trace file would show."""
+        assert self.probe.definition is not None
+        return format_record(self.probe.definition, self.record, place=self.place)
+
+
+class Session:
+    """Probes on one target. Leaving the `with` block restores every byte of the target, whatever happened.
+
+    Methods take a place as text (`symbol`, `symbol+0x10`, `0xADDRESS`) or as an address.
+    """
+
+    def __init__(self, target: Target, *, symbols: SymbolTable, slots: Sequence[Region] = ()) -> None:
+        """Start a session on a target that stands still. `slots` are regions that the program does not use."""
+        self.target = target
+        self.symbols = symbols
+        self._engine = Engine(target, regions=slots, code_map=symbols)
+        self._engine.instruments.sink = self._on_record
+        self._records: deque[tuple[Probe, memoryview]] = deque()
+        self._events = 0
+        self._on_event: Callable[[Event], object] | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove all probes and restore the target; raises TargetError listing what could not be restored."""
+        if not self._closed:
+            self._closed = True
+            self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+
+    # --- probes
+
+    @overload
+    def probe(
+        self, where: str | int, handler: HostHandler, *, post_handler: HostHandler | None = None, when: str = ""
+    ) -> Probe: ...
+
+    @overload
+    def probe(self, where: str | int, *, post_handler: HostHandler) -> Probe: ...
+
+    @overload
+    def probe(self, where: str | int, *, when: str = "") -> Callable[[HostHandler], Probe]: ...
+
+    def probe(
+        self,
+        where: str | int,
+        handler: HostHandler | None = None,
+        *,
+        post_handler: HostHandler | None = None,
+        when: str = "",
+    ) -> Probe | Callable[[HostHandler], Probe]:
+        """Run `handler` on the host before, `post_handler` after the instruction at `where`.
+
+        Both are called with a Hit; a handler that returns True has diverted control. Without either, returns a
+        decorator for the handler. With `when`, a filter such as `%r0 > 4096`, the target tests the condition itself,
+        and only hits that pass stop it.
+        Raises Refused with the reason when the instruction can't be probed, UsageError for a place that does not exist.
+        """
+        if handler is None and post_handler is None:
+            return lambda function: self.probe(where, function, when=when)
+        check_handlers(handler, post_handler)
+        probe = self._make(where)
+        probe.pre, probe.post = handler, post_handler
+        if when:
+            probe.actions = (AskHost(parse_filter(when, 0, fields={}, register_name=register_name)),)
+        return self._register([probe])[0]
+
+    def count(self, where: str | int) -> Probe:
+        """Count the executions of the instruction at `where` in the target: `hits` of the probe returned."""
+        return self.count_all([where])[0]
+
+    def count_all(self, places: Iterable[str | int]) -> list[Probe]:
+        """Count at many places, planted together; all or none."""
+        probes = [self._make(where) for where in places]
+        for probe in probes:
+            probe.actions = (Count(),)
+        return self._register(probes)
+
+    def define(self, definition: str) -> Probe:
+        """Add a probe by one line of Linux's kprobe_events grammar: `p:packet parse_packet len=%r1 if len > 64`.
+
+        Its hits become events. A location alone, `malloc` or `malloc if %r0 > 64`, counts them.
+        """
+        return self.define_all([definition])[0]
+
+    def define_all(self, definitions: Iterable[str]) -> list[Probe]:
+        """Add the probes of many lines, planted together; all or none."""
+        probes = []
+        for line in definitions:
+            parsed = parse_definition(line)
+            probe = self._make(parsed.location)
+            probe.definition = parsed
+            probe.actions = (action_of(parsed),)
+            probes.append(probe)
+        return self._register(probes)
+
+    def _make(self, where: str | int) -> Probe:
+        place = self.locate(where)
+        return Probe(self._engine, place, where if isinstance(where, str) else self.symbols.describe(place))
+
+    def _register(self, probes: list[Probe]) -> list[Probe]:
+        self._check_open()
+        self._engine.register(probes)
+        return probes
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """All registered probes, by address."""
+        sites = self._engine.sites
+        return tuple(probe for address in sorted(sites) for probe in sites[address].probes)
+
+    def locate(self, where: str | int) -> int:
+        """The address of a place. Raises UsageError when there is none or several, Refused where no A32 code is."""
+        if isinstance(where, int):
+            return where
+        places = resolve(where, self.symbols)
+        if len(places) > 1:
+            raise UsageError(
+                f"{where!r} stands for {len(places)} places, and one is wanted here",
+                hint="session.places() gives all of them",
+            )
+        return places[0].address
+
+    def places(self, pattern: str) -> list[int]:
+        """The addresses of all functions whose names match a shell pattern."""
+        return [place.address for place in resolve(pattern, self.symbols)]
+
+    # --- optimization
+
+    @property
+    def optimization(self) -> bool:
+        """Whether traps become branches (the global switch); switching it off makes every branch a trap at once."""
+        return self._engine.optimizer.enabled
+
+    @optimization.setter
+    def optimization(self, value: bool) -> None:
+        self._check_open()
+        self._engine.optimizer.enabled = value
+
+    def optimize_now(self) -> int:
+        """Run the optimizer without its delay; return how many traps became branches."""
+        self._check_open()
+        return self._engine.optimizer.run()
+
+    def explain(self, where: str | int) -> Explanation:
+        """Tell how the instruction at `where` is, or would be, probed, and why. Nothing of the program is written."""
+        self._check_open()
+        return explain(self._engine, self.locate(where))
+
+    # --- running
+
+    def run(self, *, until: str | int | None = None, limit: int | None = None) -> Stop:
+        """Run until the program ends, `until` is about to execute, `limit` instructions ran, or Ctrl-C.
+
+        A handler that raises ends the run: the target is restored, the session closed, and HandlerError raised.
+        """
+        self._check_open()
+        engine = self._engine
+        address = None if until is None else self.locate(until)
+        try:
+            stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
+        except BaseException:
+            self.close()
+            raise
+        engine.instruments.drain()
+        if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
+            # Whoever looks at registers now wants to see the program, not our code.
+            slots = [(site.slot.address, site.slot.end) for site in (*engine.sites.values(), *engine.retired)]
+            leave_slots(self.target, slots, lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
+            return replace(stop, pc=self.target.read_registers().pc)
+        return replace(stop, pc=engine.program_address(stop.pc))
+
+    def stop(self) -> None:
+        """Ask a running target to stop; may be called from a handler."""
+        self.target.stop()
+
+    # --- looking
+
+    @property
+    def regs(self) -> Registers:
+        """The registers of the stopped thread."""
+        return self.target.read_registers()
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Memory as the program would see it without probes. Raises TargetFault."""
+        return self._engine.read_memory(address, size)
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Raises TargetFault, and Refused for bytes that armprobe itself has changed."""
+        self._engine.write_memory(address, data)
+
+    # --- events
+
+    def events(self) -> Iterator[Event]:
+        """Take the events recorded so far, oldest first."""
+        if not self._closed:
+            self._engine.instruments.drain()
+        while self._records:
+            yield self._event(*self._records.popleft())
+
+    def on_event(self, callback: Callable[[Event], object] | None) -> None:
+        """Call `callback` for every event as it is drained, instead of keeping it for `events`."""
+        self._on_event = callback
+
+    def lost(self, probe: Probe) -> int:
+        """Records of the probe that found the ring full."""
+        return self._engine.instruments.lost(probe)
+
+    def _on_record(self, probe: Probe, record: memoryview) -> None:
+        if self._on_event is not None:
+            self._on_event(self._event(probe, record))
+        else:
+            self._records.append((probe, record))
+
+    def _event(self, probe: Probe, record: memoryview) -> Event:
+        number = self._events
+        self._events += 1
+        return Event(number, probe, self.symbols.place(probe.address), bytes(record))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the session is closed: its target is restored", hint="start a new one")
+
+
+def action_of(definition: ProbeDefinition) -> Count | Record:
+    """The compiled action that a definition asks for."""
+    if definition.kind is Kind.COUNT:
+        return Count(filter=definition.filter)
+    return Record(definition.layout, RING_WORDS, definition.filter, stops=True)
+
+
+MACHINES = ("virt",)
+
+
+def emulate(
+    program: str | Path | Image,
+    *,
+    machine: str | None = None,
+    cpu: str | None = None,
+    base: int | None = None,
+    arguments: Sequence[str] = (),
+    output: Callable[[bytes], object] | None = None,
+    slots: Sequence[Region] = (),
+) -> Session:
+    """Load a program into the embedded emulator and start a session on it.
+
+    `program` is an ELF file, a raw binary with the address `base`, or an Image. `machine` names a board ("virt": the
+    ARM virtual machine of QEMU); without one, memory is the image, a heap and a stack, and output is by semihosting.
+    `arguments` are what the program was started with; `output` gets the bytes it prints (default: standard output).
+    Raises UsageError for a file that is no ARM program and for an unknown machine or CPU, MissingDependency without
+    Unicorn.
+    """
+    from armprobe.targets.unicorn import UnicornTarget
+
+    image = program if isinstance(program, Image) else Image.load(program, base=base)
+    print_bytes = output if output is not None else _print
+    board = None
+    if machine is not None:
+        if machine not in MACHINES:
+            raise UsageError(f"there is no machine {machine!r}", hint=f"machines are {', '.join(MACHINES)}")
+        from armprobe.targets.virt import virt
+
+        board = virt(print_bytes)
+    target = UnicornTarget.from_image(image, cpu=cpu, machine=board, output=print_bytes, arguments=arguments)
+    return Session(target, symbols=SymbolTable.from_image(image), slots=slots)
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
