@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from armprobe.codegen.assembler import expand_immediate
 from armprobe.codegen.object_file import R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVT_ABS, R_ARM_MOVW_ABS_NC, ObjectCode
-from armprobe.errors import InternalError, Refused
+from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn
 
@@ -17,6 +18,7 @@ END = "armprobe_end"
 _SCRATCH = 0x100F  # r0 to r3 and r12: what a function may change (AAPCS 6.1.1)
 #: `mcr p15, 0, Rt, c7, c10, 5`: the data memory barrier of architecture 6, open to user code (DDI 0406C B4.2.5)
 _V6_BARRIER = 0x0E070FBA
+_LITERAL_LOADS = {f"LDR{size}_literal_A1" for size in ("", "B", "H", "SB", "SH")}
 _WORD = 0xFFFFFFFF
 
 
@@ -146,18 +148,24 @@ def _check(insn: Insn, index: int, *, words: int, literals: int, atomic: bool) -
         problem = "" if insn.row.relocate == "branch" and inside else "leaves the code"
     elif insn.writes_pc:
         problem = "writes PC"
-    elif insn.reads_pc and not _is_literal_load(insn, index, words=words, literals=literals):
+    elif insn.reads_pc and not _reaches_literal(insn, index, words=words, literals=literals):
         problem = "reads PC"
     if problem:
         raise InternalError(f"the compiled handler holds {insn.row.name} (0x{insn.word:08x}), which {problem}")
 
 
-def _is_literal_load(insn: Insn, index: int, *, words: int, literals: int) -> bool:
-    if insn.row.name != "LDR_literal_A1":
-        return False
+def _reaches_literal(insn: Insn, index: int, *, words: int, literals: int) -> bool:
+    """Whether the instruction loads from the literals, or takes the address of one, and has no other use of PC."""
     fields = insn.fields
-    offset = fields["imm12"] if fields["U"] else -fields["imm12"]
-    return literals <= index + 2 + offset / 4 < words and offset % 4 == 0
+    if insn.row.name == "ADD_immediate_A1":
+        distance = expand_immediate(fields["imm12"])
+    elif insn.row.name in _LITERAL_LOADS:
+        distance = fields["imm12"] if "imm12" in fields else fields["imm4H"] << 4 | fields["imm4L"]
+        distance = distance if fields["U"] else -distance
+    else:
+        return False
+    # A load does not cross into the next word: literals are aligned to their size.
+    return 4 * literals <= 4 * index + 8 + distance < 4 * words
 
 
 def _clobbers(insns: list[Insn]) -> int:
@@ -184,20 +192,13 @@ def _stack(insns: list[Insn]) -> int:
     """An upper bound of the bytes written below SP: all that is ever taken, counted once for each instruction."""
     total = 0
     for insn in insns:
-        usage = insn.usage
+        usage, fields = insn.usage, insn.fields
         if not usage.writes >> SP & 1:
             continue
         if usage.stores and usage.stack is not None:
             total += usage.stack
-        elif insn.row.name == "SUB_SP_immediate_A1":
-            fields = insn.fields
-            total += _expand(fields["imm12"])
-        elif not usage.loads and insn.row.name != "ADD_SP":
-            raise Refused(f"the stack use of {insn.row.name} (0x{insn.word:08x}) is not known")
+        elif insn.row.name == "SUB_immediate_A1" and fields["Rn"] == SP:
+            total += expand_immediate(fields["imm12"])
+        elif not usage.loads and insn.row.name != "ADD_immediate_A1":
+            raise InternalError(f"the stack use of {insn.row.name} (0x{insn.word:08x}) is not known")
     return total
-
-
-def _expand(imm12: int) -> int:
-    """The value of a modified immediate (DDI 0406C A5.2.4)."""
-    rotation, byte = 2 * (imm12 >> 8), imm12 & 0xFF
-    return (byte >> rotation | byte << 32 - rotation) & _WORD
