@@ -132,3 +132,14 @@ def find_gap(taken: Iterable[Region], size: int, *, low: int = LOWEST_FREE, high
         if end - start >= size:
             return start
     raise Refused(f"no {size} bytes of unused address space in 0x{low:08x}..0x{high:08x}")
+
+
+def page_ranges(ranges: Iterable[tuple[int, int]], *, unit: int = PAGE) -> list[tuple[int, int]]:
+    """The [start, end) ranges rounded to whole pages (of `unit` bytes), in order, with those that touch joined."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted((start & -unit, (end + unit - 1) & -unit) for start, end in ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        elif start < end:
+            joined.append((start, end))
+    return joined

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from armprobe.errors import MissingDependency, TargetFault, UsageError
 from armprobe.targets.base import CPSR_T, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.emulated_memory import EmulatedMemory
 from armprobe.targets.interrupt import stop_on_interrupt
-from armprobe.targets.machine import PAGE, Machine, Mapping, Program, cpu_named, find_gap
+from armprobe.targets.machine import PAGE, Machine, Program, cpu_named, page_ranges
 from armprobe.targets.registerfile import RegisterFile
 from armprobe.targets.semihosting import SVC_A32, SVC_T32, Exit, Semihosting
 
@@ -50,14 +49,12 @@ class UnicornTarget:
         self._uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{self._cpu.unicorn}"))
         self._file = RegisterFile(self._uc._uch, binding=binding, constants=arm)
         self._error_type: type[Exception] = unicorn.UcError
-        self._regions: list[Region] = []
-        self._devices: list[Region] = []
+        self._memory = EmulatedMemory(self._uc, error=unicorn.UcError)
         self._on_trap: TrapHandler | None = None
         self._ended: Stop | None = None
         self._raised: BaseException | None = None
         self._stopping = False
         self._access: tuple[str, int] | None = None
-        self._undefined = False
         # Unicorn's wrapper around a Python hook costs a microsecond a call: the one that is hot goes without.
         self._interrupt_hook = binding.HOOK_INTR_CFUNC(self._on_interrupt)
         binding.uclib.uc_hook_add(
@@ -65,7 +62,6 @@ class UnicornTarget:
             ctypes.cast(self._interrupt_hook, ctypes.c_void_p), None, 1, 0,
         )  # fmt: skip
         self._uc.hook_add(constants.UC_HOOK_MEM_INVALID, self._on_invalid_access)
-        self._uc.hook_add(constants.UC_HOOK_INSN_INVALID, self._on_invalid_instruction)
 
     @classmethod
     def from_image(
@@ -88,15 +84,17 @@ class UnicornTarget:
         semihosting = Semihosting(output, command_line=" ".join(arguments))
         target = cls(cpu=cpu or (machine.cpu if machine else "cortex-a15"), semihosting=semihosting)
         if machine is None:
-            for start, end in _pages((segment.address, segment.address + segment.size) for segment in image.segments):
-                target.map_memory(Region(start, end, name="image"))
+            for start, end in page_ranges(
+                (segment.address, segment.address + segment.size) for segment in image.segments
+            ):
+                target._memory.map(Region(start, end, name="image"))
             semihosting.heap = target._add_heap_and_stack(image)
         else:
             target._firmware_call = machine.firmware_call
             for region in machine.memory:
-                target.map_memory(region)
+                target._memory.map(region)
             for mapping in machine.devices:
-                target._map_device(mapping)
+                target._memory.map_device(mapping)
             for address, data in machine.contents:
                 target.write_memory(address, data)
         for segment in image.segments:
@@ -140,25 +138,13 @@ class UnicornTarget:
 
     @property
     def regions(self) -> Sequence[Region]:
-        return tuple(sorted(self._regions, key=lambda region: region.start))
+        return self._memory.regions
 
     def read_memory(self, address: int, size: int) -> bytes:
-        if not self._device_at(address, size):
-            try:
-                return bytes(self._uc.mem_read(address, size))
-            except self._error_type:
-                pass
-        raise self._memory_fault("read", address, size)
+        return self._memory.read(address, size)
 
     def write_memory(self, address: int, data: bytes) -> None:
-        if not self._device_at(address, len(data)):
-            try:
-                self._uc.mem_write(address, bytes(data))
-            except self._error_type:
-                pass
-            else:
-                return
-        raise self._memory_fault("write", address, len(data))
+        self._memory.write(address, data)
 
     def read_registers(self) -> Registers:
         return self._file.read()
@@ -197,31 +183,12 @@ class UnicornTarget:
         self._uc.emu_stop()
 
     @property
-    def code_sync(self) -> UnicornTarget:
-        return self
-
-    def synchronize(self, ranges: Sequence[tuple[int, int]]) -> None:
-        for start, end in ranges:
-            self._uc.ctl_remove_cache(start, end)
+    def code_sync(self) -> EmulatedMemory:
+        return self._memory
 
     @property
-    def executable_memory(self) -> UnicornTarget:
-        return self
-
-    def allocate(self, size: int, low: int, high: int) -> int:
-        if size <= 0 or size % PAGE:
-            raise UsageError(f"memory for slots comes in multiples of {PAGE} bytes, not {size}")
-        address = find_gap([*self._regions, *self._devices], size, low=low, high=high)
-        self.map_memory(Region(address, address + size, name="slots"))
-        return address
-
-    def free(self, address: int, size: int) -> None:
-        region = Region(address, address + size, name="slots")
-        if region not in self._regions:
-            raise UsageError(f"0x{address:08x}, {size} bytes, is no allocation")
-        self._uc.ctl_remove_cache(address, address + size)
-        self._uc.mem_unmap(address, size)
-        self._regions.remove(region)
+    def executable_memory(self) -> EmulatedMemory:
+        return self._memory
 
     @property
     def threads(self) -> None:
@@ -231,53 +198,24 @@ class UnicornTarget:
     def clock(self) -> None:
         return None
 
-    # Memory
+    # Beyond the protocol
 
-    def map_memory(self, region: Region) -> None:
-        """Add zeroed memory. Raises UsageError unless it is whole pages where nothing is yet."""
-        if region.start % PAGE or region.end % PAGE or not 0 <= region.start < region.end <= 1 << 32:
-            raise UsageError(f"memory comes in pages of {PAGE} bytes: 0x{region.start:08x}..0x{region.end:08x} is none")
-        for other in (*self._regions, *self._devices):
-            if region.start < other.end and other.start < region.end:
-                raise UsageError(
-                    f"0x{region.start:08x}..0x{region.end:08x} overlaps {other.name or 'memory'} "
-                    f"at 0x{other.start:08x}..0x{other.end:08x}"
-                )
-        permissions = region.readable | region.writable << 1 | region.executable << 2
-        self._uc.mem_map(region.start, region.end - region.start, permissions)
-        self._regions.append(region)
-
-    def _map_device(self, mapping: Mapping) -> None:
-        region, device = mapping.region, mapping.device
-        self._uc.mmio_map(
-            region.start, region.end - region.start,
-            lambda _uc, offset, size, _: device.read(offset, size), None,
-            lambda _uc, offset, size, value, _: device.write(offset, size, value), None,
-        )  # fmt: skip
-        self._devices.append(region)
+    @property
+    def engine(self) -> Any:
+        """Unicorn's own object (`unicorn.Uc`), for what has no place in a Target."""
+        return self._uc
 
     def _add_heap_and_stack(self, image: Program) -> tuple[int, int, int, int]:
         """Map both; return the heap's start and end, the stack's upper and lower end."""
         heap = (max((segment.address + segment.size for segment in image.segments), default=0) + 7) & ~7
         # The faulting page between them keeps either from running into the other unseen.
-        start = find_gap(self._regions, HEAP_SIZE + PAGE + STACK_SIZE, low=heap)
+        start = self._memory.find_gap(HEAP_SIZE + PAGE + STACK_SIZE, low=heap)
         if start - heap >= PAGE:
             heap = start
         middle, top = start + HEAP_SIZE, start + HEAP_SIZE + PAGE + STACK_SIZE
-        self.map_memory(Region(start, middle, name="heap"))
-        self.map_memory(Region(middle + PAGE, top, name="stack"))
+        self._memory.map(Region(start, middle, name="heap"))
+        self._memory.map(Region(middle + PAGE, top, name="stack"))
         return heap, middle, top, middle + PAGE
-
-    def _device_at(self, address: int, size: int) -> Region | None:
-        for region in self._devices:
-            if address < region.end and region.start < address + size:
-                return region
-        return None
-
-    def _memory_fault(self, access: str, address: int, size: int) -> TargetFault:
-        device = self._device_at(address, size)
-        why = f"that is a device, {device.name}" if device else "not all of it is mapped"
-        return TargetFault(f"cannot {access} {size} bytes at 0x{address:08x}: {why}", address=address, size=size)
 
     def _enable_vfp(self) -> None:
         if self._cpu.vfp:
@@ -293,7 +231,7 @@ class UnicornTarget:
         entry = self._file.entry
         if entry & ~1 == until:
             return Stop(StopReason.ADDRESS, until)
-        self._access, self._undefined = None, False
+        self._access = None
         failure: Exception | None = None
         try:
             self._uc.emu_start(entry, until, 0, limit)
@@ -306,7 +244,7 @@ class UnicornTarget:
             return self._ended
         pc = self._file.entry & ~1
         if failure is not None:
-            return self._judge(failure, pc, limit)
+            return self._judge(failure, entry, limit)
         if self._stopping:
             return None
         if pc == until:
@@ -315,14 +253,16 @@ class UnicornTarget:
             return Stop(StopReason.EXIT, pc, message="waits for an interrupt (WFI), and the emulator has none")
         return Stop(StopReason.LIMIT, pc) if limit else None
 
-    def _judge(self, failure: Exception, pc: int, limit: int) -> Stop | None:
+    def _judge(self, failure: Exception, entry: int, limit: int) -> Stop | None:
+        pc, message = self._file.entry & ~1, str(failure)
         if self._access is not None:
             access, address = self._access
-            return Stop(StopReason.FAULT, pc, address=address, access=access, message=str(failure))
-        # WFE and YIELD look like an undefined instruction, but the hook for those was not called.
-        if not self._undefined and self._hint_before(pc) in (_WFE, _YIELD):
-            return Stop(StopReason.LIMIT, pc, message="ended early: count is lost at WFE and YIELD") if limit else None
-        return Stop(StopReason.FAULT, pc, address=pc, access="undefined", message=str(failure))
+            return Stop(StopReason.FAULT, pc, address=address, access=access, message=message)
+        # Behind WFE and YIELD Unicorn says that the instruction is undefined. If it really is, it will say so again
+        # when it starts there.
+        if pc != entry & ~1 and self._hint_before(pc) in (_WFE, _YIELD):
+            return Stop(StopReason.LIMIT, pc, message="ended early: WFE and YIELD lose count") if limit else None
+        return Stop(StopReason.FAULT, pc, address=pc, access="undefined", message=message)
 
     def _hint_before(self, pc: int) -> int:
         """The A32 hint that stands before `pc`, T32 ones translated; 0 when it is no hint."""
@@ -343,36 +283,32 @@ class UnicornTarget:
                     self._end(Stop(StopReason.TRAP, pc))
             elif number == _SVC:
                 self._on_svc(pc)
+            elif number == _SMC and self._firmware_call is not None:
+                registers = self._file.read()
+                ended = self._firmware_call(registers)
+                self._file.write(registers)
+                if ended is not None:
+                    self._end(ended)
             else:
-                self._on_other(number, pc)
+                self._refuse(pc - 4, "SMC" if number == _SMC else f"exception {number}")
         except BaseException as error:  # noqa: BLE001 - must not get lost in C code; run() raises it again
             self._raised = error
             self._uc.emu_stop()
         finally:
             self._file.forget()
 
-    def _end(self, stop: Stop) -> None:
-        self._ended = stop
-        self._uc.emu_stop()
-
     def _on_svc(self, pc: int) -> None:
         registers = self._file.read()
-        thumb = bool(registers.cpsr & CPSR_T)
-        address = pc - 2 if thumb else pc - 4
-        number = int.from_bytes(self.read_memory(address, 2 if thumb else 4), "little") & (0xFF if thumb else 0xFFFFFF)
-        if self._semihosting is None or number != (SVC_T32 if thumb else SVC_A32):
-            message = f"SVC 0x{number:x} is no semihosting call, and the emulator has no operating system"
-            registers.pc = address
-            self._file.write(registers)
-            self._end(Stop(StopReason.FAULT, address, address=address, access="undefined", message=message))
+        size, call = (2, SVC_T32) if registers.cpsr & CPSR_T else (4, SVC_A32)
+        number = int.from_bytes(self.read_memory(pc - size, size), "little") & (0xFF if size == 2 else 0xFFFFFF)
+        if number != call or self._semihosting is None:
+            self._refuse(pc - size, f"SVC {number:#x}")
             return
         try:
             result = self._semihosting.call(self, registers.r0, registers.r1)
         except TargetFault as fault:
-            message = f"semihosting call 0x{registers.r0:x}: {fault}"
-            registers.pc = address
-            self._file.write(registers)
-            self._end(Stop(StopReason.FAULT, address, address=fault.address, access="read", message=message))
+            message = f"semihosting call {registers.r0:#x}: {fault}"
+            self._end(Stop(StopReason.FAULT, pc, address=fault.address, access="read", message=message))
             return
         if isinstance(result, Exit):
             self._end(Stop(StopReason.EXIT, pc, exit_code=result.code))
@@ -380,60 +316,21 @@ class UnicornTarget:
             registers.r0 = result
             self._file.write(registers)
 
-    def _on_other(self, number: int, pc: int) -> None:
+    def _refuse(self, address: int, what: str) -> None:
+        """End the run at an instruction that asks for somebody who is not there."""
         registers = self._file.read()
-        if number == _SMC and self._firmware_call is not None:
-            ended = self._firmware_call(registers)
-            self._file.write(registers)
-            if ended is not None:
-                self._end(ended)
-            return
-        name = "SMC" if number == _SMC else f"exception {number}"
-        self._end(Stop(StopReason.FAULT, pc, address=pc, access="undefined", message=f"{name}: nothing here serves it"))
+        registers.pc = address
+        self._file.write(registers)
+        message = f"{what}: nobody here serves it"
+        self._end(Stop(StopReason.FAULT, address, address=address, access="undefined", message=message))
+
+    def _end(self, stop: Stop) -> None:
+        self._ended = stop
+        self._uc.emu_stop()
 
     def _on_invalid_access(self, _uc: object, kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
         self._access = (_ACCESS[kind], address)
         return False
-
-    def _on_invalid_instruction(self, _uc: object, _data: object) -> bool:
-        self._undefined = True
-        return False
-
-
-@contextmanager
-def count_executions(target: UnicornTarget, addresses: Iterable[int]) -> Iterator[Counter[int]]:
-    """Let the emulator itself count how often the instructions at `addresses` are executed within the block.
-
-    An instruction whose condition is false counts as well. Slow, and independent of everything armprobe does.
-    """
-    counts: Counter[int] = Counter(dict.fromkeys(addresses, 0))
-    uc = target._uc
-
-    def on_code(_uc: object, address: int, _size: int, _data: object) -> None:
-        if address in counts:
-            counts[address] += 1
-
-    ranges = _pages(((address, address + 4) for address in counts), unit=4)
-    hooks = [uc.hook_add(_import_unicorn().UC_HOOK_CODE, on_code, begin=start, end=end - 1) for start, end in ranges]
-    # A hook is compiled into the code, and what was compiled before knows nothing of it.
-    target.synchronize(ranges)
-    try:
-        yield counts
-    finally:
-        for hook in hooks:
-            uc.hook_del(hook)
-        target.synchronize(ranges)
-
-
-def _pages(ranges: Iterable[tuple[int, int]], *, unit: int = PAGE) -> list[tuple[int, int]]:
-    """The same ranges, rounded to multiples of `unit`, sorted, with those that touch joined."""
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted((start & -unit, (end + unit - 1) & -unit) for start, end in ranges):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        elif start < end:
-            joined.append((start, end))
-    return joined
 
 
 def _import_unicorn() -> Any:
