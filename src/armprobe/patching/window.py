@@ -60,7 +60,8 @@ def prove_window(
             instructions[place] = decode(word)
         except Refused as error:
             return _no(f"the function cannot be followed: at 0x{place:08x}, {error.message}")
-    return _judge_window(read_word, address, function, instructions) or _judge_function(address, instructions)
+    refusal = _judge_window(read_word, address, function, instructions)
+    return _judge_function(address, instructions) if refusal is None else refusal
 
 
 def _no(reason: str) -> Verdict:
