@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from armprobe.errors import TargetFault, UsageError
@@ -13,10 +13,11 @@ from armprobe.targets.machine import PAGE, Mapping, find_gap
 class EmulatedMemory:
     """Memory and devices of `engine`; also its `CodeSync` and its `ExecutableMemory`."""
 
-    def __init__(self, engine: Any, *, error: type[Exception]) -> None:
-        """`error` is the exception that the engine raises."""
+    def __init__(self, engine: Any, *, error: type[Exception], on_failure: Callable[[BaseException], None]) -> None:
+        """`error` is the exception that the engine raises; `on_failure` gets those that devices raise."""
         self._engine = engine
         self._error = error
+        self._on_failure = on_failure
         self._regions: list[Region] = []
         self._devices: list[Region] = []
 
@@ -36,11 +37,21 @@ class EmulatedMemory:
         """Add a device. Raises UsageError as `map` does."""
         region, device = mapping.region, mapping.device
         self._check_free(region)
-        self._engine.mmio_map(
-            region.start, region.end - region.start,
-            lambda _uc, offset, size, _: device.read(offset, size), None,
-            lambda _uc, offset, size, value, _: device.write(offset, size, value), None,
-        )  # fmt: skip
+
+        def read(_uc: object, offset: int, size: int, _data: object) -> int:
+            try:
+                return device.read(offset, size)
+            except BaseException as error:  # noqa: BLE001 - must not get lost in C code
+                self._on_failure(error)
+                return 0
+
+        def write(_uc: object, offset: int, size: int, value: int, _data: object) -> None:
+            try:
+                device.write(offset, size, value)
+            except BaseException as error:  # noqa: BLE001 - must not get lost in C code
+                self._on_failure(error)
+
+        self._engine.mmio_map(region.start, region.end - region.start, read, None, write, None)
         self._devices.append(region)
 
     def read(self, address: int, size: int) -> bytes:

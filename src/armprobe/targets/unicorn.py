@@ -32,7 +32,7 @@ STACK_SIZE = HEAP_SIZE = 1 << 20
 _NEVER = 1 << 40
 _SVC, _BKPT, _SMC = 2, 7, 13  # exception numbers of UC_HOOK_INTR
 _YIELD, _WFE, _WFI = 0x0320F001, 0x0320F002, 0x0320F003  # without the condition
-_ACCESS = {16: "read", 17: "write", 18: "fetch", 19: "read", 20: "write", 21: "fetch"}
+_ACCESS = {19: "read", 20: "write", 21: "fetch", 22: "write", 23: "read", 24: "fetch"}  # UC_MEM_*_UNMAPPED, _PROT
 
 
 class UnicornTarget:
@@ -49,7 +49,7 @@ class UnicornTarget:
         self._uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{self._cpu.unicorn}"))
         self._file = RegisterFile(self._uc._uch, binding=binding, constants=arm)
         self._error_type: type[Exception] = unicorn.UcError
-        self._memory = EmulatedMemory(self._uc, error=unicorn.UcError)
+        self._memory = EmulatedMemory(self._uc, error=unicorn.UcError, on_failure=self._fail)
         self._on_trap: TrapHandler | None = None
         self._ended: Stop | None = None
         self._raised: BaseException | None = None
@@ -291,9 +291,8 @@ class UnicornTarget:
                     self._end(ended)
             else:
                 self._refuse(pc - 4, "SMC" if number == _SMC else f"exception {number}")
-        except BaseException as error:  # noqa: BLE001 - must not get lost in C code; run() raises it again
-            self._raised = error
-            self._uc.emu_stop()
+        except BaseException as error:  # noqa: BLE001 - must not get lost in C code
+            self._fail(error)
         finally:
             self._file.forget()
 
@@ -323,6 +322,11 @@ class UnicornTarget:
         self._file.write(registers)
         message = f"{what}: nobody here serves it"
         self._end(Stop(StopReason.FAULT, address, address=address, access="undefined", message=message))
+
+    def _fail(self, error: BaseException) -> None:
+        """End the run; it raises `error`."""
+        self._raised = self._raised or error
+        self._uc.emu_stop()
 
     def _end(self, stop: Stop) -> None:
         self._ended = stop
