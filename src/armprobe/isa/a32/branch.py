@@ -26,5 +26,5 @@ row("BX_A1", "cond:4 00010010 (1)(1)(1)(1) (1)(1)(1)(1) (1)(1)(1)(1) 0001 Rm:4",
 row("BXJ_A1", "cond:4 00010010 (1)(1)(1)(1) (1)(1)(1)(1) (1)(1)(1)(1) 0010 Rm:4", reads="Rm", writes="pc",
     effects="jazelle", unpredictable="Rm == 15", relocate="refuse",
     reason="BXJ may enter Jazelle state, whose registers and way back are not the architecture's", ref="A5.2.12")
-row("BLX_register_A1", "cond:4 00010010 (1)(1)(1)(1) (1)(1)(1)(1) (1)(1)(1)(1) 0011 Rm:4", reads="Rm",
+row("BLX_register_A1", "cond:4 00010010 (1)(1)(1)(1) (1)(1)(1)(1) (1)(1)(1)(1) 0011 Rm:4", reads="Rm pc",
     writes="lr pc", unpredictable="Rm == 15", relocate="call_register", ref="A5.2.12")
