@@ -1,0 +1,100 @@
+"""The usage columns of all rows against Unicorn, and wrong rows that this must find."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from armprobe.isa.decoder import table
+from armprobe.isa.rows import TableBuilder
+from armprobe.verification.usage import NOT_EXECUTED, check_usage
+
+#: rows Unicorn 2.1 cannot execute
+UNKNOWN = {
+    r"V(SEL|MAXNM|MINNM|RINT_directed_floating|CVT_directed_floating)_A\d_half": "FEAT_FP16 is missing",
+    r"VMOVX_A1|VINS_A1|VMOV_core_to_half_A1|VMOV_half_to_core_A1|VCVT_fixed_half_A1": "FEAT_FP16 is missing",
+    r".*_BFloat16_.*|VFMAB_VFMAT_scalar_A1": "FEAT_AA32BF16 is missing",
+    r"VSMMLA_VUMMLA_A1|VUSMMLA_A1|VUSDOT_A1|VUSDOT_VSUDOT_element_A1": "FEAT_AA32I8MM is missing",
+    r"YIELD_A1": "it leaves the emulation loop",
+}
+#: findings that are Unicorn's fault: row, problem, reason
+UNICORN_IS_WRONG = {
+    (
+        r"VCMLA_element_A1",
+        r"writes (s|word . of d)\d+",
+    ): "with D registers it writes the second half of the Q register as well",
+}
+
+
+@pytest.mark.slow
+def test_every_row_reads_and_writes_what_it_says() -> None:
+    rows = table()
+    report = check_usage(rows, words=8, states=2)
+
+    used = set()
+    unexplained = []
+    for finding in report.findings:
+        for row, problem in UNICORN_IS_WRONG:
+            if re.fullmatch(row, finding.row) and re.fullmatch(problem, finding.problem):
+                used.add((row, problem))
+                break
+        else:
+            unexplained.append(str(finding))
+    assert not unexplained, "\n".join(unexplained)
+    assert used == set(UNICORN_IS_WRONG), "Unicorn is right by now"
+
+    executable = {row.name for row in rows if not row.effects & NOT_EXECUTED.keys()}
+    missed = executable - report.executed.keys()
+    assert {name for name in missed if not any(re.fullmatch(known, name) for known in UNKNOWN)} == set()
+    assert {known for known in UNKNOWN if not any(re.fullmatch(known, name) for name in missed)} == set()
+
+
+ADD = "cond:4 00101000 Rn:4 Rd:4 000000000001"  # add rd, rn, #1
+ADC = "cond:4 00101010 Rn:4 Rd:4 000000000001"  # adc rd, rn, #1
+ADDS = "cond:4 00101001 Rn:4 Rd:4 000000000001"  # adds rd, rn, #1
+VADD = "111100100 D:1 000000 Vd:4 1101 0 1 0 0 0010"  # vadd.f32 qd, q0, q1
+VLDR = "cond:4 11011001 Rn:4 Vd:4 1010 00000001"  # vldr s(2 * vd), [rn, #4]
+STR = "cond:4 01010000 1101 Rt:4 000000001000"  # str rt, [sp, #-8]
+NOTHING = {"reads": "", "writes": "", "flags_read": "", "flags_written": "", "memory": "none"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "columns", "problem"),
+    [
+        (ADD, {"reads": "Rn"}, r"writes r\d+"),
+        (ADD, {"writes": "Rd"}, r"r\d+ depends on what is not listed as read"),
+        (ADD, {"reads": "Rn", "writes": "Rd r7"}, r"r7 depends on what is not listed as read"),
+        (ADC, {"reads": "Rn", "writes": "Rd"}, r"r\d+ depends on what is not listed as read"),
+        (ADDS, {"reads": "Rn", "writes": "Rd", "flags_written": "NZV"}, r"writes flag C"),
+        (ADDS, {"writes": "Rd", "flags_written": "NZCV"}, r"(r\d+|flag .) depends on what is not listed as read"),
+        (ADD, {"reads": "Rn", "writes": "Rd", "flags_written": "Q"}, r"flag Q depends on what is not listed as read"),
+        (VADD, {"vwrites": "Qd", "vreads": "D[0] D[1] D[2]"}, r"word . of d\d+ depends on what is not listed as read"),
+        (VADD, {"vwrites": "Dd", "vreads": "D[0]*4"}, r"writes .*"),
+        (VADD, {"vwrites": "Qd", "vreads": "D[0]*4", "effects": ""}, r"writes FPSCR: .*"),
+        (VLDR, {"reads": "Rn", "memory": "load"}, r"writes s\d+"),
+        (VLDR, {"reads": "Rn", "vwrites": "S[2*Vd]", "memory": "none"}, r"loads"),
+        (VLDR, {"vwrites": "S[2*Vd]", "memory": "load"}, r"the address .* depends on what is not listed as read"),
+        (STR, {"reads": "sp Rt", "memory": "load"}, r"stores"),
+        (STR, {"reads": "sp", "memory": "store", "stack": "8"}, r"a store depends on what is not listed as read"),
+        (STR, {"reads": "sp Rt", "memory": "store", "stack": "4"}, r"stores 8 bytes below sp, not 4"),
+    ],
+)
+def test_a_wrong_row_is_found(pattern: str, columns: dict[str, str], problem: str) -> None:
+    builder = TableBuilder()
+    limits = {"unpredictable": "Rd == 15; Rn == 15"} if "Rd" in pattern else {}
+    limits |= {"unpredictable": "Rn == 15"} if pattern == VLDR else {}
+    limits |= {"unpredictable": "Rt == 15"} if pattern == STR else {}
+    limits |= {"undefined": "Vd & 1"} if pattern == VADD else {}
+    effects = {"effects": "fpscr_read fpscr_write"} if pattern == VADD else {}
+    builder.row("ROW", pattern, relocate="verbatim", **{**NOTHING, **limits, **effects, **columns})  # type: ignore[arg-type]
+    findings = check_usage(builder.rows).findings
+    assert findings, "no problem was found"
+    for finding in findings:
+        assert re.fullmatch(problem, finding.problem), f"{finding}, not {problem}"
+
+
+def test_a_finding_names_the_row_the_word_and_the_problem() -> None:
+    builder = TableBuilder()
+    builder.row("ADD", "1110 00101000 0001 0010 000000000001", relocate="verbatim", **{**NOTHING, "reads": "r1"})
+    assert [str(finding) for finding in check_usage(builder.rows, words=1).findings] == ["ADD 0xe2812001: writes r2"]
