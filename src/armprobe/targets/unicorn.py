@@ -30,7 +30,7 @@ TRAP = 0xE125BE70
 STACK_SIZE = HEAP_SIZE = 1 << 20
 #: where `until` stands when there is none: no 32-bit PC equals it
 _NEVER = 1 << 40
-_SVC, _BKPT, _SMC = 2, 7, 13  # exception numbers of UC_HOOK_INTR
+_SVC, _PREFETCH_ABORT, _DATA_ABORT, _BKPT, _SMC = 2, 3, 4, 7, 13  # exception numbers of UC_HOOK_INTR
 _YIELD, _WFE, _WFI = 0x0320F001, 0x0320F002, 0x0320F003  # without the condition
 _ACCESS = {19: "read", 20: "write", 21: "fetch", 22: "write", 23: "read", 24: "fetch"}  # UC_MEM_*_UNMAPPED, _PROT
 
@@ -289,8 +289,16 @@ class UnicornTarget:
                 self._file.write(registers)
                 if ended is not None:
                     self._end(ended)
+            elif number == _SMC:
+                self._refuse(pc - 4, "SMC")
+            elif number == _PREFETCH_ABORT:
+                message = "prefetch abort: the MMU does not let this address be executed"
+                self._end(Stop(StopReason.FAULT, pc, address=pc, access="fetch", message=message))
+            elif number == _DATA_ABORT:
+                message = "data abort: alignment, or the MMU does not let this address be accessed"
+                self._end(Stop(StopReason.FAULT, pc, access="read", message=message))
             else:
-                self._refuse(pc - 4, "SMC" if number == _SMC else f"exception {number}")
+                self._refuse(pc, f"exception {number}")
         except BaseException as error:  # noqa: BLE001 - must not get lost in C code
             self._fail(error)
         finally:

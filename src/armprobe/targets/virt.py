@@ -2,6 +2,10 @@
 
 Flash at 0, a PL011 at 0x09000000, RAM at 0x40000000 with the device tree at its start. What the device tree does not
 name is not there; the window of the PCI configuration space reads as zero.
+
+Slots for probes need addresses that nothing uses, within reach of the code. For code in flash they are behind the first
+flash, which is smaller than QEMU's. For code at the top of RAM they are in a hole 24 MiB below: the device tree counts
+it as RAM, so that firmware makes it executable when it turns the MMU on, and reserves it. U-Boot's stack is above it.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ from armprobe.targets.base import Region, Registers, Stop, StopReason
 from armprobe.targets.devicetree import flatten
 from armprobe.targets.machine import Machine, Mapping
 
-FLASH, FLASH_SIZE = 0x00000000, 0x08000000
+FLASH, FLASH_SIZE = 0x00000000, 0x01000000
+SETTINGS_FLASH, SETTINGS_FLASH_SIZE = 0x04000000, 0x04000000
 UART, PCI = 0x09000000, 0x10000000
 RAM, RAM_SIZE = 0x40000000, 0x08000000
+SLOTS, SLOTS_SIZE = 0x46400000, 0x00400000
 CLOCK_HERTZ = 24_000_000
 
 # PL011 registers (DDI 0183)
@@ -74,7 +80,9 @@ def virt(output: Callable[[bytes], object], *, console_input: bytes = b"") -> Ma
         cpu="cortex-a15",
         memory=(
             Region(FLASH, FLASH + FLASH_SIZE, writable=False, name="flash"),
-            Region(RAM, RAM + RAM_SIZE, name="ram"),
+            Region(SETTINGS_FLASH, SETTINGS_FLASH + SETTINGS_FLASH_SIZE, writable=False, name="settings flash"),
+            Region(RAM, SLOTS, name="ram"),
+            Region(SLOTS + SLOTS_SIZE, RAM + RAM_SIZE, name="ram"),
         ),
         contents=((RAM, device_tree()),),
         devices=(
@@ -107,6 +115,12 @@ def device_tree() -> bytes:
             "interrupt-parent": gic,
             "chosen": {"stdout-path": f"/pl011@{UART:x}"},
             f"memory@{RAM:x}": {"device_type": "memory", "reg": (0, RAM, 0, RAM_SIZE)},
+            "reserved-memory": {
+                "#address-cells": 2,
+                "#size-cells": 2,
+                "ranges": None,
+                f"slots@{SLOTS:x}": {"reg": (0, SLOTS, 0, SLOTS_SIZE)},
+            },
             "cpus": {
                 "#address-cells": 1,
                 "#size-cells": 0,
