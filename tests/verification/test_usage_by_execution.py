@@ -30,7 +30,7 @@ UNICORN_IS_WRONG = {
 @pytest.mark.slow
 def test_every_row_reads_and_writes_what_it_says() -> None:
     rows = table()
-    report = check_usage(rows, words=8, states=2)
+    report = check_usage(rows, words=12, states=2)
 
     used = set()
     unexplained = []
