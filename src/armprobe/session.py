@@ -122,9 +122,15 @@ class Session:
             probe.actions = (AskHost(parse_filter(when, 0, fields={}, register_name=register_name)),)
         return self._register([probe])[0]
 
-    def count(self, where: str | int) -> Probe:
-        """Count the executions of the instruction at `where` in the target: `hits` of the probe returned."""
-        return self.count_all([where])[0]
+    def count(self, where: str | int, *, false_conditions: bool = False) -> Probe:
+        """Count the executions of the instruction at `where` in the target: `hits` of the probe returned.
+
+        A conditional instruction whose condition is false is not executed. `false_conditions` counts these as well, in
+        the probe's attribute of that name; the probe then stays a trap.
+        """
+        probe = self._make(where)
+        probe.actions, probe.watch_condition = (Count(),), false_conditions
+        return self._register([probe])[0]
 
     def count_all(self, places: Iterable[str | int]) -> list[Probe]:
         """Count at many places, planted together; all or none."""

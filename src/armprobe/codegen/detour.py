@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from armprobe.codegen.assembler import LR, SP, Assembler, Code, Label
 from armprobe.codegen.body import Body
-from armprobe.errors import InternalError, Refused
+from armprobe.errors import Refused
 from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES, REGISTER_NUMBERS
 from armprobe.isa.liveness import Live
 from armprobe.isa.relocate import Relocation
@@ -26,6 +26,10 @@ from armprobe.isa.rows import FLAG_BITS
 
 _CONDITION_FLAGS = FLAG_BITS["N"] | FLAG_BITS["Z"] | FLAG_BITS["C"] | FLAG_BITS["V"]
 _R12 = 12
+#: AAPCS: so many arguments are in registers, the others on the stack
+_IN_REGISTERS = 4
+#: sources that are registers as they stand; SP has moved, and CPSR is none
+_PLAIN = frozenset(REGISTER_NAMES) - {"sp", "pc"}
 _CS = 2
 _NE = 1
 
@@ -70,11 +74,10 @@ class SlotCode:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What a detour saves: registers pushed, the one that keeps CPSR meanwhile, and a temporary for stack arguments."""
+    """What a detour saves: the registers it pushes, and the one that keeps CPSR meanwhile."""
 
     pushed: tuple[int, ...]
     flags: int | None
-    temporary: int | None
 
 
 def build_slot(
@@ -164,54 +167,50 @@ def _skip_unless(asm: Assembler, relocation: Relocation, label: Label) -> None:
 def _plan_frame(handler: Handler) -> _Frame:
     """Decide what to save: what the body changes and the code after the site may still read."""
     body, live = handler.body, handler.live
-    changed = body.clobbers
-    sources = 0
-    for position, source in body.arguments:
-        if position < 4:
-            changed |= 1 << position
-        if source in REGISTER_NUMBERS:
-            sources |= 1 << REGISTER_NUMBERS[source]
-    flags = temporary = None
-    written = body.flags | (_CONDITION_FLAGS if body.returns else 0)
-    if written & live.flags:
+    given = {position for position, _ in body.arguments if position < _IN_REGISTERS}
+    changed = body.clobbers | sum(1 << position for position, source in body.arguments
+                                  if position in given and source != REGISTER_NAMES[position])  # fmt: skip
+    if _computed(body):
+        changed |= 1 << _R12
+    flags = None
+    if (body.flags | (_CONDITION_FLAGS if body.returns else 0)) & live.flags:
         # A register the body leaves alone keeps CPSR: two instructions instead of four. A dead one need not be saved.
-        free = [n for n in range(LR + 1) if n != SP and not (changed | sources) >> n & 1]
-        flags = min(free, key=lambda n: (live.core >> n & 1, n != _R12, n), default=None)
-        if flags is None:
-            raise InternalError("a compiled handler leaves no register for the flags")
+        free = [n for n in range(LR + 1) if n != SP and not changed >> n & 1 and n not in given]
+        flags = min(free, key=lambda n: (live.core >> n & 1, n))
         changed |= 1 << flags
-    if any(position >= 4 and source in ("sp", "cpsr") for position, source in body.arguments):
-        taken = sources | (1 << flags if flags is not None else 0) | 0xF
-        temporary = next(n for n in (_R12, LR, *range(4, _R12)) if not taken >> n & 1)
-        changed |= 1 << temporary
-    pushed = tuple(n for n in range(LR + 1) if changed >> n & 1 and live.core >> n & 1)
-    return _Frame(pushed, flags, temporary)
+    return _Frame(tuple(n for n in range(LR + 1) if changed >> n & 1 and live.core >> n & 1), flags)
+
+
+def _computed(body: Body) -> list[tuple[int, str]]:
+    """The arguments on the stack that are in no register."""
+    return [(position, source) for position, source in body.arguments
+            if position >= _IN_REGISTERS and source not in _PLAIN]  # fmt: skip
 
 
 def _emit_handler(asm: Assembler, handler: Handler, frame: _Frame) -> None:
     body = handler.body
     if frame.pushed:
         asm.push(frame.pushed, "save " + ", ".join(REGISTER_NAMES[n] for n in frame.pushed))
+    stacked = 4 * sum(position >= _IN_REGISTERS for position, _ in body.arguments)
+    depth = 4 * len(frame.pushed) + stacked
+    if stacked:
+        asm.sub_imm(SP, SP, stacked, "room for arguments")
+    # Registers first: the rest may then use r12.
+    for position, source in body.arguments:
+        if source in _PLAIN and position >= _IN_REGISTERS:
+            asm.str_(REGISTER_NUMBERS[source], SP, 4 * (position - _IN_REGISTERS), f"argument {source}")
+    for position, source in body.arguments:
+        if position < _IN_REGISTERS and source != REGISTER_NAMES[position]:
+            _emit_argument(asm, position, source, depth)
+    for position, source in _computed(body):
+        _emit_argument(asm, _R12, source, depth)
+        asm.str_(_R12, SP, 4 * (position - _IN_REGISTERS))
     if frame.flags is not None:
         asm.mrs(frame.flags, "save the flags")
-    depth = 4 * len(frame.pushed)
-    stacked = [source for position, source in sorted(body.arguments) if position >= 4]
-    for source in reversed(stacked):
-        register = REGISTER_NUMBERS.get(source)
-        if source in ("sp", "cpsr"):
-            assert frame.temporary is not None
-            _emit_argument(asm, frame.temporary, source, depth)
-            register = frame.temporary
-        assert register is not None
-        asm.push((register,), f"argument {source}")
-        depth += 4
-    for position, source in body.arguments:
-        if position < 4 and REGISTER_NUMBERS.get(source) != position:
-            _emit_argument(asm, position, source, depth)
     for index, word in enumerate(body.link(handler.symbols)):
         asm.word(word, "handler", data=index >= body.code)
     if stacked:
-        asm.add_imm(SP, SP, 4 * len(stacked), "drop the arguments")
+        asm.add_imm(SP, SP, stacked, "drop the arguments")
 
 
 def _emit_argument(asm: Assembler, register: int, source: str, depth: int) -> None:

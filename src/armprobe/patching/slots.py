@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -198,7 +199,13 @@ class SlotAllocator:
             raise TargetError(f"{len(left)} pieces of slot memory could not be given back", evidence="\n".join(left))
 
     def _fresh_chunk(self, size: int, low: int, high: int, pool: Pool) -> _Chunk:
-        chunk = self._from_regions(size, low, high, pool) or self._from_target(size, low, high, pool)
+        chunk = None
+        if pool is Pool.DATA:
+            # Data may be anywhere: it leaves the regions of the user, which may be near the code, to code.
+            with suppress(Refused):
+                chunk = self._from_target(size, low, high, pool)
+        if chunk is None:
+            chunk = self._from_regions(size, low, high, pool) or self._from_target(size, low, high, pool)
         self._chunks.append(chunk)
         return chunk
 

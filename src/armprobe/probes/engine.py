@@ -13,7 +13,7 @@ from operator import attrgetter
 from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
-from armprobe.patching.slots import SlotAllocator
+from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.dispatch import Dispatcher, Point, PointKind
 from armprobe.probes.instruments import Instruments
 from armprobe.probes.optimizer import Optimizer
@@ -22,7 +22,7 @@ from armprobe.probes.probe import Probe
 from armprobe.probes.quiescence import find_references, leave_slots
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
-from armprobe.targets.base import Region, Stop, Target
+from armprobe.targets.base import Region, Stop, StopReason, Target
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -46,6 +46,8 @@ class Engine:
         self._placement = Placement(self, code_map)
         self._code_map = code_map
         self._numbers = 0
+        #: where called functions return to; nothing is executed there
+        self._return_slot: Slot | None = None
 
     # --- registering
 
@@ -145,7 +147,7 @@ class Engine:
         """Arm new sites, and let rebuilt ones take the place of old ones, in one patch."""
         moves = [(site, "arm") for site in fresh]
         for old, new in replaced:
-            new.planted, new.state = old.planted, old.state
+            new.planted, new.state, new.false_conditions = old.planted, old.state, old.false_conditions
             if new.state is SiteState.DISARMED:
                 moves.append((new, "arm"))
             elif new.state is SiteState.OPTIMIZED and new.reason:
@@ -246,10 +248,34 @@ class Engine:
             self._leave_points(site)
             self._placement.release(site)
 
-    # --- looking
+    # --- looking and calling
+
+    def call(self, function: int, arguments: Sequence[int]) -> int:
+        """Call a function of the program and return its r0; registers are as before. See `Hit.call`."""
+        if len(arguments) > 4:
+            raise UsageError(f"a function is called with at most 4 words in registers, not {len(arguments)}")
+        if self._return_slot is None:
+            self._return_slot = self.slots.allocate(4)
+        saved = self.target.read_registers()
+        regs = saved.copy()
+        regs.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
+        regs.sp = saved.sp & ~7
+        regs.lr = self._return_slot.address
+        regs.pc = function
+        self.target.write_registers(regs)
+        try:
+            stop = self.target.run(self.dispatcher.on_trap, until=self._return_slot.address)
+            if stop.reason is not StopReason.ADDRESS:
+                raise TargetError(f"the call of {self.describe(function)} did not come back: {stop.reason.value}")
+            return self.target.read_registers().r0
+        finally:
+            self.target.write_registers(saved)
 
     def hits(self, probe: Probe) -> int:
         return self.instruments.hits(probe)
+
+    def false_conditions(self, probe: Probe) -> int:
+        return self._site_of(probe).false_conditions
 
     def state_of(self, probe: Probe) -> str:
         site = self.sites.get(probe.address)
@@ -319,7 +345,6 @@ class Engine:
         restored; `evidence` lists it, and everything else is restored.
         """
         left: list[str] = []
-        self.instruments.close()
         armed = [site for site in self.sites.values() if site.state is not SiteState.DISARMED]
         try:
             self.patch([(site, "disarm") for site in armed])
@@ -331,7 +356,9 @@ class Engine:
                 except (Refused, TargetError) as error:
                     left.append(f"{self.describe(site.address)}: {error}")
         every = [*self.sites.values(), *self.retired]
-        if leave_slots(self.target, [(site.slot.address, site.slot.end) for site in every], run):
+        left_slots = leave_slots(self.target, [(site.slot.address, site.slot.end) for site in every], run)
+        self.instruments.close()
+        if left_slots:
             self.sites.clear()
             self.retired.clear()
             self.dispatcher.points.clear()

@@ -9,8 +9,8 @@ from armprobe.codegen.detour import Handler, SlotCode, build_slot
 from armprobe.errors import InternalError, Refused, TargetFault, UsageError
 from armprobe.isa.decoder import decode
 from armprobe.isa.flow import exclusive_sequence
-from armprobe.isa.insn import Insn
-from armprobe.isa.liveness import live_after
+from armprobe.isa.insn import ALWAYS, Insn
+from armprobe.isa.liveness import EVERYTHING_LIVE, live_after
 from armprobe.isa.relocate import Relocation, relocate
 from armprobe.patching.branch import branch_word, far_jump, reaches
 from armprobe.patching.plan import Write
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
 
 HOST_ONLY = "its handlers run on the host, which stops the target anyway"
+WATCHES_CONDITION = "it counts false conditions, which a conditional branch never sees"
 _WORD = 4
 _PAGE = 4096
 #: bytes that the ways out of a far slot may need beyond those of a near one
@@ -151,6 +152,8 @@ class Placement:
         handler = self._handler(address, probes)
         post = any(probe.enabled and probe.post is not None for probe in probes)
         reason = HOST_ONLY if handler is None else ""
+        if insn.cond != ALWAYS and any(probe.enabled and probe.watch_condition for probe in probes):
+            reason = WATCHES_CONDITION
         island = None
 
         def build(base: int) -> SlotCode:
@@ -213,6 +216,9 @@ class Placement:
         compiled = self._engine.instruments.compile([probe for probe in probes if probe.enabled], address)
         if compiled is None:
             return None
+        if any(probe.enabled and (probe.pre or probe.post) for probe in probes):
+            # A host handler is shown all registers, dead for the program or not.
+            return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE)
         visited: list[int] = []
 
         def read(place: int) -> int | None:

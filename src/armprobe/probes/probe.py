@@ -48,6 +48,13 @@ class Hit:
         """Write memory. Raises TargetFault, and Refused for bytes that armprobe itself has changed."""
         self._engine.write_memory(address, data)
 
+    def call(self, function: int, *arguments: int) -> int:
+        """Call a function of the program (AAPCS, up to four words as arguments) and return its r0.
+
+        Probes that are hit meanwhile on this CPU count as missed. Raises TargetError when the call does not come back.
+        """
+        return self._engine.call(function, arguments)
+
     def u8(self, address: int) -> int:
         return self.read(address, 1)[0]
 
@@ -96,6 +103,8 @@ class Probe:
     enabled: bool = True
     missed: int = 0
     host_hits: int = 0
+    #: whether hits that find the condition of the instruction false are counted; that takes a trap
+    watch_condition: bool = False
     #: address of the counter in target memory, for a probe with a compiled count
     counter: int | None = field(default=None, repr=False)
 
@@ -108,6 +117,11 @@ class Probe:
     def hits(self) -> int:
         """How often the handlers ran: exact at every stop of the target."""
         return self.engine.hits(self)
+
+    @property
+    def false_conditions(self) -> int:
+        """Times a trap found the condition of the instruction false: neither hit nor missed."""
+        return self.engine.false_conditions(self)
 
     @property
     def state(self) -> str:
