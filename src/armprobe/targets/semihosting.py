@@ -79,16 +79,17 @@ class Semihosting:
     """The host's side of semihosting for one program.
 
     `output` gets what the program prints, `input` is what it reads, `command_line` its arguments in one string,
-    `heap` the four addresses of SYS_HEAPINFO: heap base and limit, stack base (its upper end) and limit.
+    `heap` the four addresses of SYS_HEAPINFO: heap base and limit, stack base (its upper end) and limit; `started` is
+    the time its clocks count from, by `time.monotonic`.
     """
 
     output: Callable[[bytes], object]
     command_line: str = ""
     heap: Sequence[int] = (0, 0, 0, 0)
     input: bytes = b""
+    started: float = field(default_factory=time.monotonic)
     _files: dict[int, _File] = field(default_factory=dict)
     _errno: int = 0
-    _started: float = field(default_factory=time.monotonic)
 
     def call(self, memory: Memory, operation: int, parameter: int) -> int | Exit:
         """Serve one call: return the value for r0, or Exit. An operation that is not served fails with ENOSYS.
@@ -140,7 +141,7 @@ class Semihosting:
                 file = self._files.get(handle)
                 return self._fail(EBADF) if file is None else 0 if file.console else len(_FEATURE_FILE)
             case Operation.CLOCK:  # hundredths of a second since the program started
-                return int((time.monotonic() - self._started) * 100)
+                return int((time.monotonic() - self.started) * 100)
             case Operation.TIME:  # seconds since 1970
                 return int(time.time()) & 0xFFFFFFFF
             case Operation.ERRNO:
@@ -163,7 +164,7 @@ class Semihosting:
                 reason, code = _words(memory, parameter, 2)
                 return Exit(code if reason == APPLICATION_EXIT else code or 1, reason)
             case Operation.ELAPSED:  # ticks as 64 bits; a tick is a nanosecond
-                ticks = int((time.monotonic() - self._started) * 1e9)
+                ticks = int((time.monotonic() - self.started) * 1e9)
                 memory.write_memory(parameter, ticks.to_bytes(8, "little"))
                 return 0
             case Operation.TICKFREQ:

@@ -315,7 +315,9 @@ class UnicornTarget:
             result = self._semihosting.call(self, registers.r0, registers.r1)
         except TargetFault as fault:
             message = f"semihosting call {registers.r0:#x}: {fault}"
-            self._end(Stop(StopReason.FAULT, pc, address=fault.address, access="read", message=message))
+            registers.pc = pc - size
+            self._file.write(registers)
+            self._end(Stop(StopReason.FAULT, pc - size, address=fault.address, access="read", message=message))
             return
         if isinstance(result, Exit):
             self._end(Stop(StopReason.EXIT, pc, exit_code=result.code))
