@@ -102,7 +102,9 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], retur
             holes.append(_hole(words, index, _KINDS[kind], symbol))
         else:
             raise InternalError(f"the compiled handler has a relocation of type {kind} to {symbol!r}")
-    if ends and ends[-1] == literals - 1 == len(words) - 1 and words[-1] >> 28 == 14:
+    if words[literals - 1] >> 24 != 0xEA:
+        raise InternalError("the compiled handler does not end in a return")
+    if ends and ends[-1] == literals - 1 == len(words) - 1:
         words.pop()
         ends.pop()
         literals -= 1
@@ -111,8 +113,6 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], retur
     insns = [decode(word) for word in words[:literals]]
     for index, insn in enumerate(insns):
         _check(insn, index, words=len(words), literals=literals, atomic=atomic)
-    if not words or (literals < len(words) and words[literals - 1] >> 24 != 0xEA):
-        raise InternalError("the compiled handler does not end in a return")
     clobbers = _clobbers(insns) | sum(1 << position for position, source in arguments if position < 4
                                       and source != REGISTER_NAMES[position])  # fmt: skip
     flags = 0

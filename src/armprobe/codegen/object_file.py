@@ -49,18 +49,19 @@ def read_object(data: bytes) -> ObjectCode:
         (_text(sections[symtab.link].data, name), value, index)
         for name, value, _, _, _, index in struct.iter_unpack("<IIIBBH", symtab.data)
     ]
-    words = struct.unpack(f"<{len(sections[text].data) // 4}I", sections[text].data)
+    size = len(sections[text].data)
     marks = sorted((value, name) for name, value, index in symbols if index == text and name[:2] in ("$a", "$d", "$t"))
-    literals = next((value // 4 for value, name in marks if name.startswith("$d")), len(words))
-    if not marks or marks[0] != (0, "$a") or any(name[:2] != "$d" for value, name in marks if value >= 4 * literals):
-        raise InternalError(f"the compiled handler is not A32 code and then literals: {marks}")
+    literals = next((value for value, name in marks if name.startswith("$d")), size)
+    if marks[:1] != [(0, "$a")] or any(name[:2] != "$d" for at, name in marks if at >= literals) or size % 4:
+        raise InternalError(f"the compiled handler is not A32 code and then literals: {marks}, {size} bytes")
+    words = struct.unpack(f"<{size // 4}I", sections[text].data)
     relocations = [
         (offset // 4, info & 0xFF, symbols[info >> 8][0])
         for section in sections
         if section.type == _REL and section.info == text
         for offset, info in struct.iter_unpack("<II", section.data)
     ]
-    return ObjectCode(words, literals, tuple(sorted(relocations)))
+    return ObjectCode(words, literals // 4, tuple(sorted(relocations)))
 
 
 def _sections(data: bytes) -> list[Section]:

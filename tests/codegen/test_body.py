@@ -1,0 +1,135 @@
+"""From an object to a Body: what the compiler may do, and what is refused."""
+
+from __future__ import annotations
+
+import builtins
+import subprocess
+
+import pytest
+
+from armprobe.codegen import handlers
+from armprobe.codegen.body import END, Hole, HoleKind, make_body
+from armprobe.codegen.handlers import Count, compile_actions
+from armprobe.codegen.object_file import read_object
+from armprobe.errors import InternalError, MissingDependency, Refused
+
+
+def assemble(source: str, directory):
+    """The object that GNU as makes; returns are branches to END, as LLVM makes them of tail calls."""
+    text, obj = directory / "t.s", directory / "t.o"
+    text.write_text(f".arch armv7-a\n.arch_extension mp\n.fpu neon\n.syntax unified\n{source}\n")
+    subprocess.run(["arm-none-eabi-as", "-o", obj, text], check=True)
+    return obj.read_bytes()
+
+
+@pytest.fixture
+def body(tmp_path):
+    def make(source: str, *, arguments=(), returns=False, atomic=False):
+        code = read_object(assemble(source.replace("END", END), tmp_path))
+        return make_body(code, arguments=arguments, returns=returns, atomic=atomic)
+
+    return make
+
+
+def words(body) -> list[str]:
+    return [f"{word:08x}" for word in body.words]
+
+
+def test_the_last_return_is_left_out_and_the_others_go_to_the_end(body):
+    made = body("cmp r0, #1; beq END; cmp r0, #2; b END; mov r1, #0; b END")
+    assert words(made) == ["e3500001", "0a000002", "e3500002", "ea000000", "e3a01000"]
+    assert (made.code, made.clobbers, made.flags, made.stack) == (5, 0b10, 15, 0)
+
+
+def test_a_return_before_literals_goes_around_them(body):
+    made = body("ldr r0, 1f; b END; 1: .word 0x12345678")
+    assert words(made) == ["e59f0000", "ea000000", "12345678"]
+    assert made.code == 2
+
+
+def test_holes_keep_their_addends(body):
+    made = body("movw r0, #:lower16:counter+4; movt r0, #:upper16:counter+4; ldr r1, 1f; b END; 1: .word ring-8")
+    assert made.relocations == (
+        Hole(0, HoleKind.MOVW, "counter", 4),
+        Hole(1, HoleKind.MOVT, "counter", 4),
+        Hole(4, HoleKind.ABS32, "ring", 0xFFFFFFF8),
+    )
+    assert made.symbols == {"counter", "ring"}
+    linked = made.link({"counter": 0x1FFFE, "ring": 4})
+    assert [f"{word:08x}" for word in linked] == ["e3000002", "e3400002", "e59f1000", "ea000000", "fffffffc"]
+
+
+def test_linking_without_a_symbol_is_an_error(body):
+    with pytest.raises(InternalError, match=r"^the handler needs the address of 'ring'; given are \['lost'\]$"):
+        body("movw r0, #:lower16:ring; b END").link({"lost": 0})
+
+
+def test_registers_that_are_pushed_and_popped_are_preserved(body):
+    made = body("push {r4, r5, lr}; mov r4, #1; mov lr, #1; mov r12, #1; sub sp, sp, #0x400; str r0, [sp, #4]; "
+                "add sp, sp, #0x400; pop {r4, r5, lr}; b END")  # fmt: skip
+    assert (made.clobbers, made.stack) == (1 << 12, 12 + 0x400)
+
+
+def test_argument_registers_that_the_caller_sets_are_clobbered(body):
+    made = body("str r1, [r0]; b END", arguments=((0, "r4"), (1, "r1"), (4, "sp")), returns=False)
+    assert made.clobbers == 0b01
+    assert body("str r1, [r3]; b END", returns=True).clobbers == 0b01  # r0 holds the result
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("vmov d0, r0, r1; b END", "holds VMOV_two_core_to_double_A1 (0xec410b10), which uses a vector register"),
+        ("bl END; b END", "has a relocation of type 28 to 'armprobe_end'"),
+        ("bl 1f; 1: b END", "holds BL_immediate_A1 (0xebffffff), which leaves the code"),
+        ("b . + 64; b END", "holds B_A1 (0xea00000e), which leaves the code"),
+        ("bx lr; b END", "holds BX_A1 (0xe12fff1e), which writes PC"),
+        ("pop {r4, pc}; b END", "holds LDM_A1 (0xe8bd8010), which writes PC"),
+        ("mov r0, pc; b END", "holds MOV_register_A1 (0xe1a0000f), which reads PC"),
+        ("ldr r0, [pc, #64]; b END", "holds LDR_literal_A1 (0xe59f0040), which reads PC"),
+        ("svc #0; b END", "holds SVC_A1 (0xef000000), which has the effect exception"),
+        ("ldrex r0, [r1]; b END", "holds LDREX_A1 (0xe1910f9f), which has the effect monitor_load"),
+        ("mov r4, #1; mov r11, #1; b END", "does not preserve r4, r11"),
+        ("push {r4}; mov r4, #1; add sp, sp, #4; b END", "does not preserve r4"),
+        ("pop {r4}; b END", "does not preserve r4"),
+        ("mov r0, #1", "does not end in a return"),
+        ("mov r0, #1; beq END", "does not end in a return"),
+        ("", "is not A32 code and then literals: [], 0 bytes"),
+        (".data; .word 1; .text; b END", "has a section '.data', and only code is expected"),
+        (
+            "b END; .word 1; .text; mov r0, r0",
+            "is not A32 code and then literals: [(0, '$a'), (4, '$d'), (8, '$a')], 12 bytes",
+        ),
+        (".thumb; movs r0, r0", "is not A32 code and then literals: [(0, '$t')], 2 bytes"),
+        ("bic sp, sp, #7; b END", "the stack use of BIC_immediate_A1 (0xe3cdd007) is not known"),
+    ],
+)
+def test_code_that_breaks_a_promise_is_an_error(body, source, message):
+    with pytest.raises(InternalError) as caught:
+        body(source)
+    assert str(caught.value).removeprefix("the compiled handler ") == message
+
+
+def test_an_instruction_that_armprobe_does_not_know_is_refused(body):
+    with pytest.raises(Refused):
+        body(".inst 0xe7f000f0 + 0x00f00000; b END")
+
+
+def test_exclusives_are_for_atomic_handlers(body):
+    assert body("ldrex r0, [r1]; strex r2, r0, [r1]; dmb ish; b END", atomic=True).clobbers == 0b101
+
+
+def test_without_llvm_the_error_says_what_to_install(monkeypatch):
+    real_import = builtins.__import__
+
+    def no_llvm(name, *arguments):
+        if name.startswith("llvmlite"):
+            raise ImportError(name)
+        return real_import(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", no_llvm)
+    for function in (handlers._llvm, handlers._machine, compile_actions):
+        function.cache_clear()
+    with pytest.raises(MissingDependency, match=r"^compiled handlers need llvmlite$") as caught:
+        compile_actions((Count(),))
+    assert caught.value.hint == "pip install armprobe[compile]"
