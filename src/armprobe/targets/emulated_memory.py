@@ -77,7 +77,8 @@ class EmulatedMemory:
     def synchronize(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Forget the translations of [start, end) ranges; until then the engine runs what it translated before."""
         for start, end in ranges:
-            self._engine.ctl_remove_cache(start, end)
+            if start < end:  # Unicorn refuses an empty range
+                self._engine.ctl_remove_cache(start, end)
 
     def allocate(self, size: int, low: int, high: int) -> int:
         """Map `size` new bytes within [low, high), where there is neither memory nor a device."""
