@@ -42,7 +42,8 @@ def read_elf(data: bytes, *, name: str, base: int | None = None) -> Image:
         if file["e_type"] == "ET_DYN":
             segments = _relocate(file, segments, bias)
         entry = file["e_entry"] + bias & 0xFFFFFFFF
-    except (ELFError, ConstructError, UnicodeDecodeError, KeyError, IndexError, struct.error) as error:
+    except (ELFError, ConstructError, struct.error, LookupError, ValueError, TypeError, AttributeError) as error:
+        # The last four: pyelftools relies on what it reads from the file.
         raise UsageError(
             f"{name} is damaged: {str(error) or type(error).__name__}", hint="was it copied whole?"
         ) from error
@@ -79,6 +80,8 @@ def _segments(file: Any, bias: int, name: str) -> Iterator[Segment]:
             )
         writable, executable = bool(part["p_flags"] & 2), bool(part["p_flags"] & 1)
         address, size = part["p_vaddr"] + bias, part["p_memsz"]
+        if address + size > 1 << 32:
+            raise UsageError(f"{name} is damaged: a segment of {size:#x} bytes at {address:#x} ends beyond 32 bits")
         yield Segment(address, content, size, writable, executable)
         # Firmware that copies its data from ROM to RAM finds them where they are stored (LMA); one that relies on a
         # loader finds them where it uses them (VMA).

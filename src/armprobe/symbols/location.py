@@ -50,18 +50,19 @@ def check(address: int, table: SymbolTable, *, what: str, symbol: Symbol | None 
     found = table.at(address & ~1)
     symbol = symbol or (found[0] if found else None)
     kind = table.kind_at(address)
+    place = what if _NUMBER.fullmatch(what) else f"{what} (0x{address:08x})"
     if (symbol is not None and symbol.thumb) or (kind is not None and kind[0] == "t"):
-        raise Refused(f"{what} is Thumb code: T32 is not supported yet", hint="build this function with -marm")
+        raise Refused(f"{place} is Thumb code: T32 is not supported yet", hint="build this function with -marm")
+    if symbol is not None and not symbol.function:
+        raise Refused(f"{place} is data, not code: {demangled(symbol.name)} is a variable")
     if address % 4:
-        raise Refused(f"{what} is at 0x{address:08x}: an A32 instruction is at a multiple of 4")
+        raise Refused(f"{place} is between two instructions: A32 instructions are at multiples of 4")
     if table.ranges and not any(start <= address < end for start, end in table.ranges):
         code = ", ".join(f"0x{start:08x}..0x{end:08x}" for start, end in table.ranges)
-        raise Refused(f"{what} is at 0x{address:08x}, outside of the program's code: {code}")
-    if symbol is not None and not symbol.function:
-        raise Refused(f"{what} is data: {demangled(symbol.name)} is a variable at 0x{symbol.address:08x}")
+        raise Refused(f"{place} is outside of the program's code, which is at {code}")
     if kind is not None and kind[0] == "d":
         raise Refused(
-            f"{what} is data: a literal pool or a table begins at 0x{kind[1]:08x}",
+            f"{place} is data, not code: a literal pool or a table begins at 0x{kind[1]:08x}",
             evidence=f"mapping symbol $d at 0x{kind[1]:08x}",
         )
 
