@@ -70,6 +70,31 @@ def test_registers_that_are_pushed_and_popped_are_preserved(body):
     assert (made.clobbers, made.stack) == (1 << 12, 12 + 0x400)
 
 
+def test_saving_is_left_to_the_detour_where_the_body_uses_its_stack_for_nothing_else(body):
+    made = body(
+        "cmp r0, #1; beq 2f; push {r4, r11, lr}; ldr r4, 1f; cmp r4, #0; beq 3f; ldr lr, 1f + 4; 3: pop {r4, r11, lr};"
+        "2: b END; 1: .word counter; .word 5"
+    )
+    assert words(made) == [
+        "e3500001",  # cmp r0, #1
+        "0a000003",  # beq to the last branch
+        "e59f400c",  # ldr r4, the first literal
+        "e3540000",  # cmp r4, #0
+        "0a000000",  # beq to the last branch
+        "e59fe004",  # ldr lr, the second literal
+        "ea000001",  # b to the end
+        "00000000",
+        "00000005",
+    ]
+    assert made.relocations == (Hole(7, HoleKind.ABS32, "counter", 0),)
+    assert (made.code, made.clobbers, made.stack) == (7, 1 << 4 | 1 << 14, 0)
+
+
+def test_saving_stays_where_pc_is_used_in_a_way_that_is_not_rewritten(body):
+    made = body("push {r4, lr}; add r4, pc, #8; ldrh r0, [r4]; pop {r4, lr}; b END; .word 5")
+    assert (made.code, made.clobbers, made.stack) == (5, 1, 8)
+
+
 def test_argument_registers_that_the_caller_sets_are_clobbered(body):
     made = body("str r1, [r0]; b END", arguments=((0, "r4"), (1, "r1"), (4, "sp")), returns=False)
     assert made.clobbers == 0b01

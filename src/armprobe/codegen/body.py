@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from armprobe.codegen.assembler import expand_immediate
 from armprobe.codegen.object_file import R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVT_ABS, R_ARM_MOVW_ABS_NC, ObjectCode
+from armprobe.codegen.trim import delete, saves
 from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn
@@ -94,7 +95,9 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], retur
     Raises Refused when the code holds an instruction that armprobe does not know, InternalError when it breaks a
     promise: no vector registers, no exclusives unless `atomic`, no branch but within, AAPCS registers preserved.
     """
-    words, literals, holes, ends = list(code.words), code.literals, [], []
+    words, literals = list(code.words), code.literals
+    holes: list[Hole] = []
+    ends: list[int] = []
     for index, kind, symbol in code.relocations:
         if kind == R_ARM_JUMP24 and symbol == END and words[index] & 0x0FFFFFFF == 0x0AFFFFFE:
             ends.append(index)
@@ -113,8 +116,16 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], retur
     insns = [decode(word) for word in words[:literals]]
     for index, insn in enumerate(insns):
         _check(insn, index, words=len(words), literals=literals, atomic=atomic)
-    clobbers = _clobbers(insns) | sum(1 << position for position, source in arguments if position < 4
-                                      and source != REGISTER_NAMES[position])  # fmt: skip
+    clobbers = _clobbers(insns)
+    if (saved := saves(insns)) and (shorter := delete(words, literals, saved)):
+        words, place = shorter
+        literals = place[literals]
+        holes = [replace(hole, index=place[hole.index]) for hole in holes]
+        insns = [insn for index, insn in enumerate(insns) if index not in saved]
+        clobbers = _written(insns)
+    clobbers |= sum(
+        1 << position for position, source in arguments if position < 4 and source != REGISTER_NAMES[position]
+    )
     flags = 0
     for insn in insns:
         flags |= insn.usage.flags_written
@@ -179,13 +190,20 @@ def _clobbers(insns: list[Insn]) -> int:
         elif on_stack and usage.loads:
             popped |= usage.writes
         else:
-            written |= usage.writes & ~(1 << PC)  # branches stay within, as `_check` saw
+            written |= _written([insn])
     saved = pushed & popped & ~_SCRATCH
     lost = (written | popped) & ~(saved | _SCRATCH | 1 << SP)
     if lost:
         names = ", ".join(name for number, name in enumerate(REGISTER_NAMES) if lost >> number & 1)
         raise InternalError(f"the compiled handler does not preserve {names}")
     return (written | popped) & _SCRATCH
+
+
+def _written(insns: list[Insn]) -> int:
+    mask = 0
+    for insn in insns:
+        mask |= insn.usage.writes
+    return mask & ~(1 << PC)  # branches stay within, as `_check` saw
 
 
 def _stack(insns: list[Insn]) -> int:
