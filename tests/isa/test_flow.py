@@ -187,6 +187,17 @@ def test_call_between_load_and_store_counts_as_part_of_the_sequence():
     assert sites((0xE1930F9F, 0xEB000010, 0xE183CF92)) == {1: (0, 2), 2: (0, 2)}
 
 
+def test_code_of_a_called_function_is_not_part_of_the_sequence():
+    program = (
+        0xE1930F9F,  # 0: ldrex r0, [r3]
+        0xEB000001,  # 1: bl    4
+        0xF57FF01F,  # 2: clrex
+        0xE12FFF1E,  # 3: bx    lr
+        0xE183CF92,  # 4: strex ip, r2, [r3]
+    )
+    assert sites(program) == {}
+
+
 def test_bounds_of_the_function_are_not_left():
     """A load just before the function belongs to another one."""
     words = (0xE1930F9F, 0xE320F000, 0xE183CF92)  # ldrex r0, [r3]; nop; strex ip, r2, [r3]

@@ -117,7 +117,8 @@ def test_endless_loop_leaves_nothing_live_but_sp_and_pc():
     ],
 )
 def test_everything_else_is_live_where_the_walk_ends(word):
-    found = live(0xE3A0C000, word)  # mov r12, #0
+    # mov r12, #0; the word; mov r2, #0; cmp r0, #0; b .
+    found = live(0xE3A0C000, word, 0xE3A02000, 0xE3500000, 0xEAFFFFFE)
     assert registers(found.core) | {4, 14} == set(range(16)) - {12}  # bl writes lr, pop writes r4
     assert (found.vector, found.flags) == (ALL_VECTOR, ALL_FLAGS)
 
@@ -232,12 +233,13 @@ def runnable(row):
     return not row.effects & {"coprocessor", "exception", "exception_return", "jazelle", "mode", "spsr", "wait"}
 
 
+@pytest.mark.slow
 def test_what_an_instruction_overwrites_had_no_influence_on_it():
     """Every row: an instruction called "writes r3, does not read it" leaves the same state whatever r3 was."""
     machine, compared = Machine(), 0
     data = random.Random(1).randbytes(0x4000)
     for row in filter(runnable, table()):
-        for case in range(12):
+        for case in range(6):
             seed = f"{row.name}/{case}"
             chance = random.Random(seed)
             word = chance.getrandbits(32) & ~(row.mask | row.should_mask) | row.value | row.should_value

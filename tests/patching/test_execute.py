@@ -174,6 +174,24 @@ def test_what_an_interrupt_leaves_behind_is_noted_on_it(bench):
     assert caught.value.__notes__ == ["0x00008000 (a site) held 0x03020100: the connection is closed"]
 
 
+@pytest.mark.parametrize("fault", [TargetError, OSError])
+def test_one_place_that_cannot_be_restored_does_not_keep_others_from_it(bench, fault):
+    plan = plan_patch([site(bench, address) for address in (0x8000, 0x8100, 0x8200)])
+
+    def fail(action, address):
+        if action == "sync" or (action == "write" and address == 0x8100 and ("write", 0x8200) in bench.log):
+            raise fault(f"{action} failed")
+
+    bench.before = fail
+    with pytest.raises(fault):
+        execute(plan, bench)
+    assert [held(bench, address) for address in (0x8000, 0x8100, 0x8200)] == [
+        bytes([0, 1, 2, 3]),
+        B,
+        bytes([0, 1, 2, 3]),
+    ]
+
+
 def test_thread_that_cannot_be_moved_back_is_listed(bench):
     plan = full_plan(bench)
 

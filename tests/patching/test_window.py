@@ -149,15 +149,16 @@ def test_function_that_cannot_be_read_is_refused():
     refused(PLAIN, "0x00008014, in the same function, cannot be read", function=(BASE, BASE + 24))
 
 
-#: load at 0x800c whose PC is 0x8014: (word, the address it names, the address 4 higher or lower)
+#: words at 0x800c, where PC is 0x8014, and the address each names
 LITERALS = [
     (0xE51F0010, 0x8004),  # ldr r0, [pc, #-16]
     (0xE51F000C, 0x8008),  # ldr r0, [pc, #-12]
     (0xE55F0009, 0x800B),  # ldrb r0, [pc, #-9]
     (0xE15F00BA, 0x800A),  # ldrh r0, [pc, #-10]
-    (0xE14F01D4, 0x8000),  # ldrd r0, r1, [pc, #-20]
+    (0xE14F00DC, 0x8008),  # ldrd r0, r1, [pc, #-12]
     (0xED1F0A03, 0x8008),  # vldr s0, [pc, #-12]
-    (0xED1F0B05, 0x8000),  # vldr d0, [pc, #-20]
+    (0xED1F0B03, 0x8008),  # vldr d0, [pc, #-12]
+    (0xED1F0906, 0x8008),  # vldr.16 s0, [pc, #-12]
     (0xE24F000C, 0x8008),  # sub r0, pc, #12: adr
     (0xE24F0010, 0x8004),  # sub r0, pc, #16: adr
 ]
@@ -178,7 +179,12 @@ def test_literal_in_the_window_is_refused(word, address):
         0xE55F0011,  # ldrb r0, [pc, #-17]: 0x8003
         0xE55F0008,  # ldrb r0, [pc, #-8]: 0x800c
         0xE14F01DC,  # ldrd r0, r1, [pc, #-28]: 0x7ff8
+        0xED1F090A,  # vldr.16 s0, [pc, #-20]: 0x8000
+        0xED1F0A05,  # vldr s0, [pc, #-20]: 0x8000
+        0xED1F0B02,  # vldr d0, [pc, #-8]: 0x800c
+        0xE15F01B2,  # ldrh r0, [pc, #-18]: 0x8002
         0xE24F0008,  # sub r0, pc, #8: adr 0x800c
+        0xF55FF00C,  # pld [pc, #-12]: a hint reads nothing
         0xE28F0C01,  # add r0, pc, #256: adr, rotated immediate
         0xE08F0000,  # add r0, pc, r0: address of data in position-independent code
     ],

@@ -40,18 +40,16 @@ class Flow:
 
 def flow(insn: Insn, address: int) -> Flow:
     """Tell where control may go after `insn` at `address`."""
-    usage = insn.usage
     target = insn.target(address)
     call = insn.row.relocate in ("call", "call_register")
-    takes_exception = "exception" in insn.row.effects
-    # A row that does not list what it writes may or may not write PC.
+    # A row that does not list what it writes may or may not write PC: so do those that take an exception.
     leaves = insn.writes_pc and insn.row.writes is not None
-    falls_through = not leaves or call or takes_exception or insn.cond != ALWAYS
+    falls_through = not leaves or call or insn.cond != ALWAYS
     return Flow(
         next=address + insn.length & _ADDRESS_MASK if falls_through else None,
         target=target,
         call=call,
-        unknown=takes_exception or (bool(usage.writes & 0x8000) and target is None),
+        unknown=insn.writes_pc and target is None,
     )
 
 

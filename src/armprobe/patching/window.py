@@ -126,9 +126,10 @@ def pc_relative(insn: Insn, address: int) -> tuple[int, int] | None:
         if word & 0x0F200000 == 0x05000000:  # LDR, LDRB (literal), no write-back
             return _span(pc, up, word & 0xFFF, 1 if word >> 22 & 1 else 4)
         if word & 0x0F600090 == 0x01400090 and word & 0x60:  # LDRH, LDRSB, LDRSH, LDRD (literal)
-            return _span(pc, up, word >> 4 & 0xF0 | word & 15, 8)
-        if word & 0x0F200000 == 0x0D000000 and word >> 8 & 15 in (9, 10, 11):  # VLDR (literal), in halfwords or words
-            return _span(pc, up, (word & 0xFF) * (2 if word >> 8 & 15 == 9 else 4), 8)
+            return _span(pc, up, word >> 4 & 0xF0 | word & 15, 2 if word >> 20 & 1 else 8)
+        size = {9: 2, 10: 4, 11: 8}.get(word >> 8 & 15)
+        if word & 0x0F200000 == 0x0D000000 and size is not None:  # VLDR (literal); its offset counts at most words
+            return _span(pc, up, (word & 0xFF) * min(size, 4), size)
         if word & 0x0FE00000 in (0x02800000, 0x02400000):  # ADD, SUB (immediate): ADR
             rotation = word >> 7 & 30
             number = word & 0xFF
