@@ -1,0 +1,215 @@
+"""The tables against independent decoders: validity and core register usage of millions of words.
+
+The tables say valid, unpredictable or undefined. A disagreement is
+  - a word valid by the tables that a decoder does not call valid;
+  - a word undefined by the tables that a decoder takes for an instruction, predictable or not;
+  - a word unpredictable by the tables that every decoder calls valid ("all"): alone, each of them checks little;
+  - a valid word of which Capstone lists other core registers, or objdump prints one that is not used.
+Each is explained in `disagreements.EXPLAINED`, or a failure. So is an explanation that excuses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from armprobe.isa.decoder import find_row, table
+from armprobe.isa.rows import Row, Usage
+from armprobe.verification import decoders
+from armprobe.verification.decoders import UNPREDICTABLE, VALID, VERDICTS
+from armprobe.verification.disagreements import EXPLAINED, Disagreement
+from armprobe.verification.sample import sample, uncovered
+
+#: Capstone, which is slow, is asked about one word in so many
+STRIDE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the tables say about a word; `row` is None where none matches, `why` is the reason the row gives."""
+
+    row: Row | None
+    verdict: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A word about which a decoder differs; `registers` is the mask of those that differ, 0 for verdicts."""
+
+    word: int
+    registers: int
+
+
+#: differences of one kind: by the number of the judgement, the decoder, and what it says
+Groups = dict[tuple[int, str, str], list[Difference]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run found; it is good when all three lists are empty."""
+
+    words: int
+    differences: int
+    uncovered: tuple[str, ...]
+    unexplained: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Everything that is wrong, one line each."""
+        return (
+            *(f"not sampled: {line}" for line in self.uncovered),
+            *(f"unexplained: {line}" for line in self.unexplained),
+            *(f"the explanation {line!r} excuses nothing: remove it" for line in self.unused),
+        )
+
+
+def crosscheck(
+    per_row: int,
+    *,
+    seed: int = 1,
+    rows: Sequence[Row] | None = None,
+    explained: Sequence[Disagreement] = EXPLAINED,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Report:
+    """Compare the tables and the decoders on `sample(rows, per_row)`. All of `decoders` must be installed."""
+    rows = table() if rows is None else rows
+    progress(f"sampling {per_row} words of each of {len(rows)} rows")
+    words = array("I", sample(rows, per_row, seed=seed))
+    progress(f"judging {len(words)} words by the tables")
+    judgements, judged = _judge(words)
+    groups: Groups = {}
+    covered: dict[str, list[int]] = {}
+    for place, decoder, theirs, registers in _differences(words, judgements, judged, progress):
+        difference = Difference(words[place], registers)
+        groups.setdefault((judged[place], decoder, theirs), []).append(difference)
+    for place in range(0, len(words), STRIDE):
+        row = judgements[judged[place]].row
+        if row is not None:
+            covered.setdefault(row.name, []).append(words[place])
+    unexplained, used = _explain(judgements, groups, explained)
+    return Report(
+        words=len(words),
+        differences=sum(map(len, groups.values())),
+        uncovered=tuple(uncovered(rows, covered)),
+        unexplained=tuple(unexplained),
+        unused=tuple(one.name for n, one in enumerate(explained) if n not in used),
+    )
+
+
+def _judge(words: Sequence[int]) -> tuple[list[Judgement], array[int]]:
+    """The distinct judgements, and for each word which of them it is."""
+    numbers: dict[tuple[str, str], int] = {}
+    judgements: list[Judgement] = []
+    judged = array("I")
+    for word in words:
+        row = find_row(word)
+        problem = ("undefined", "no row") if row is None else row.invalid(word)
+        verdict, why = problem or ("valid", "")
+        key = ("-" if row is None else row.name, why)
+        if key not in numbers:
+            numbers[key] = len(judgements)
+            judgements.append(Judgement(row, VERDICTS.index(verdict), why))
+        judged.append(numbers[key])
+    return judgements, judged
+
+
+def _differences(
+    words: Sequence[int], judgements: Sequence[Judgement], judged: Sequence[int], progress: Callable[[str], object]
+) -> Iterator[tuple[int, str, str, int]]:
+    """Yield (place of the word, decoder, what it says, registers) for each disagreement."""
+    progress("asking GNU objdump")
+    by_objdump, printed = bytearray(), array("H")
+    for place, text in enumerate(decoders.objdump(words)):
+        by_objdump.append(decoders.objdump_verdict(text))
+        if place % STRIDE == 0:
+            printed.append(decoders.printed_registers(text))
+    progress("asking LLVM")
+    by_llvm = decoders.llvm(words)
+    for decoder, opinion in (("objdump", by_objdump), ("llvm", by_llvm)):
+        for place, (which, verdict) in enumerate(zip(judged, opinion, strict=True)):
+            ours = judgements[which].verdict
+            if ours not in (verdict, UNPREDICTABLE):
+                yield place, decoder, VERDICTS[verdict], 0
+
+    detailed = range(0, len(words), STRIDE)
+    progress(f"asking Capstone about {len(detailed)} of them")
+    for place, access, operands in zip(detailed, decoders.capstone(words[::STRIDE]), printed, strict=True):
+        judgement = judgements[judged[place]]
+        if judgement.verdict not in (access.verdict, UNPREDICTABLE):
+            yield place, "capstone", VERDICTS[access.verdict], 0
+        if judgement.verdict == UNPREDICTABLE and not (access.verdict or by_objdump[place] or by_llvm[place]):
+            yield place, "all", VERDICTS[VALID], 0
+        if judgement.verdict == VALID and access.verdict == VALID:
+            assert judgement.row is not None
+            usage = judgement.row.usage(words[place])
+            for decoder, theirs, registers in _registers(usage, access, operands):
+                yield place, decoder, theirs, registers
+
+
+def _registers(usage: Usage, access: decoders.Access, printed: int) -> Iterator[tuple[str, str, int]]:
+    for theirs, registers in (
+        ("misses a read", usage.reads & ~access.reads),
+        ("misses a write", usage.writes & ~access.writes),
+        ("adds a read", access.reads & ~usage.reads),
+        ("adds a write", access.writes & ~usage.writes),
+    ):
+        if registers:
+            yield "capstone", theirs, registers
+    unused = printed & ~(usage.reads | usage.writes)
+    if unused:
+        yield "objdump", "prints a register that is not used", unused
+
+
+def _explain(
+    judgements: Sequence[Judgement],
+    groups: Groups,
+    explained: Sequence[Disagreement],
+) -> tuple[list[str], set[int]]:
+    """One line for each group that is not wholly explained, and the numbers of the explanations that were needed."""
+    unexplained: list[str] = []
+    used: set[int] = set()
+    for (which, decoder, theirs), left in groups.items():
+        judgement = judgements[which]
+        name = "-" if judgement.row is None else judgement.row.name
+        for number, one in enumerate(explained):
+            if (decoder, theirs, VERDICTS[judgement.verdict]) not in one.cases:
+                continue
+            if not (re.fullmatch(one.rows, name) and re.fullmatch(one.why, judgement.why)):
+                continue
+            rest = [difference for difference in left if not _holds(one, judgement.row, difference)]
+            if len(rest) < len(left):
+                used.add(number)
+            left = rest
+            if not left:
+                break
+        if left:
+            why = f" ({judgement.why})" if judgement.why else ""
+            example = left[0]
+            mask = f", registers 0x{example.registers:04x}" if example.registers else ""
+            unexplained.append(
+                f"{name} is {VERDICTS[judgement.verdict]}{why}, {decoder}: {theirs}: "
+                f"{len(left)} words, such as 0x{example.word:08x}{mask}"
+            )
+    return unexplained, used
+
+
+def _holds(one: Disagreement, row: Row | None, difference: Difference) -> bool:
+    if not one.when:
+        return True
+    scope = {} if row is None else row.extract(difference.word)
+    scope |= {"word": difference.word, "registers": difference.registers}
+    return bool(eval(one.condition, {"__builtins__": {}}, scope))  # noqa: S307  the text is ours: disagreements.py
+
+
+def main(per_row: int = 30_000, *, seed: int = 1, write: Callable[[str], object] = sys.stdout.write) -> int:
+    """Run the long comparison, tell how it goes, and return an exit status: 0 when nothing is unexplained."""
+    report = crosscheck(per_row, seed=seed, progress=lambda text: write(text + "\n"))
+    for line in report.failures:
+        write(line + "\n")
+    write(f"{report.words} words, {report.differences} disagreements, {len(report.failures)} failures\n")
+    return 1 if report.failures else 0
