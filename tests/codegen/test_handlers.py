@@ -277,6 +277,60 @@ def test_filters_hold_in_the_target_as_on_the_host(condition, values, data):
             assert machine.run(body, registers) == expected, f"{condition} with {registers}"
 
 
+@pytest.mark.slow
+@given(
+    kinds=st.lists(
+        st.tuples(st.sampled_from(["count", "record", "stop"]), st.none() | conditions), min_size=1, max_size=4
+    ),
+    values=st.lists(st.sampled_from(INTERESTING), min_size=6, max_size=6),
+    configuration=st.sampled_from(CONFIGURATIONS),
+)
+@settings(max_examples=40)
+def test_any_actions_together_do_what_each_does(kinds, values, configuration):
+    """Against a model of the whole data page: counters at its start, one ring for all records."""
+    actions, symbols = [], dict(SYMBOLS)
+    for number, (kind, condition) in enumerate(kinds):
+        symbols |= {f"counter{number}": DATA + 4 * number, f"header{number}": make_header(number, 4)}
+        if kind == "count":
+            actions.append(Count(f"counter{number}", condition))
+        elif kind == "record":
+            layout = fields("r0", "r4", "lr")
+            actions.append(Record(layout, CAPACITY, condition, stops=number % 2 == 0, header=f"header{number}"))
+        else:
+            actions.append(Stop(condition))
+    architecture, atomic = configuration
+    body = compile_actions(tuple(actions), architecture=architecture, atomic=atomic)
+    machine = Machine()
+    memory = bytearray(machine.read(DATA, PAGE))
+    # The actions of one filter happen together, at the place of the first.
+    order = sorted(range(len(actions)), key=lambda n: [action.filter for action in actions].index(actions[n].filter))
+    for seed in range(20):
+        registers = state(seed, **dict(zip(("r0", "r1", "r3", "r4", "r5", "lr"), values[seed % 5 :], strict=False)))
+        wanted = 0
+        for number in order:
+            action = actions[number]
+            if action.filter is not None and not holds(action.filter, registers.__getitem__):
+                continue
+            if isinstance(action, Stop):
+                wanted |= STOP
+            elif isinstance(action, Count):
+                (count,) = struct.unpack_from("<I", memory, 4 * number)
+                struct.pack_into("<I", memory, 4 * number, (count + 1) % 2**32)
+            else:
+                ring = memory[RING - DATA :]
+                kept = model_record(ring, [make_header(number, 4), *(registers[name] for name in ("r0", "r4", "lr"))])
+                memory[RING - DATA :] = ring
+                if not kept:
+                    (lost,) = struct.unpack_from("<I", memory, LOST - DATA)
+                    struct.pack_into("<I", memory, LOST - DATA, lost + 1)
+                write, read = struct.unpack_from("<2I", ring)
+                if action.stops and (not kept or write - read > CAPACITY * 3 // 4):
+                    wanted |= DRAIN
+        result = machine.run(body, registers, symbols)
+        assert not body.returns or result == wanted, f"{actions} with {registers}"
+        assert machine.read(DATA, PAGE) == bytes(memory), f"{actions} with {registers}"
+
+
 @pytest.mark.parametrize(
     ("condition", "values", "expected"),
     [
