@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armprobe.errors import Refused, TargetError, TargetFault, TargetLost
-from armprobe.patching import PatchedBytes, Write, execute, plan_patch, plan_restore, restore
+from armprobe.patching import PatchedBytes, PatchPlan, Write, branch_word, execute, plan_patch, plan_restore, restore
+from armprobe.targets.fake import FakeTarget
 
 B = bytes.fromhex("fe0300ea")  # b .+0x1000
 CODE = bytes.fromhex("0000a0e1") * 6  # mov r0, r0
@@ -65,6 +66,49 @@ def test_target_without_code_sync_is_left_to_itself(bench):
     bench.code_sync = None
     execute(full_plan(bench), bench)
     assert held(bench, 0x8000) == B
+
+
+def test_instruction_fetch_sees_a_detour_before_it_sees_the_branch_to_it():
+    """The fake target's fetch sees what was synchronised, and nothing else."""
+    target = FakeTarget([0xE1200070] * 4)  # bkpt #0
+    slot = target.allocate(4096, 0, 1 << 32)
+    branch = branch_word(0x8004, slot).to_bytes(4, "little")
+    plan = plan_patch(
+        [Write(0x8004, bytes.fromhex("700020e1"), branch, "a site")], new_code=[Write(slot, None, CODE, "detour")]
+    )
+    seen = []
+    for steps in range(len(plan.steps) + 1):
+        execute(PatchPlan(plan.steps[:steps], plan.classification), target)
+        seen.append((hex(target.fetch(slot)), hex(target.fetch(0x8004))))
+        target.write_memory(0x8004, bytes.fromhex("700020e1"))
+    new = hex(int.from_bytes(branch, "little"))
+    assert seen == [
+        ("0x0", "0xe1200070"),
+        ("0x0", "0xe1200070"),
+        ("0xe1a00000", "0xe1200070"),
+        ("0xe1a00000", "0xe1200070"),
+        ("0xe1a00000", new),
+    ]
+
+
+def test_instruction_fetch_sees_the_old_code_again_after_a_failure(monkeypatch):
+    target = FakeTarget([0xE1200070] * 4)  # bkpt #0
+    records = []
+    synchronize = target.synchronize
+
+    def fail_after_the_second(ranges):
+        synchronize(ranges)
+        records.append(ranges)
+        if len(records) == 2:
+            raise TargetError("the cache operation failed")
+
+    monkeypatch.setattr(target, "synchronize", fail_after_the_second)
+    plan = plan_patch(
+        [Write(0x8004, bytes.fromhex("700020e1"), B, "a site")], new_code=[Write(0x8100, None, CODE, "detour")]
+    )
+    with pytest.raises(TargetError):
+        execute(plan, target)
+    assert [target.fetch(address) for address in (0x8000, 0x8004, 0x8100)] == [0xE1200070, 0xE1200070, 0]
 
 
 def test_all_sites_are_compared_before_anything_is_written(bench):
