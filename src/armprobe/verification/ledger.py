@@ -1,0 +1,139 @@
+"""The ledger of a sweep: what was exercised, and the verdict whether that was everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from armprobe.isa.decoder import table
+from armprobe.isa.insn import CONDITIONS
+from armprobe.isa.rows import Row
+from armprobe.verification.cases import Cell, cells
+
+#: Rows that Unicorn 2.1.4's most capable processor does not execute as the architecture says, and why. Their words run
+#: all the same, without counting as proof. A pattern fails the sweep when it excludes nothing: when every row that it
+#: matches completes and never differs.
+EXCLUSIONS: dict[str, str] = {
+    "SVC_A1": "takes an exception, which ends a run in Unicorn",
+    "HVC_A1": "takes an exception, which ends a run in Unicorn",
+    "SMC_A1": "takes an exception, which ends a run in Unicorn",
+    "YIELD_A1": "leaves the processor, which ends a run in Unicorn",
+    "WFE_A1": "leaves the processor, which ends a run in Unicorn",
+    "SETPAN_A1": "Unicorn lacks ARMv8.1-PAN in AArch32",
+    "*_low_A[12]": "Unicorn has no coprocessors 0 to 7",
+    "CDP*_high_A[12]": "Unicorn has no such operation of coprocessors 8 to 15",
+    "M*2_high_A2": "Unicorn lacks the second forms of coprocessor transfers",
+    "MCRR_high_A1": "Unicorn's processor has no 64-bit register to write",
+    "LDC2_high_A2": "Unicorn lacks the second forms of coprocessor transfers",
+    "STC2_high_A2": "Unicorn lacks the second forms of coprocessor transfers",
+    "[LS][DT]C_high_A1": "Unicorn takes LDC and STC of coprocessor 14 for MRRC and MCRR",
+    "*_half": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VMOVX_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VINS_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VMOV_core_to_half_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VMOV_half_to_core_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VCVT_fixed_half_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "*BFloat16*": "Unicorn lacks ARMv8.6-BF16",
+    "VFMAB_VFMAT_scalar_A1": "Unicorn lacks ARMv8.6-BF16",
+    "VSMMLA_VUMMLA_A1": "Unicorn lacks ARMv8.6-I8MM",
+    "VUSMMLA_A1": "Unicorn lacks ARMv8.6-I8MM",
+    "VUSDOT_A1": "Unicorn lacks ARMv8.6-I8MM",
+    "VUSDOT_VSUDOT_element_A1": "Unicorn lacks ARMv8.6-I8MM",
+}
+
+
+def is_excluded(row: Row) -> bool:
+    """Whether cases of the row prove nothing."""
+    return any(fnmatchcase(row.name, pattern) for pattern in EXCLUSIONS)
+
+
+@dataclass(slots=True)
+class RowLedger:
+    """What happened to the cases of one row. Keys of the counters are conditions and cells."""
+
+    conditions: Counter[int] = field(default_factory=Counter)
+    cells: Counter[Cell | None] = field(default_factory=Counter)
+    #: no valid word was found
+    no_word_conditions: Counter[int] = field(default_factory=Counter)
+    no_word_cells: Counter[Cell | None] = field(default_factory=Counter)
+    verbatim: int = 0
+    rewritten: int = 0
+    completed: int = 0
+    differed: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def merge(self, other: RowLedger) -> None:
+        """Add what another process found."""
+        for name in ("conditions", "cells", "no_word_conditions", "no_word_cells", "refused"):
+            getattr(self, name).update(getattr(other, name))
+        self.verbatim += other.verbatim
+        self.rewritten += other.rewritten
+        self.completed += other.completed
+        self.differed += other.differed
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The ledger of all rows, by name."""
+
+    rows: dict[str, RowLedger] = field(default_factory=dict)
+
+    def row(self, name: str) -> RowLedger:
+        """The ledger of a row, a new one at first."""
+        return self.rows.setdefault(name, RowLedger())
+
+    def merge(self, other: Ledger) -> None:
+        """Add what another process found."""
+        for name, row in other.rows.items():
+            self.row(name).merge(row)
+
+    @property
+    def executed(self) -> int:
+        """Cases that ran both ways."""
+        return sum(row.verbatim + row.rewritten for row in self.rows.values())
+
+    def summary(self) -> str:
+        """Totals, and each reason for refusal with its count."""
+        rows = self.rows.values()
+        refused: Counter[str] = Counter()
+        for row in rows:
+            refused.update(row.refused)
+        verbatim, rewritten, completed = (
+            sum(getattr(row, name) for row in rows) for name in ("verbatim", "rewritten", "completed")
+        )
+        lines = [
+            f"{self.executed} cases of {len(self.rows)} rows ran both ways: {verbatim} verbatim, {rewritten} rewritten",
+            f"{completed} completed; the condition of the others was false, or they faulted alike",
+            f"{refused.total()} were refused:",
+            *(f"  {count:8} {reason}" for reason, count in refused.most_common()),
+        ]
+        return "\n".join(lines)
+
+    def problems(self) -> list[str]:
+        """Everything the sweep left out; empty is the verdict that nothing was."""
+        found = [problem for row in table() for problem in self._row_problems(row)]
+        for pattern, reason in EXCLUSIONS.items():
+            matched = [row.name for row in table() if fnmatchcase(row.name, pattern)]
+            if all(self.row(name).completed and not self.row(name).differed for name in matched):
+                found.append(f"exclusion {pattern!r} ({reason}) excludes nothing")
+        return found
+
+    def _row_problems(self, row: Row) -> list[str]:
+        seen = self.row(row.name)
+        found = []
+        if not seen.conditions:
+            found.append(f"{row.name}: never exercised")
+        elif not seen.completed and seen.verbatim + seen.rewritten:
+            if not is_excluded(row):
+                found.append(f"{row.name}: never completed, and no exclusion says why")
+        conditions = range(15) if row.conditional else (14,)
+        never = [cond for cond in conditions if cond not in seen.conditions]
+        # A row is for all conditions or for AL alone; anything between is a gap.
+        if never and (list(seen.conditions) != [14] or any(cond not in seen.no_word_conditions for cond in never)):
+            found.append(
+                f"{row.name}: conditions never exercised: {', '.join(CONDITIONS[cond] or 'al' for cond in never)}"
+            )
+        untried = [cell for cell in cells(row) if cell not in seen.cells and cell not in seen.no_word_cells]
+        found += [f"{row.name}: operand class never tried: {cell.field}={cell.kind}" for cell in untried if cell]
+        return found

@@ -1,0 +1,163 @@
+"""A bare processor for the sweep: Unicorn without the Target protocol, as fast as Python can drive it.
+
+Memory is shared with the emulator (`mem_map_ptr`), all registers move in one call, and a run ends after a number of
+instructions instead of at a hook.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from armprobe.verification.cases import State
+from armprobe.verification.layout import (
+    CODE,
+    CODE_SIZE,
+    COPIES,
+    COPY_SIZE,
+    DATA,
+    REGION_SIZE,
+    SLOTS,
+    STACK,
+    STOP,
+    STOP_SIZE,
+    STOP_WORD,
+)
+
+# Without Unicorn nothing here makes sense, so it is imported at once; it has no types worth the name.
+unicorn: Any = import_module("unicorn")
+arm: Any = import_module("unicorn.arm_const")
+_library: Any = import_module("unicorn.unicorn_py3.unicorn").uclib
+
+_REGISTERS = (
+    arm.UC_ARM_REG_CPSR,  # first: it selects the bank of sp and lr
+    *(arm.UC_ARM_REG_R0 + n for n in range(13)),
+    arm.UC_ARM_REG_SP,
+    arm.UC_ARM_REG_LR,
+    arm.UC_ARM_REG_FPSCR,
+    *(arm.UC_ARM_REG_D0 + n for n in range(32)),
+    arm.UC_ARM_REG_PC,  # last: read, not written
+)
+_STATE = struct.Struct("<17I4x256s")
+_END = struct.Struct("<17I4x256sI")
+_RUBBISH = bytes(range(0x81, 0xFF)) * (REGION_SIZE // 126 + 1)
+_NEVER = 0xFFFFFFFE  # no run gets there
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A region that program and host share."""
+
+    base: int
+    buffer: Any
+    address: int
+    size: int
+
+    def get(self, start: int, size: int) -> bytes:
+        """Bytes at target addresses."""
+        return ctypes.string_at(self.address + start - self.base, size)
+
+    def put(self, start: int, data: bytes) -> None:
+        ctypes.memmove(self.address + start - self.base, data, len(data))
+
+    def same_as(self, other: Memory) -> bool:
+        return not _memcmp(self.address, other.address, self.size)
+
+    def copy_from(self, other: Memory) -> None:
+        ctypes.memmove(self.address, other.address, self.size)
+
+
+def new_memory(base: int, size: int) -> Memory:
+    """Zeroed host memory at a page boundary, which Unicorn asks for."""
+    buffer = ctypes.create_string_buffer(size + 0x1000)
+    return Memory(base, buffer, ctypes.addressof(buffer) + 0xFFF & ~0xFFF, size)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended: Unicorn's error number (0: all was executed), and the access that failed: (kind, address)."""
+
+    error: int
+    access: tuple[int, int]
+    core: tuple[int, ...]
+    cpsr: int
+    fpscr: int
+    vector: bytes
+    pc: int
+    #: SP before each instruction of the copy in an interrupted run
+    stack_pointers: tuple[int, ...]
+
+
+class Machine:
+    """One processor with its memory."""
+
+    def __init__(self) -> None:
+        self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
+        self._uc.ctl_set_cpu_model(arm.UC_CPU_ARM_MAX)
+        self.code = self._map(CODE, CODE_SIZE)
+        self.copies = self._map(COPIES, SLOTS * COPY_SIZE)
+        self.data = self._map(DATA, REGION_SIZE)
+        self.stack = self._map(STACK, REGION_SIZE)
+        #: what a program may change
+        self.memories = (self.code, self.data, self.stack)
+        self.stop = self._map(STOP, STOP_SIZE)
+        self.stop.put(STOP, STOP_WORD.to_bytes(4, "little") * (STOP_SIZE // 4))
+        self._failed = (0, 0)
+        self._interrupted = False
+        self._stack_pointers: list[int] = []
+        self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
+        copies_end = COPIES + SLOTS * COPY_SIZE
+        self._uc.hook_add(unicorn.UC_HOOK_CODE, self._on_copy, begin=COPIES, end=copies_end - 1)
+        self._uc.reg_write(arm.UC_ARM_REG_C1_C0_2, 0xF << 20)  # CPACR: coprocessors 10 and 11
+        self._uc.reg_write(arm.UC_ARM_REG_FPEXC, 1 << 30)
+        self._fresh = self._uc.context_save()
+        self._values = ctypes.create_string_buffer(_END.size)
+        self._ids = (ctypes.c_int * len(_REGISTERS))(*_REGISTERS)
+        start = ctypes.addressof(self._values)
+        places = [start + 4 * n for n in range(17)] + [start + 72 + 8 * n for n in range(33)]
+        self._pointers = (ctypes.c_void_p * len(_REGISTERS))(*places)
+
+    def run(self, state: State, pc: int, instructions: int, *, interrupted: bool = False) -> End:
+        """Execute that many instructions from `pc`, or fewer if one fails.
+
+        `interrupted`: before each in a copy, an interrupt handler uses the stack, which leaves rubbish below SP.
+        """
+        self._uc.context_restore(self._fresh)
+        _STATE.pack_into(self._values, 0, state.cpsr, *state.core, state.fpscr, state.vector)
+        _library.uc_reg_write_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS) - 1)
+        self._failed, self._interrupted = (0, 0), interrupted
+        self._stack_pointers.clear()
+        error = 0
+        try:
+            self._uc.emu_start(pc, _NEVER, 0, instructions)
+        except unicorn.UcError as failure:
+            error = failure.errno
+        _library.uc_reg_read_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS))
+        cpsr, *core, fpscr, vector, pc = _END.unpack(self._values.raw)
+        return End(error, self._failed, tuple(core), cpsr, fpscr, vector, pc, tuple(self._stack_pointers))
+
+    def write_code(self, address: int, code: bytes) -> None:
+        """Put code where something else may have been translated, if only because a branch went there."""
+        (self.code if address < COPIES else self.copies).put(address, code)
+        self._uc.ctl_remove_cache(address, address + len(code))
+
+    def _map(self, base: int, size: int) -> Memory:
+        memory = new_memory(base, size)
+        self._uc.mem_map_ptr(base, size, unicorn.UC_PROT_ALL, memory.address)
+        return memory
+
+    def _on_copy(self, uc: Any, _address: int, _size: int, _data: object) -> None:
+        if self._interrupted:
+            sp = uc.reg_read(arm.UC_ARM_REG_SP)
+            self._stack_pointers.append(sp)
+            if STACK < sp <= STACK + REGION_SIZE:
+                self.stack.put(STACK, _RUBBISH[: sp - STACK])
+
+    def _on_invalid(self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object) -> bool:
+        self._failed = (access, address)
+        return False
