@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from armprobe.isa.decoder import decode, table
@@ -221,3 +223,48 @@ def test_memory_that_cannot_be_read_ends_a_path():
 
 def test_loop_without_exclusives_ends_the_search():
     assert sites((0xE2522001, 0x1AFFFFFD, 0xEAFFFFFE)) == {}  # subs r2, r2, #1; bne 0; b .
+
+
+def random_walk(words, chance):
+    """Walk through a program, taking conditions as they come; yield the index of each instruction and its condition."""
+    index = 0
+    for _ in range(200):
+        if not 0 <= index < len(words):
+            return
+        holds = words[index] >> 28 >= 14 or chance.random() < 0.5
+        yield index, holds
+        step = flow(decode(words[index]), 4 * index)
+        index = (step.target if holds and step.target is not None and not step.call else 4 * index + 4) // 4
+
+
+@pytest.mark.slow
+def test_every_site_that_a_walk_finds_between_load_and_store_is_known():
+    """The monitor, followed along random walks: what lies between its opening and its use must have been found."""
+    kinds = {"load": 0xE1930F9F, "store": 0xE183CF92, "clear": 0xF57FF01F}  # ldrex, strex, clrex
+    others = [0xE320F000, 0x01930F9F, 0x0183CF92, 0xEB000040]  # nop, ldrexeq, strexeq, bl far away
+    found = free = 0
+    for seed in range(120):
+        chance = random.Random(seed)
+        size = chance.randrange(4, 20)
+        words = [chance.choice([*kinds.values(), *others, others[0]]) for _ in range(size)]
+        for index in chance.sample(range(size), size // 4):  # branches within the program
+            offset = chance.randrange(size) - index - 2
+            words[index] = chance.choice([0x0A000000, 0xEA000000]) | offset & 0xFFFFFF
+        known = sites(words)
+        inside = set()
+        for _ in range(10):
+            since_load: list[int] | None = None
+            for index, holds in random_walk(words, chance):
+                effects = decode(words[index]).row.effects
+                if since_load is not None:
+                    since_load.append(index)
+                if "monitor_store" in effects and since_load is not None and holds:
+                    inside.update(since_load)
+                if holds and effects & {"monitor_load", "monitor_store", "monitor_clear"}:
+                    since_load = [] if "monitor_load" in effects else None
+        listing = " ".join(f"{word:08x}" for word in words)
+        assert inside <= known.keys(), f"seed {seed}: {inside - known.keys()} of {listing}"
+        found += len(inside)
+        free += size - len(known)
+    assert found > 120
+    assert free > 120

@@ -82,9 +82,9 @@ def exclusive_sequence(
     store = next(stores, None)
     if store is None:
         return None
-    # Backwards first: nearly always the load stands before the site.
+    # Backwards first: nearly always the load stands before the site. A conditional load can be its own, in a loop.
     reach = 4 * EXCLUSIVE_REACH
-    for load in (*range(address - 4, address - reach - 4, -4), *range(address + 4, address + reach, 4)):
+    for load in (*range(address - 4, address - reach - 4, -4), *range(address, address + reach, 4)):
         word = read_word(load) if low <= load < high else None
         known = flow_of_word(word) if word is not None else None
         if known is None or "monitor_load" not in known[1]:
