@@ -5,8 +5,7 @@ the address included unless it reads PC. Then, in each run, nothing may change b
 between the runs, all that it writes must come out equal: a register that is read but not listed, or listed as written
 but kept in part, makes them differ.
 
-The condition is always true here: what a false one does is no matter of the rows. A store-exclusive always fails, as no
-load-exclusive comes before it.
+The condition is always true here: what a false one does is no matter of the rows.
 """
 
 from __future__ import annotations
@@ -14,15 +13,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from random import Random
-from typing import Any
 
 from armprobe.isa.rows import FLAG_BITS, Row, Usage
-
-# Without Unicorn nothing here makes sense, so it is imported at once; it has no types worth the name.
-unicorn: Any = import_module("unicorn")
-arm: Any = import_module("unicorn.arm_const")
+from armprobe.verification.step import CAPACITY, CODE, DATA, STACK, WINDOW, Outcome, State, Stepper
 
 #: Effects that take a row out of this check, each with its reason.
 NOT_EXECUTED = {
@@ -37,15 +31,6 @@ NOT_EXECUTED = {
     "wait": "it suspends the processor",
 }
 
-_CODE = (0x0010_0000, 0x0030_0000)
-_CODE_SIZE = 0x10_0000
-_DATA = 0x4000_0000
-_STACK = 0x6000_0000
-_WINDOW = 0x10_0000
-_REGISTERS = (
-    *(arm.UC_ARM_REG_R0 + n for n in range(13)), arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_CPSR,
-    arm.UC_ARM_REG_FPSCR, *(arm.UC_ARM_REG_D0 + n for n in range(32)),
-)  # fmt: skip
 #: CPSR bits by the names of flags
 _CPSR_BITS = {"N": 1 << 31, "Z": 1 << 30, "C": 1 << 29, "V": 1 << 28, "Q": 1 << 27, "GE": 15 << 16}
 _CPSR_FLAGS = sum(_CPSR_BITS.values())
@@ -74,42 +59,31 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _State:
-    core: list[int]  # r0 to r14
-    cpsr: int
-    fpscr: int
-    vector: list[int]  # 64 units of 32 bits
+def sample(rows: Iterable[Row], count: int, *, seed: int = 1) -> list[tuple[Row, int]]:
+    """Return up to `count` random valid words of each row with the condition "always", each with its row.
 
-
-@dataclass(slots=True)
-class _Outcome:
-    state: _State
-    pc: int
-    loads: list[tuple[int, int]]
-    stores: list[tuple[int, int, int]]
-
-
-def check_usage(rows: Iterable[Row], *, seed: int = 1, words: int = 16, states: int = 3) -> Report:
-    """Execute `words` random words of each row from `states` random pairs of states each.
-
-    Rows with an effect out of NOT_EXECUTED are left out. The same seed gives the same words and states.
+    Rows with an effect out of NOT_EXECUTED are left out. The same seed gives the same words.
     """
-    report = Report()
     cases: list[tuple[Row, int]] = []
     groups: dict[int, list[Row]] = {}
     for row in rows:
         before = groups.setdefault(row.group, []) if row.group else []
         if not row.effects & NOT_EXECUTED.keys():
-            cases += [(row, word) for word in _sample(row, words, seed, before)]
+            cases += [(row, word) for word in _words(row, count, seed, before)]
         before.append(row)
-    for start in range(0, len(cases), _CODE_SIZE // 8):
-        chunk = cases[start : start + _CODE_SIZE // 8]
-        machine = _Machine([word for _, word in chunk])
+    return cases
+
+
+def check_usage(cases: Sequence[tuple[Row, int]], *, seed: int = 1, states: int = 2) -> Report:
+    """Execute each word from `states` random pairs of states. The same seed gives the same states."""
+    report = Report()
+    for start in range(0, len(cases), CAPACITY):
+        chunk = cases[start : start + CAPACITY]
+        stepper = Stepper([word for _, word in chunk])
         for index, (row, word) in enumerate(chunk):
             rng = Random(f"{seed} {word}")  # noqa: S311  reproducible on purpose
             for _ in range(states):
-                problem = _check_case(machine, index, row, word, rng)
+                problem = _check_case(stepper, index, row, word, rng)
                 if problem == "":
                     report.executed[row.name] += 1
                 elif problem == _UNKNOWN:
@@ -124,7 +98,7 @@ def check_usage(rows: Iterable[Row], *, seed: int = 1, words: int = 16, states: 
 _UNKNOWN = "Unicorn does not know the instruction"
 
 
-def _sample(row: Row, count: int, seed: int, before: Sequence[Row]) -> list[int]:
+def _words(row: Row, count: int, seed: int, before: Sequence[Row]) -> list[int]:
     """Up to `count` valid words of `row` and none of the rows `before` it, with the condition "always"."""
     rng = Random(f"{seed} {row.name}")  # noqa: S311  reproducible on purpose
     operands = [shift for name, (shift, mask) in row.free_fields.items() if name[0] == "R" and mask == 15]
@@ -144,15 +118,16 @@ def _sample(row: Row, count: int, seed: int, before: Sequence[Row]) -> list[int]
     return words
 
 
-def _check_case(machine: _Machine, index: int, row: Row, word: int, rng: Random) -> str | None:
+def _check_case(stepper: Stepper, index: int, row: Row, word: int, rng: Random) -> str | None:
     """The problem found; "" if there is none; None if an access missed the memory there is."""
     usage = row.usage(word)
     first = _random_state(rng, row, word, usage)
     second = _differ(first, rng, row, usage)
-    second_base = _CODE[0] if usage.reads >> 15 & 1 else _CODE[1]
-    outcomes: list[_Outcome] = []
-    for before, base in ((first, _CODE[0]), (second, second_base)):
-        after = machine.run(base + 8 * index, before)
+    second_base = CODE[0] if usage.reads >> 15 & 1 else CODE[1]
+    exclusive = "monitor_store" in row.effects and rng.random() < 0.8
+    outcomes: list[Outcome] = []
+    for before, base in ((first, CODE[0]), (second, second_base)):
+        after = stepper.step(base + 8 * index, before, exclusive=exclusive)
         if after == "invalid":
             return _UNKNOWN
         if isinstance(after, str):
@@ -161,23 +136,23 @@ def _check_case(machine: _Machine, index: int, row: Row, word: int, rng: Random)
         if problem:
             return problem
         outcomes.append(after)
-    return _compare(outcomes[0], outcomes[1], usage)
+    return _compare(outcomes[0], outcomes[1], usage, row)
 
 
-def _random_state(rng: Random, row: Row, word: int, usage: Usage) -> _State:
+def _random_state(rng: Random, row: Row, word: int, usage: Usage) -> State:
     core = [_random_value(rng) for _ in range(15)]
     if usage.loads or usage.stores:
         core = [4 * rng.randrange(64) for _ in range(15)]
         base = row.extract(word).get("Rn")
         if base is not None and base < 15:
-            core[base] = _DATA + _WINDOW // 2 + 32 * rng.randrange(64)
+            core[base] = DATA + WINDOW // 2 + 32 * rng.randrange(64)
     if usage.reads >> 13 & 1 or usage.loads or usage.stores:
-        core[13] = _STACK + _WINDOW // 2 + 32 * rng.randrange(64)
+        core[13] = STACK + WINDOW // 2 + 32 * rng.randrange(64)
     vector = [_random_value(rng) for _ in range(64)]
     if rng.random() < 0.5:  # numbers of one magnitude: of any two others, the sum is mostly the larger one
         vector = [0x3F80_0000 | rng.getrandbits(24) for _ in range(64)]
     cpsr = 0x1D3 | rng.getrandbits(32) & _CPSR_FLAGS
-    return _State(core, cpsr, rng.getrandbits(32) & _FPSCR_RANDOM, vector)
+    return State(core, cpsr, rng.getrandbits(32) & _FPSCR_RANDOM, vector)
 
 
 def _random_value(rng: Random) -> int:
@@ -185,7 +160,7 @@ def _random_value(rng: Random) -> int:
     return rng.getrandbits(32) if rng.random() < 0.6 else rng.choice((0, 0, 1, 32, 0x8000_0000, 0xFFFF_FFFF))
 
 
-def _differ(state: _State, rng: Random, row: Row, usage: Usage) -> _State:
+def _differ(state: State, rng: Random, row: Row, usage: Usage) -> State:
     """Another state that agrees with `state` in all that `usage` says is read."""
     core = [value if usage.reads >> n & 1 else _random_value(rng) for n, value in enumerate(state.core)]
     vector = [value if usage.vector_reads >> n & 1 else _random_value(rng) for n, value in enumerate(state.vector)]
@@ -194,10 +169,10 @@ def _differ(state: _State, rng: Random, row: Row, usage: Usage) -> _State:
     fpscr = state.fpscr
     if "fpscr_read" not in row.effects:
         fpscr ^= rng.getrandbits(32) & _FPSCR_RANDOM
-    return _State(core, cpsr, fpscr, vector)
+    return State(core, cpsr, fpscr, vector)
 
 
-def _check_run(before: _State, after: _Outcome, usage: Usage, row: Row, *, address: int) -> str:
+def _check_run(before: State, after: Outcome, usage: Usage, row: Row, *, address: int) -> str:
     """What one run changed that the row does not say, or ""."""
     state = after.state
     for n, value in enumerate(before.core):
@@ -213,18 +188,19 @@ def _check_run(before: _State, after: _Outcome, usage: Usage, row: Row, *, addre
         return f"writes FPSCR: {before.fpscr:#010x} to {state.fpscr:#010x}"
     if not usage.writes >> 15 & 1 and after.pc != address + 4:
         return f"writes pc: {after.pc:#x}"
-    if after.loads and not usage.loads:
+    # Unicorn's store-exclusive compares and exchanges, which loads
+    if after.loads and not usage.loads and "monitor_store" not in row.effects:
         return "loads"
     if after.stores and not usage.stores:
         return "stores"
     if usage.stack is not None and usage.reads >> 13 & 1:
         for place, _, _ in after.stores:
-            if _STACK <= place < before.core[13] - usage.stack:
+            if STACK <= place < before.core[13] - usage.stack:
                 return f"stores {before.core[13] - place} bytes below sp, not {usage.stack}"
     return ""
 
 
-def _compare(first: _Outcome, second: _Outcome, usage: Usage) -> str:
+def _compare(first: Outcome, second: Outcome, usage: Usage, row: Row) -> str:
     """What came out different though all that is read was the same, or ""."""
     one, two = first.state, second.state
     for n in range(15):
@@ -236,6 +212,8 @@ def _compare(first: _Outcome, second: _Outcome, usage: Usage) -> str:
     for flag, bits in _CPSR_BITS.items():
         if usage.flags_written & FLAG_BITS[flag] and (one.cpsr ^ two.cpsr) & bits:
             return f"flag {flag} depends on what is not listed as read"
+    if "fpscr_write" in row.effects and one.fpscr != two.fpscr:
+        return "FPSCR depends on what is not listed as read"
     if usage.writes >> 15 & 1 and first.pc != second.pc:
         return "pc depends on what is not listed as read"
     if first.loads != second.loads:
@@ -243,63 +221,3 @@ def _compare(first: _Outcome, second: _Outcome, usage: Usage) -> str:
     if first.stores != second.stores:
         return "a store depends on what is not listed as read"
     return ""
-
-
-class _Machine:
-    """Unicorn with each word at two addresses, and random memory that is restored after every run."""
-
-    def __init__(self, words: Sequence[int]) -> None:
-        code = b"".join(word.to_bytes(4, "little") + b"\0\0\xa0\xe1" for word in words)  # each before a NOP
-        random = Random(0)  # noqa: S311  reproducible on purpose
-        self.memory = {_DATA: random.randbytes(_WINDOW), _STACK: random.randbytes(_WINDOW)}
-        self.memory |= {base: code.ljust(_CODE_SIZE, b"\0") for base in _CODE}
-        self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
-        self.uc.ctl_set_cpu_model(arm.UC_CPU_ARM_MAX)
-        for base, content in self.memory.items():
-            self.uc.mem_map(base, len(content))
-            self.uc.mem_write(base, content)
-        access = self.uc.reg_read(arm.UC_ARM_REG_C1_C0_2)
-        self.uc.reg_write(arm.UC_ARM_REG_C1_C0_2, access | 0xF << 20)
-        self.uc.reg_write(arm.UC_ARM_REG_FPEXC, 1 << 30)
-        self.fresh = self.uc.context_save()
-        self.loads: list[tuple[int, int]] = []
-        self.stores: list[tuple[int, int, int]] = []
-        self.uc.hook_add(unicorn.UC_HOOK_MEM_READ, self._on_load)
-        self.uc.hook_add(unicorn.UC_HOOK_MEM_WRITE, self._on_store)
-
-    def _on_load(self, _uc: object, _access: int, address: int, size: int, _value: int, _data: object) -> None:
-        self.loads.append((address, size))
-
-    def _on_store(self, _uc: object, _access: int, address: int, size: int, value: int, _data: object) -> None:
-        self.stores.append((address, size, value & (1 << 8 * size) - 1))
-
-    def run(self, address: int, state: _State) -> _Outcome | str:
-        """Execute one instruction; "invalid" if Unicorn does not know it, "fault" if an access missed the memory."""
-        self.uc.context_restore(self.fresh)  # without what an earlier load-exclusive left behind
-        doubles = [state.vector[n] | state.vector[n + 1] << 32 for n in range(0, 64, 2)]
-        values = (*state.core, state.cpsr, state.fpscr, *doubles)
-        for register, value in zip(_REGISTERS, values, strict=True):
-            self.uc.reg_write(register, value)
-        self.loads, self.stores = [], []
-        verdict = ""
-        try:
-            self.uc.emu_start(address, address + 4, count=1)
-        except unicorn.UcError as error:
-            # an instruction fetch that misses comes after the instruction: a branch did its work
-            if error.errno in (unicorn.UC_ERR_INSN_INVALID, unicorn.UC_ERR_EXCEPTION):
-                verdict = "invalid"
-            elif error.errno != unicorn.UC_ERR_FETCH_UNMAPPED:
-                verdict = "fault"
-        self._restore()
-        if verdict:
-            return verdict
-        read = [self.uc.reg_read(register) for register in _REGISTERS]
-        vector = [unit for double in read[17:] for unit in (double & 0xFFFF_FFFF, double >> 32)]
-        after = _State(read[:15], read[15], read[16], vector)
-        return _Outcome(after, self.uc.reg_read(arm.UC_ARM_REG_PC), self.loads, self.stores)
-
-    def _restore(self) -> None:
-        for address, size, _ in self.stores:
-            for base, content in self.memory.items():
-                if base <= address < base + len(content):
-                    self.uc.mem_write(address, content[address - base : address - base + size])

@@ -15,10 +15,11 @@ from armprobe.isa.rows import TableBuilder
 table = TableBuilder()
 row = table.row
 
-# What all data-processing rows have in common; those that set FPSCR.QC, and those of floating-point arithmetic.
+# What all data-processing rows have in common; those of floating-point arithmetic; those that set FPSCR.QC, which is
+# sticky: what it was before counts.
 data = partial(row, relocate="verbatim", reads="", writes="", flags_read="", flags_written="", memory="none")
-saturating = partial(data, effects="fpscr_write")
 floating = partial(data, effects="fpscr_read fpscr_write")
+saturating = floating
 
 Q3 = "Q == 1 and (Vd | Vn | Vm) & 1"
 Q2 = "Q == 1 and (Vd | Vm) & 1"
