@@ -218,7 +218,7 @@ def test_what_an_interrupt_leaves_behind_is_noted_on_it(bench):
     assert caught.value.__notes__ == ["0x00008000 (a site) held 0x03020100: the connection is closed"]
 
 
-@pytest.mark.parametrize("fault", [TargetError, OSError])
+@pytest.mark.parametrize("fault", [TargetError, OSError, KeyboardInterrupt])
 def test_one_place_that_cannot_be_restored_does_not_keep_others_from_it(bench, fault):
     plan = plan_patch([site(bench, address) for address in (0x8000, 0x8100, 0x8200)])
 
@@ -233,6 +233,24 @@ def test_one_place_that_cannot_be_restored_does_not_keep_others_from_it(bench, f
         bytes([0, 1, 2, 3]),
         B,
         bytes([0, 1, 2, 3]),
+    ]
+
+
+def test_only_thread_that_cannot_be_moved_back_after_a_second_interrupt_is_noted(bench):
+    bench.threads = None
+    plan = full_plan(bench)
+    bench.cpus[0].pc = 0x8104
+
+    def interrupt(action, address):
+        if (action, address) == ("sync", 0x8000) or (action.startswith("write reg") and (action, 0) in bench.log):
+            raise KeyboardInterrupt
+
+    bench.before = interrupt
+    with pytest.raises(KeyboardInterrupt) as caught:
+        execute(plan, bench)
+    assert caught.value.__notes__ == [
+        "the PC could not be set back to 0x00008104: KeyboardInterrupt",
+        "the restored code could not be synchronised: KeyboardInterrupt",
     ]
 
 

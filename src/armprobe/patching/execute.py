@@ -144,14 +144,15 @@ def _roll_back(
 ) -> list[str]:
     """Undo what was done, last first; return one line for each thing that could not be undone.
 
-    Any exception counts: one place that cannot be restored must not keep the others from it.
+    Any exception counts, a second Ctrl-C too: one place that cannot be restored must not keep the others from it.
     """
     left: list[str] = []
     for thread, registers in reversed(moved):
         try:
             _write_registers(target, thread, registers)
-        except Exception as error:  # noqa: BLE001
-            left.append(f"the PC of thread {thread} could not be set back to 0x{registers.pc:08x}: {error}")
+        except BaseException as error:  # noqa: BLE001
+            whose = "" if thread is None else f" of thread {thread}"
+            left.append(f"the PC{whose} could not be set back to 0x{registers.pc:08x}: {_reason(error)}")
     writes = [step for step in done if isinstance(step, Write)]
     for write in reversed(writes):
         original = before[write.address]
@@ -159,11 +160,16 @@ def _roll_back(
             # A write that failed may have changed nothing at all, as in memory that cannot be written.
             if target.read_memory(write.address, len(original)) != original:
                 _write(target, write.address, original)
-        except Exception as error:  # noqa: BLE001
-            left.append(f"0x{write.address:08x} ({write.purpose}) held {show(original)}: {error}")
+        except BaseException as error:  # noqa: BLE001
+            left.append(f"0x{write.address:08x} ({write.purpose}) held {show(original)}: {_reason(error)}")
     try:
         if writes:
             _synchronize(target, merge_ranges(writes))
-    except Exception as error:  # noqa: BLE001
-        left.append(f"the restored code could not be synchronised: {error}")
+    except BaseException as error:  # noqa: BLE001
+        left.append(f"the restored code could not be synchronised: {_reason(error)}")
     return left
+
+
+def _reason(error: BaseException) -> str:
+    """What an exception says, or what it is when it says nothing, as KeyboardInterrupt."""
+    return str(error) or type(error).__name__
