@@ -120,6 +120,12 @@ def test_handler_may_change_to_thumb_state() -> None:
     assert target.read_registers().r0 == 5
 
 
+def test_bit_0_of_pc_does_not_change_the_instruction_set() -> None:
+    target = make(NOP, SELF, pc=BASE + 1)
+    assert target.read_registers().pc == BASE
+    assert target.run(refuse, until=BASE + 4) == Stop(StopReason.ADDRESS, BASE + 4)
+
+
 def test_registers_of_another_mode_are_written_to_its_bank() -> None:
     target = make(SELF, sp=0x1000, lr=0x1004)
     svc = target.read_registers().cpsr

@@ -61,6 +61,7 @@ class RegisterFile:
             self.load()
         known, cpsr = self._known, registers.cpsr
         wanted = [*registers.values, cpsr]
+        wanted[_PC] &= ~1
         if wanted == known:
             return
         ids, count = self._changed_ids, 0
