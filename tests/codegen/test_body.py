@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from armprobe.codegen import handlers
+from armprobe.codegen import llvm
 from armprobe.codegen.body import END, Hole, HoleKind, make_body
 from armprobe.codegen.handlers import Count, compile_actions
 from armprobe.codegen.object_file import read_object
@@ -153,7 +153,7 @@ def test_without_llvm_the_error_says_what_to_install(monkeypatch):
         return real_import(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", no_llvm)
-    for function in (handlers._llvm, handlers._machine, compile_actions):
+    for function in (llvm._llvm, llvm._machine, compile_actions):
         function.cache_clear()
     with pytest.raises(MissingDependency, match=r"^compiled handlers need llvmlite$") as caught:
         compile_actions((Count(),))

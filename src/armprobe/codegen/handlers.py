@@ -7,14 +7,15 @@ counters, rings and the numbers of probes are symbols, so that one compilation s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import count, groupby
 from typing import Any
 
 from armprobe.codegen.body import END, Body, make_body
 from armprobe.codegen.filters import And, Compare, Constant, Filter, Not, Register, sources
+from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.object_file import read_object
-from armprobe.errors import InternalError, MissingDependency, Refused, UsageError
+from armprobe.errors import Refused, UsageError
 from armprobe.events.record import FieldType, Layout
 from armprobe.events.ring import BUFFER, LOST, READ, WRITE
 
@@ -22,10 +23,6 @@ from armprobe.events.ring import BUFFER, LOST, READ, WRITE
 SITE = "site"
 #: what r0 tells at the end of a Body with `returns`: the ring should be emptied, host handlers are wanted
 DRAIN, STOP = 1, 2
-_TRIPLES = {4: "armv4t-none-eabi", 5: "armv5te-none-eabi", 6: "armv6-none-eabi"}
-_TRIPLE = "armv7-none-eabi"
-#: soft float, and nothing that would touch a vector register or access memory unaligned
-_FEATURES = "+soft-float,-neon,-vfp2,+strict-align"
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
@@ -85,14 +82,8 @@ def compile_actions(actions: tuple[Action, ...], *, architecture: int = 7, atomi
         function.group(condition, list(group))
     arguments = _place(frozenset(function.read) - {"pc"})
     returns = any(isinstance(action, Stop) or (isinstance(action, Record) and action.stops) for action in actions)
-    triple = _TRIPLES.get(architecture, _TRIPLE)
-    code = read_object(_compile(function.module(arguments, returns, triple), triple))
+    code = read_object(compile_module(function.module(arguments, returns), architecture=architecture))
     return make_body(code, arguments=arguments, returns=returns, atomic=atomic)
-
-
-def compile_filter(condition: Filter, *, architecture: int = 7) -> Body:
-    """Compile a condition alone: r0 is STOP where it holds, else 0."""
-    return compile_actions((Stop(condition),), architecture=architecture)
 
 
 def _filter_order(actions: tuple[Action, ...]) -> Any:
@@ -125,7 +116,7 @@ class _Function:
         self._names = count()
         self._globals: dict[str, str] = {}
 
-    def module(self, arguments: tuple[tuple[int, str], ...], returns: bool, triple: str) -> str:
+    def module(self, arguments: tuple[tuple[int, str], ...], returns: bool) -> str:
         """The text of the module; the parameters are at the positions of `arguments`."""
         sources_by_position = dict(arguments)
         parameters = ", ".join(
@@ -143,7 +134,6 @@ class _Function:
         ]
         return "\n".join(
             [
-                f'target triple = "{triple}"',
                 *(f"@{name} = {kind}" for name, kind in self._globals.items()),
                 f"declare void @{END}({'i32' if returns else ''}) nounwind",
                 f'define void @handler({parameters}) nounwind "no-jump-tables"="true" {{',
@@ -293,34 +283,3 @@ class _Function:
 
     def _line(self, line: str) -> None:
         self._lines.append(line)
-
-
-@cache
-def _llvm() -> Any:
-    try:
-        from llvmlite import binding
-    except ImportError as error:
-        raise MissingDependency("compiled handlers need llvmlite", hint="pip install armprobe[compile]") from error
-    binding.initialize_all_targets()
-    binding.initialize_all_asmprinters()
-    return binding
-
-
-@cache
-def _machine(triple: str) -> Any:
-    """LLVM's target machine and optimization pipeline settings for a triple."""
-    target = _llvm().Target.from_triple(triple)
-    return target.create_target_machine(features=_FEATURES, opt=2, reloc="static", codemodel="default")
-
-
-def _compile(module: str, triple: str) -> bytes:
-    """Optimize IR and make an object. No inline assembly: LLVM as packaged has no ARM assembler and would abort."""
-    llvm, machine = _llvm(), _machine(triple)
-    try:
-        parsed = llvm.parse_assembly(module)
-        parsed.verify()
-    except RuntimeError as error:
-        raise InternalError(f"LLVM does not accept a handler: {error}", evidence=module) from error
-    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    passes.getModulePassManager().run(parsed, passes)
-    return bytes(machine.emit_object(parsed))
