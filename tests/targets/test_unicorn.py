@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -351,3 +352,47 @@ def test_memory_that_overlaps_is_refused() -> None:
     message = r"^0x00002000\.\.0x00004000 overlaps ram at 0x00001000\.\.0x00003000$"
     with pytest.raises(UsageError, match=message):
         UnicornTarget.from_image(Image.from_words([], base=0), machine=machine)
+
+
+FORKED = """
+import os, signal, sys, threading
+from armprobe.symbols import Image
+from armprobe.targets.unicorn import TRAP, UnicornTarget
+
+def run(press):
+    target = UnicornTarget.from_image(Image.from_words([TRAP, 0xEAFFFFFE], base=0x8000))  # bkpt; b .
+    entered = threading.Event()
+
+    def interrupt():
+        entered.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def on_trap(address):
+        registers = target.read_registers()
+        registers.pc = address + 4
+        target.write_registers(registers)
+        entered.set()
+        return True
+
+    if not press:
+        return target.run(on_trap, until=0x8004)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    return target.run(on_trap)
+
+print(run(False).reason.name, flush=True)
+child = os.fork()
+if child == 0:
+    print(run(True).reason.name, flush=True)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_ctrl_c_works_in_a_forked_process_as_well() -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout == "ADDRESS\nINTERRUPT\n"

@@ -34,6 +34,16 @@ class _Watcher:
 _watcher: _Watcher | None = None
 
 
+def _forget_watcher() -> None:
+    """A forked child has no threads but its own: it starts a new one when it needs it."""
+    global _watcher  # noqa: PLW0603 - one thread serves the whole process
+    _watcher = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_watcher)
+
+
 @contextmanager
 def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` when Ctrl-C comes within the block; a second Ctrl-C raises KeyboardInterrupt as usual.
