@@ -59,7 +59,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
 
-def sample(rows: Iterable[Row], count: int, *, seed: int = 1) -> list[tuple[Row, int]]:
+def valid_words(rows: Iterable[Row], count: int, *, seed: int = 1) -> list[tuple[Row, int]]:
     """Return up to `count` random valid words of each row with the condition "always", each with its row.
 
     Rows with an effect out of NOT_EXECUTED are left out. The same seed gives the same words.
@@ -120,23 +120,38 @@ def _words(row: Row, count: int, seed: int, before: Sequence[Row]) -> list[int]:
 
 def _check_case(stepper: Stepper, index: int, row: Row, word: int, rng: Random) -> str | None:
     """The problem found; "" if there is none; None if an access missed the memory there is."""
+    before = state_pair(row, word, rng)
+    first, second = (base + 8 * index for base in CODE)
+    places = (first, first if row.usage(word).reads >> 15 & 1 else second)
+    exclusive = "monitor_store" in row.effects and rng.random() < 0.8
+    after: list[Outcome] = []
+    for state, place in zip(before, places, strict=True):
+        outcome = stepper.step(place, state, exclusive=exclusive)
+        if outcome == "invalid":
+            return _UNKNOWN
+        if isinstance(outcome, str):
+            return "the address of an access depends on what is not listed as read" if after else None
+        if not row.usage(word).writes >> 15 & 1 and outcome.pc != place + 4:
+            return f"writes pc: {outcome.pc:#x}"
+        after.append(outcome)
+    return judge(row, word, before, (after[0], after[1]))
+
+
+def state_pair(row: Row, word: int, rng: Random) -> tuple[State, State]:
+    """Two random states that agree in what `row` says `word` reads."""
     usage = row.usage(word)
     first = _random_state(rng, row, word, usage)
-    second = _differ(first, rng, row, usage)
-    second_base = CODE[0] if usage.reads >> 15 & 1 else CODE[1]
-    exclusive = "monitor_store" in row.effects and rng.random() < 0.8
-    outcomes: list[Outcome] = []
-    for before, base in ((first, CODE[0]), (second, second_base)):
-        after = stepper.step(base + 8 * index, before, exclusive=exclusive)
-        if after == "invalid":
-            return _UNKNOWN
-        if isinstance(after, str):
-            return "the address of an access depends on what is not listed as read" if outcomes else None
-        problem = _check_run(before, after, usage, row, address=base + 8 * index)
+    return first, _differ(first, rng, row, usage)
+
+
+def judge(row: Row, word: int, before: tuple[State, State], after: tuple[Outcome, Outcome]) -> str:
+    """What `word` did, executed from a pair of states, that `row` does not say; "" if nothing."""
+    usage = row.usage(word)
+    for state, outcome in zip(before, after, strict=True):
+        problem = _check_run(state, outcome, usage, row)
         if problem:
             return problem
-        outcomes.append(after)
-    return _compare(outcomes[0], outcomes[1], usage, row)
+    return _compare(after[0], after[1], usage, row)
 
 
 def _random_state(rng: Random, row: Row, word: int, usage: Usage) -> State:
@@ -172,7 +187,7 @@ def _differ(state: State, rng: Random, row: Row, usage: Usage) -> State:
     return State(core, cpsr, fpscr, vector)
 
 
-def _check_run(before: State, after: Outcome, usage: Usage, row: Row, *, address: int) -> str:
+def _check_run(before: State, after: Outcome, usage: Usage, row: Row) -> str:
     """What one run changed that the row does not say, or ""."""
     state = after.state
     for n, value in enumerate(before.core):
@@ -186,8 +201,6 @@ def _check_run(before: State, after: Outcome, usage: Usage, row: Row, *, address
             return f"writes flag {flag}"
     if state.fpscr != before.fpscr and "fpscr_write" not in row.effects:
         return f"writes FPSCR: {before.fpscr:#010x} to {state.fpscr:#010x}"
-    if not usage.writes >> 15 & 1 and after.pc != address + 4:
-        return f"writes pc: {after.pc:#x}"
     # Unicorn's store-exclusive compares and exchanges, which loads
     if after.loads and not usage.loads and "monitor_store" not in row.effects:
         return "loads"
