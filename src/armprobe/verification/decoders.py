@@ -11,7 +11,7 @@ import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import NamedTuple
 
 from armprobe.isa.insn import REGISTER_NUMBERS
@@ -83,10 +83,15 @@ def llvm(words: Sequence[int]) -> bytearray:
 
 def _llvm(words: Sequence[int], target: str) -> bytearray:
     lines = (b"0x%02x 0x%02x 0x%02x 0x%02x\n" % tuple(word.to_bytes(4, "little")) for word in words)
-    command = [_LLVM, "--disassemble", *target.split()]
-    process = subprocess.run(command, input=b"".join(lines), capture_output=True, check=True)  # noqa: S603
+    with TemporaryFile() as asked, TemporaryFile() as said:  # files: llvm-mc writes its warnings in tiny pieces
+        asked.writelines(lines)
+        asked.seek(0)
+        command = [_LLVM, "--disassemble", *target.split()]
+        subprocess.run(command, stdin=asked, stdout=subprocess.DEVNULL, stderr=said, check=True)  # noqa: S603
+        said.seek(0)
+        warnings = said.read()
     verdicts = bytearray(len(words))
-    for line, kind in re.findall(rb"^<stdin>:(\d+):1: warning: (invalid|potentially)", process.stderr, re.MULTILINE):
+    for line, kind in re.findall(rb"^<stdin>:(\d+):1: warning: (invalid|potentially)", warnings, re.MULTILINE):
         verdicts[int(line) - 1] = UNDEFINED if kind == b"invalid" else UNPREDICTABLE
     return verdicts
 

@@ -1,0 +1,77 @@
+"""The tables against GNU objdump, LLVM and Capstone. `ARMPROBE_CROSSCHECK=30000` takes that many words of each row."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from armprobe.isa.decoder import find_row, table
+from armprobe.verification.crosscheck import crosscheck, main
+from armprobe.verification.decoders import missing
+from armprobe.verification.disagreements import Disagreement
+from armprobe.verification.sample import sample, uncovered
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
+
+PER_ROW = int(os.environ.get("ARMPROBE_CROSSCHECK", "3000"))
+
+
+@pytest.mark.slow
+def test_two_million_words_are_what_other_decoders_say_or_the_difference_is_explained():
+    report = crosscheck(PER_ROW)
+    assert report.failures == (), "\n".join(report.failures)
+    assert report.words >= 2_000_000 or PER_ROW < 3000
+
+
+def row(name):
+    return next(row for row in table() if row.name == name)
+
+
+def test_a_difference_without_an_explanation_is_reported_with_a_word():
+    report = crosscheck(20, rows=[row("SB_A1")], explained=())  # sb
+    assert [line for line in report.unexplained if line.startswith("SB_A1")] == [
+        "SB_A1 is valid, capstone: undefined: 1 words, such as 0xf57ff070"
+    ]
+
+
+def test_an_explanation_that_excuses_nothing_is_reported():
+    idle = Disagreement("idle", "llvm", "valid", "undefined", "NOP_A1", "tables", "LLVM knows NOP")
+    report = crosscheck(20, rows=[row("NOP_A1")], explained=[idle])
+    assert report.unused == ("idle",)
+    assert "the explanation 'idle' excuses nothing: remove it" in report.failures
+
+
+def test_an_explanation_covers_only_the_words_its_condition_names():
+    rule = ("llvm", "valid", "unpredictable", "AND_register_A1", "tables", "LLVM lets no shifted operand be PC")
+    wide, narrow = Disagreement("wide", *rule), Disagreement("narrow", *rule, when="Rm == 15 and Rd == 0")
+    assert not any(
+        "AND_reg" in line for line in crosscheck(200, rows=[row("AND_register_A1")], explained=[wide]).unexplained
+    )
+    report = crosscheck(200, rows=[row("AND_register_A1")], explained=[narrow])
+    assert any(line.startswith("AND_register_A1 is valid, llvm: unpredictable: ") for line in report.unexplained)
+
+
+def test_what_a_sample_leaves_out_is_reported():
+    mul = row("MUL_A1")
+    assert uncovered([mul], {}) == ["MUL_A1: no word"]
+    # mul r1, r2, r3; mul sp, r2, r3; mul r1, pc, r3; mul r1, r1, sp
+    words = [0xE0010392, 0xE00D0392, 0xE001039F, 0xE0010D91]
+    assert uncovered([mul], {"MUL_A1": words}) == ["MUL_A1: Rd pc", "MUL_A1: Rm pc", "MUL_A1: Rm same", "MUL_A1: Rn sp"]
+
+
+def test_a_sample_is_the_same_each_time_and_stays_within_the_row():
+    words = list(sample([row("LDR_immediate_A1")], 500, seed=3))
+    assert words == list(sample([row("LDR_immediate_A1")], 500, seed=3))
+    assert words != list(sample([row("LDR_immediate_A1")], 500, seed=4))
+    assert len(words) == 550
+    found = {found.name for found in map(find_row, words[:500]) if found is not None}
+    assert found == {"LDR_immediate_A1", "LDR_literal_A1", "LDRT_A1"}
+
+
+def test_main_tells_what_it_does_and_fails_where_something_is_unexplained(monkeypatch):
+    monkeypatch.setattr("armprobe.verification.crosscheck.table", lambda: (row("B_A1"),))
+    lines = []
+    assert main(50, write=lines.append) == 1
+    assert lines[0] == "sampling 50 words of each of 1 rows\n"
+    assert lines[-1].startswith("55 words, ")
