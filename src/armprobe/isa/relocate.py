@@ -368,11 +368,14 @@ def _store(register: int, base: int, offset: int) -> Word:
 
 
 def _add(register: int, source: int, value: int) -> Word:
-    """add or sub register, source, #|value|, which is below 256 or a multiple of 16 up to 4096"""
-    operation = 0xE2800000 if value >= 0 else 0xE2400000
-    value = abs(value)
-    immediate = value if value < 256 else 12 << 8 | value >> 8 if not value & 0xFF else 14 << 8 | value >> 4
-    return Word(operation | source << 16 | register << 12 | immediate)
+    """add or sub register, source, #|value|, which is a modified immediate (DDI 0406C A5.2.4)"""
+    operation, value = (0xE2800000, value) if value >= 0 else (0xE2400000, -value)
+    rotation = next(n for n in range(16) if _rotate_left(value, 2 * n) < 256)
+    return Word(operation | source << 16 | register << 12 | rotation << 8 | _rotate_left(value, 2 * rotation))
+
+
+def _rotate_left(value: int, count: int) -> int:
+    return _wrap(value << count | value >> (32 - count))
 
 
 def _lowest(registers: int) -> int:

@@ -61,27 +61,38 @@ class Case:
 
 def make_case(seed: int, number: int) -> Case:
     """Return case `number` of the sequence that `seed` starts."""
-    # One generator a case, seeded from both numbers, so that any case can be made without those before it.
-    random = Random(number << 32 | seed)  # noqa: S311  reproducible on purpose
+    random = _random(seed, number)
     turn, place = divmod(number, len(_rotation()))
-    row, turn = _rotation()[place][0], turn * _rotation()[place][2] + _rotation()[place][1]
+    row, index, weight = _rotation()[place]
+    turn = turn * weight + index
     conditions = 15 if row.conditional else 1
+    # Conditions and cells go round at different speeds, so that in time each meets each.
     cell = cells(row)[(turn // conditions + turn % conditions) % len(cells(row))]
     cond = turn % conditions if row.conditional else ALWAYS
     insn = _find_word(random, row, cond, cell)
-    address = FIRST_SLOT + number % SLOTS * SLOT_SIZE
-    return Case(seed, number, row, cond, cell, insn, address, _state(random, row, insn))
+    return Case(seed, number, row, cond, cell, insn, _slot(number), _state(random, row, insn))
+
+
+def case_of(insn: Insn, number: int) -> Case:
+    """Return a case of a given instruction; `number` chooses its place and state."""
+    state = _state(_random(0, number), insn.row, insn)
+    return Case(0, number, insn.row, insn.cond, None, insn, _slot(number), state)
+
+
+def _random(seed: int, number: int) -> Random:
+    """One generator a case, seeded from both numbers, so that any case can be made without those before it."""
+    return Random(number << 32 | seed)  # noqa: S311  reproducible on purpose
+
+
+def _slot(number: int) -> int:
+    return FIRST_SLOT + number % SLOTS * SLOT_SIZE
 
 
 @cache
 def _rotation() -> tuple[tuple[Row, int, int], ...]:
     """Rows in the order they are taken, each as often as its weight says: (row, which of how many)."""
-    return tuple(
-        (row, index, weight)
-        for row in table()
-        for weight in (_WEIGHTS.get(row.relocate, 1),)
-        for index in range(weight)
-    )
+    weights = [(row, _WEIGHTS.get(row.relocate, 1)) for row in table()]
+    return tuple((row, index, weight) for row, weight in weights for index in range(weight))
 
 
 @cache

@@ -82,7 +82,7 @@ class Comparison:
             differences = _register_differences(relocation, unprobed, probed, pc, failed=failed)
             differences += _astray(unprobed, probed, case.state.core[SP])
             # Once an interrupt came, what the instruction leaves below SP may be gone.
-            dead = unprobed.core[SP] if interrupted and unprobed.core[SP] < STACK + REGION_SIZE else STACK
+            dead = _clamp(unprobed.core[SP], case.state.core[SP]) if interrupted else STACK
             differences += self._memory_differences(case.state.core[SP], dead)
             if differences:
                 break
@@ -152,6 +152,10 @@ def _register_differences(relocation: Relocation, unprobed: End, probed: End, pc
     return differences
 
 
+def _clamp(sp: int, otherwise: int) -> int:
+    return sp if STACK <= sp <= STACK + REGION_SIZE else otherwise
+
+
 def _astray(unprobed: End, probed: End, sp: int) -> list[str]:
     """SP may go down from where it starts, or be what the instruction makes of it: between two steps as well."""
     wild = [place for place in probed.stack_pointers if not sp - REGION_SIZE // 2 < place <= sp]
@@ -160,11 +164,16 @@ def _astray(unprobed: End, probed: End, sp: int) -> list[str]:
 
 def _byte_differences(before: Memory, plain: Memory, probed: Memory, sp: int, dead: int) -> list[str]:
     original, one, other = (memory.get(memory.base, memory.size) for memory in (before, plain, probed))
+    stack = before.base == STACK
     differences = []
-    for at, place in enumerate(range(before.base, before.base + before.size)):
-        free = before.base == STACK and (place < dead or (place < sp and one[at] == original[at]))
-        if one[at] != other[at] and not free:
-            differences.append(f"[0x{place:08x}]")
+    for start in range(dead - STACK & ~63 if stack else 0, before.size, 64):
+        if one[start : start + 64] == other[start : start + 64]:
+            continue
+        for at in range(start, start + 64):
+            place = before.base + at
+            free = stack and (place < dead or (place < sp and one[at] == original[at]))
+            if one[at] != other[at] and not free:
+                differences.append(f"[0x{place:08x}]")
     return differences
 
 
