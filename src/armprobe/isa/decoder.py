@@ -11,7 +11,7 @@ from armprobe.isa.rows import Row
 
 @cache
 def table() -> tuple[Row, ...]:
-    """The A32 rows. Imported on first use: building them takes some 10 ms that `armprobe --help` need not pay."""
+    """The A32 rows. Imported on first use: building them takes some 30 ms that `armprobe --help` need not pay."""
     from armprobe.isa.a32 import ROWS
 
     return ROWS
