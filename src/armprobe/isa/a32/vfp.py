@@ -84,9 +84,8 @@ arithmetic("VRINTZ_floating_A1", "cond:4 11101 D:1 110110 Vd:4 10 size:2 11 M:1 
     vreads=M_, vwrites=D_, ref="DDI 0487 F6.1")
 arithmetic("VRINTX_floating_A1", "cond:4 11101 D:1 110111 Vd:4 10 size:2 01 M:1 0 Vm:4",
     vreads=M_, vwrites=D_, ref="DDI 0487 F6.1")
-move("VCVT_double_single_A1", "cond:4 11101 D:1 110111 Vd:4 101 sz:1 11 M:1 0 Vm:4",
-    vreads="Dm if sz; Sm if not sz", vwrites="Sd if sz; Dd if not sz", effects="fpscr_read fpscr_write",
-    ref="A8.8.309")
+rounding("VCVT_double_single_A1", "cond:4 11101 D:1 110111 Vd:4 101 sz:1 11 M:1 0 Vm:4",
+    vreads="Dm if sz; Sm if not sz", vwrites="Sd if sz; Dd if not sz", ref="A8.8.309")
 arithmetic("VCVT_integer_to_floating_A1", "cond:4 11101 D:1 111000 Vd:4 10 size:2 op:1 1 M:1 0 Vm:4",
     vreads="Sm", vwrites=D_, ref="A8.8.306")
 rounding("VJCVT_A1", "cond:4 11101 D:1 111001 Vd:4 101111 M:1 0 Vm:4", vreads="Dm", vwrites="Sd", ref="DDI 0487 F6.1")
@@ -94,10 +93,8 @@ rounding("VJCVT_A1", "cond:4 11101 D:1 111001 Vd:4 101111 M:1 0 Vm:4", vreads="D
 arithmetic("VCVT_floating_to_integer_A1", "cond:4 11101 D:1 11110 signed:1 Vd:4 10 size:2 op:1 1 M:1 0 Vm:4",
     vreads=M_, vwrites="Sd", ref="A8.8.306")
 # The number of fraction bits, 16 or 32 less imm4:i, must not be negative. The register is source and destination.
-row("VCVT_fixed_floating_A1", "cond:4 11101 D:1 111 op:1 1 U:1 Vd:4 10 size:2 sx:1 1 i:1 0 imm4:4",
-    relocate="verbatim", reads="", writes="", flags_read="", flags_written="", memory="none", vreads=D_, vwrites=D_,
-    undefined="size == 0", unpredictable="sx == 0 and (imm4 << 1 | i) > 16; size == 1 and cond != 14",
-    effects="fpscr_read fpscr_write", ref="A8.8.308")
+arithmetic("VCVT_fixed_floating_A1", "cond:4 11101 D:1 111 op:1 1 U:1 Vd:4 10 size:2 sx:1 1 i:1 0 imm4:4",
+    vreads=D_, vwrites=D_, unpredictable="sx == 0 and (imm4 << 1 | i) > 16; size == 1 and cond != 14", ref="A8.8.308")
 
 # DDI 0487 F4.1: floating-point data-processing without a condition. Coprocessor 8 is Advanced SIMD here (VCMLA), so
 # that half-precision has rows of its own.
