@@ -85,15 +85,27 @@ def instructions(target: UnicornTarget, executed: Iterable[int]) -> list[int]:
     return sorted(seen)
 
 
-def memory(target: Target, read: Callable[[int, int], bytes]) -> dict[str, bytes]:
-    """All memory but our slots and what lies below SP on the stack, as `read` (of a session or a target) shows it."""
-    sp = target.read_registers().sp
+def memory(target: Target, read: Callable[[int, int], bytes], *, unused: Iterable[tuple[int, int]]) -> dict[str, bytes]:
+    """All memory but our slots, as `read` (of a session or a target) shows it, with zeros in the `unused` ranges.
+
+    Unused is what lies below the stack pointer of the program.
+    """
     found = {}
     for region in target.regions:
-        if region.name != "slots":
-            start = sp if region.start <= sp <= region.end else region.start
-            found[f"{region.name} from 0x{start:08x}"] = read(start, region.end - start)
+        if region.name == "slots":
+            continue
+        data = bytearray(read(region.start, region.end - region.start))
+        for start, end in unused:
+            first, last = max(start, region.start) - region.start, min(end, region.end) - region.start
+            if first < last:
+                data[first:last] = bytes(last - first)
+        found[f"{region.name} from 0x{region.start:08x}"] = bytes(data)
     return found
+
+
+def stack_of(target: Target) -> tuple[int, int]:
+    """The region that the emulator gives a program for its stack."""
+    return next((region.start, region.end) for region in target.regions if region.name == "stack")
 
 
 def different_bytes(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import bz2
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
-from tests.integration.every_instruction import Executions, different_bytes, executions, instructions, memory
+from tests.integration.every_instruction import Executions, different_bytes, executions, instructions, memory, stack_of
 from tests.integration.libraries import DATA, RETURN, fetch, load
 
 import armprobe
 from armprobe.session import Session
 from armprobe.symbols.image import Image
-from armprobe.targets.base import StopReason
+from armprobe.targets.base import StopReason, Target
 
 PACKAGES = ("zlib1g", "liblz4-1", "libbz2-1.0", "libmd0", "libnettle8", "libc6")
 LIBRARIES = (
@@ -56,7 +56,7 @@ def unprobed() -> Unprobed:
         with executions(target, code, sample=SAMPLE) as counted:
             results = work(session)
         sites = instructions(target, counted.reached)
-        return Unprobed(image, tuple(sites), counted, results, memory(target, target.read_memory))
+        return Unprobed(image, tuple(sites), counted, results, program_memory(target, target.read_memory))
 
 
 def call(session: Session, address: int, arguments: Sequence[int]) -> tuple[int, ...]:
@@ -171,6 +171,11 @@ def work(session: Session) -> list[tuple[str, tuple[int, ...]]]:
     return results
 
 
+def program_memory(target: Target, read: Callable[[int, int], bytes]) -> dict[str, bytes]:
+    """All memory of the program; between calls, nothing on its stack is in use."""
+    return memory(target, read, unused=[stack_of(target)])
+
+
 def restart(session: Session, image: Image) -> None:
     """Give the program the memory it started with."""
     for segment in image.segments:
@@ -198,13 +203,13 @@ def test_the_work_covers_enough_code_to_mean_something(unprobed):
 def test_every_instruction_counted_as_branches_and_then_as_traps(unprobed):
     with armprobe.emulate(unprobed.image) as session:
         target = session.target
-        start = memory(target, target.read_memory)
+        start = program_memory(target, target.read_memory)
         # All or none: of these instructions, not one is refused.
         probes = session.count_all(unprobed.sites)
         assert session.optimize_now() == len(probes)
         assert {(probe.state, probe.reason) for probe in probes} == {("branch", "")}
         assert work(session) == unprobed.results
-        assert different_bytes(unprobed.memory, memory(target, session.read_memory)) == []
+        assert different_bytes(unprobed.memory, program_memory(target, session.read_memory)) == []
         assert wrong_counts(session, {probe.address: probe.hits for probe in probes}, unprobed.executions) == []
 
         restart(session, unprobed.image)
@@ -212,11 +217,11 @@ def test_every_instruction_counted_as_branches_and_then_as_traps(unprobed):
         session.optimization = False
         assert {probe.state for probe in probes} == {"trap"}
         assert work(session) == unprobed.results
-        assert different_bytes(unprobed.memory, memory(target, session.read_memory)) == []
+        assert different_bytes(unprobed.memory, program_memory(target, session.read_memory)) == []
         counts = {probe.address: probe.hits - before[probe] for probe in probes}
         assert wrong_counts(session, counts, unprobed.executions) == []
         restart(session, unprobed.image)
-    assert different_bytes(start, memory(target, target.read_memory)) == []
+    assert different_bytes(start, program_memory(target, target.read_memory)) == []
     assert "slots" not in {region.name for region in target.regions}
 
 
@@ -235,7 +240,7 @@ def test_host_handlers_see_the_registers_that_the_emulator_has(unprobed, counted
         session.optimize_now()
         assert {probe.state for probe in probes} == {"branch" if counted else "trap"}
         assert work(session) == unprobed.results
-        assert different_bytes(unprobed.memory, memory(target, session.read_memory)) == []
+        assert different_bytes(unprobed.memory, program_memory(target, session.read_memory)) == []
         for group in (probes, counts):
             assert wrong_counts(session, {probe.address: probe.hits for probe in group}, unprobed.executions) == []
         assert {probe.missed for probe in probes} == {0}
