@@ -114,6 +114,7 @@ NOTHING = {"reads": "", "writes": "", "flags_read": "", "flags_written": "", "me
         (STR, {"reads": "sp Rt", "memory": "load"}, r"stores"),
         (STR, {"reads": "sp", "memory": "store", "stack": "8"}, r"a store depends on what is not listed as read"),
         (STR, {"reads": "sp Rt", "memory": "store", "stack": "4"}, r"stores 8 bytes below sp, not 4"),
+        (STR, {"reads": "sp Rt", "memory": "store", "stack": "12"}, r"stores 8 bytes below sp, not 12"),
     ],
 )
 def test_a_wrong_row_is_found(pattern: str, columns: dict[str, str], problem: str) -> None:
