@@ -13,12 +13,17 @@ import click
 import armprobe
 from armprobe.errors import ArmprobeError, InternalError, UsageError
 
-#: command -> (module that defines it under its own name, one line for `armprobe --help`)
+#: command -> (module that defines it under its own name, or MODULE:NAME; one line for `armprobe --help`)
 COMMANDS = {
+    "explain": ("armprobe.cli.explain", "Explain how an instruction is probed, or why it cannot be."),
     "insn": ("armprobe.cli.insn", "Show what instruction words are, and how each would run at another address."),
+    "list": ("armprobe.cli.listing:list_", "List functions, and how each would be probed."),
+    "stat": ("armprobe.cli.stat", "Count how often instructions are executed, at full speed."),
+    "trace": ("armprobe.cli.trace", "Record events, in the language of the kernel's kprobe_events."),
 }
 
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended
+BROKEN_PIPE = 141  # and for one that SIGPIPE ended
 
 
 class CommandGroup(click.Group):
@@ -30,7 +35,8 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name or cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 
@@ -44,7 +50,8 @@ class CommandGroup(click.Group):
 def armprobe_command() -> None:
     """Dynamic probes for 32-bit ARM code.
 
-    Exit status: 0 done; 1 refused, or trouble with the target; 2 the command line makes no sense; 130 interrupted.
+    Exit status: 0 done; 1 refused, or trouble with the target; 2 the command line makes no sense; 130 interrupted; 141
+    nobody reads the output any more.
     ARMPROBE_DEBUG=1 shows the traceback of an error.
     """
 
@@ -55,9 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:]
     try:
         status = armprobe_command.main(list(arguments) or ["--help"], prog_name="armprobe", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what fails here can still be told
         return status if isinstance(status, int) else 0
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except BrokenPipeError:
+        _give_up_output()
+        return BROKEN_PIPE
     except Exception as raised:
         if os.environ.get("ARMPROBE_DEBUG") == "1":
             raise
@@ -67,14 +79,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
 
 
+def _give_up_output() -> None:
+    """Let what is still buffered go nowhere: nobody reads it, and Python would complain when it flushes at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def _as_own(raised: Exception) -> ArmprobeError:
-    """The error to show for any exception: ours as it is, click's as a UsageError, the rest as an InternalError."""
+    """The error to show: ours as it is, click's and the system's as a UsageError, the rest as an InternalError."""
     if isinstance(raised, ArmprobeError):
         return raised
     if isinstance(raised, click.ClickException):
         context = raised.ctx if isinstance(raised, click.UsageError) else None
         path = context.command_path if context else "armprobe"
         return UsageError(raised.format_message().rstrip("."), hint=f"`{path} --help` shows what it takes")
+    if isinstance(raised, OSError) and raised.strerror:
+        return UsageError(f"{raised.filename or 'input or output'}: {raised.strerror}")
     return InternalError(
         f"unexpected {type(raised).__name__}: {raised}",
         hint="this is a bug in armprobe; please report it with what ARMPROBE_DEBUG=1 shows",

@@ -1,0 +1,161 @@
+"""What all commands that work on a program have in common: the program, its machine, and the session on it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from armprobe.errors import UsageError
+from armprobe.session import MACHINES, Session, emulate
+from armprobe.symbols.image import Image
+from armprobe.symbols.location import resolve
+from armprobe.symbols.table import SymbolTable
+from armprobe.targets.base import Region, StopReason
+from armprobe.targets.machine import CPUS
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOptions:
+    """The program to load, and how it gets to the moment when probes are planted."""
+
+    path: Path
+    machine: str | None
+    cpu: str | None
+    base: int | None
+    slots: tuple[Region, ...]
+    after: str | None
+    bias: int
+
+
+def to_number(_context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Read a number, decimal or hexadecimal with 0x."""
+    if value is None:
+        return None
+    number = _number(value)
+    if number is None:
+        raise UsageError(f"wanted a number for {option.opts[0]}, got {value!r}", hint="for example 4096 or 0x1000")
+    return number
+
+
+def _to_regions(_context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[Region, ...]:
+    regions = []
+    for value in values:
+        start, end = (_number(text) for text in (*value.split(":"), "")[:2])
+        if start is None or end is None or value.count(":") > 1 or not start < end <= 1 << 32:
+            raise UsageError(
+                f"wanted START:END for {option.opts[0]}, with START below END, got {value!r}",
+                hint="for example 0x46000000:0x46100000",
+            )
+        regions.append(Region(start, end, name="slots"))
+    return tuple(regions)
+
+
+def _one_of(what: str, names: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    def check(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+        if value is None or value in names:
+            return value
+        similar = difflib.get_close_matches(value, names, n=1)
+        if value.startswith("cortex-m"):
+            hint = "Cortex-M processors run T32 only, which is not supported yet"
+        elif similar:
+            hint = f"did you mean {similar[0]}?"
+        else:
+            hint = f"known are: {', '.join(names)}"
+        raise UsageError(f"there is no {what} {value!r}", hint=hint)
+
+    return check
+
+
+def _number(text: str) -> int | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
+
+
+_PARAMETERS = (
+    click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path)),
+    click.option(
+        "--machine", callback=_one_of("machine", MACHINES), metavar="NAME",
+        help="The board: virt is QEMU's ARM virtual machine.",
+    ),
+    click.option(
+        "--cpu", callback=_one_of("processor", [cpu.name for cpu in CPUS]), metavar="NAME",
+        help="The processor, for example cortex-a9.",
+    ),
+    click.option("--base", callback=to_number, metavar="ADDRESS", help="Where a raw binary is loaded."),
+    click.option(
+        "--slots", callback=_to_regions, metavar="START:END", multiple=True,
+        help="Memory that the program does not use, for the code that armprobe makes.",
+    ),
+    click.option("--after", metavar="LOCATION", help="Run without probes until LOCATION, and plant them there."),
+    click.option(
+        "--bias", callback=to_number, metavar="BYTES", default="0",
+        help="With --after: the program has moved itself up by BYTES, and its symbols with it.",
+    ),
+)  # fmt: skip
+
+
+def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a program; it gets them as the argument `program`."""
+
+    @functools.wraps(command)
+    def with_program(
+        *, image: Path, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
+        after: str | None, bias: int, **rest: Any,
+    ) -> Any:  # fmt: skip
+        if bias and after is None:
+            raise UsageError(
+                "--bias is for a program that moves itself, and that takes a while",
+                hint="say with --after LOCATION when it has done so",
+            )
+        return command(program=ProgramOptions(image, machine, cpu, base, slots, after, bias), **rest)
+
+    decorated: Callable[..., Any] = with_program
+    for parameter in reversed(_PARAMETERS):
+        decorated = parameter(decorated)
+    return decorated
+
+
+@contextmanager
+def open_session(
+    program: ProgramOptions, *, output: Callable[[bytes], object], arguments: Sequence[str] = ()
+) -> Iterator[Session]:
+    """Load the program, run it to the place of --after, and yield the session, whose target is restored at the end.
+
+    `output` gets what the program prints. Raises UsageError when the program never comes to that place.
+    """
+    image = Image.load(program.path, base=program.base)
+    symbols = SymbolTable.from_image(image)
+    if program.bias:
+        symbols = symbols.rebased(program.bias)
+    session = emulate(
+        image, machine=program.machine, cpu=program.cpu, arguments=[image.name, *arguments], output=output,
+    )  # fmt: skip
+    if program.after is not None:
+        _run_to(session, program.after, symbols)
+    with Session(session.target, symbols=symbols, slots=program.slots) as own:
+        yield own
+
+
+def _run_to(session: Session, where: str, symbols: SymbolTable) -> None:
+    places = resolve(where, symbols)
+    if len(places) > 1:
+        raise UsageError(f"--after is one place, and {where!r} stands for {len(places)}")
+    stop = session.run(until=places[0].address)
+    if stop.reason is StopReason.INTERRUPT:
+        raise KeyboardInterrupt
+    if stop.reason is not StopReason.ADDRESS:
+        raise UsageError(
+            f"the program never came to {where}: {stop.reason.value} at 0x{stop.pc:08x}",
+            hint="choose an earlier place for --after",
+        )

@@ -1,0 +1,138 @@
+"""From what -e says to probes: patterns are expanded, and what cannot be probed is left out with a line each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from armprobe.cli.text import notice
+from armprobe.errors import Refused, UsageError
+from armprobe.probes.definition import MAX_NAME, Kind, parse_definition
+from armprobe.probes.probe import Probe
+from armprobe.session import Session
+from armprobe.symbols.location import check, resolve
+from armprobe.symbols.table import SymbolTable, demangled
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A probe at one place: its definition, and whether it may be left out because a pattern named it."""
+
+    address: int
+    name: str
+    definition: str
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A place that a pattern named, and why it has no probe."""
+
+    name: str
+    reason: str
+
+
+def read_definitions(path: Path) -> list[tuple[str, str]]:
+    """The definitions of a file, one a line, each with the place it comes from; `#` begins a comment line."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [
+        (line.strip(), f"{path}:{number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not found:
+        raise UsageError(
+            f"{path} has no definition", hint="write one a line, for example p:packet parse_packet len=%r1"
+        )
+    return found
+
+
+def expand(
+    definitions: Iterable[tuple[str, str]], table: SymbolTable, *, record: bool
+) -> tuple[list[Wish], list[Skipped]]:
+    """Make one wish for each place of each definition (a text and the file it comes from, or "").
+
+    With `record`, a location alone becomes an event without arguments; without, a definition of an event is an error.
+    Raises UsageError for what is malformed, with a caret, and for places that do not exist; Refused where a single
+    place, or every place of a pattern, is no A32 code.
+    """
+    wishes: dict[tuple[int, str], Wish] = {}
+    skipped: list[Skipped] = []
+    for text, origin in definitions:
+        try:
+            for wish in _expand_one(text, table, record, skipped):
+                wishes.setdefault((wish.address, wish.definition), wish)
+        except UsageError as error:
+            if not origin:
+                raise
+            evidence = f"{origin}\n{error.evidence or text}"
+            raise UsageError(error.message, evidence=evidence, hint=error.hint) from None
+    return list(wishes.values()), skipped
+
+
+def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipped]) -> list[Wish]:
+    parsed = parse_definition(text)
+    if parsed.kind is Kind.RECORD and not record:
+        raise UsageError(
+            f"{text!r} records events, and only hits are counted here",
+            hint=f"write -e {parsed.location!r}, or use `armprobe trace`",
+        )
+    head = re.match(r"\s*\S+\s+" if parsed.kind is Kind.RECORD else r"\s*", text)
+    assert head is not None
+    rest = text[head.end() + len(parsed.location) :]
+    named = parsed.kind is Kind.RECORD and re.match(r"\s*p:([^\s/.]+[/.])?[^\s/.]", text)
+    pattern = not table.named(parsed.location) and any(character in parsed.location for character in "*?[")
+    if pattern:
+        skipped += _skipped(parsed.location, table)
+    wishes = []
+    for place in resolve(parsed.location, table):
+        event = parsed.event if named else re.sub(r"\W", "_", place.name, flags=re.ASCII)[:MAX_NAME]
+        if not re.match(r"[A-Za-z_]", event):
+            event = f"p_{event}"[:MAX_NAME]
+        command = f"p:{parsed.group}/{event} " if record else ""
+        wishes.append(Wish(place.address, place.name, f"{command}0x{place.address:08x}{rest}", pattern))
+    return wishes
+
+
+def _skipped(pattern: str, table: SymbolTable) -> list[Skipped]:
+    """The functions that match but are no A32 code: `resolve` leaves them out."""
+    found = []
+    for symbol in table.matching(pattern):
+        name = demangled(symbol.name)
+        try:
+            check(symbol.address, table, what=name, symbol=symbol)
+        except Refused as refusal:
+            found.append(Skipped(name, refusal.message))
+    return found
+
+
+def plant(session: Session, wishes: Sequence[Wish], skipped: list[Skipped]) -> list[Probe]:
+    """Register probes and turn them into branches; add to `skipped` what a pattern named and is refused.
+
+    Raises Refused, with nothing planted, when a place that was named itself is refused, or nothing is left.
+    """
+    try:
+        probes = session.define_all(wish.definition for wish in wishes)
+    except Refused:
+        left = []
+        for wish in wishes:
+            explanation = session.explain(wish.address)
+            if not explanation.refused:
+                left.append(wish)
+            elif wish.optional:
+                skipped.append(Skipped(wish.name, explanation.refused))
+            else:
+                raise
+        if not left or len(left) == len(wishes):
+            raise
+        probes = session.define_all(wish.definition for wish in left)
+    session.optimize_now()
+    return probes
+
+
+def report_skipped(skipped: Iterable[Skipped]) -> None:
+    """Tell people what has no probe."""
+    for place in skipped:
+        notice(f"skipped: {place.reason if place.name in place.reason else f'{place.name}: {place.reason}'}")

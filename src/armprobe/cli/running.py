@@ -1,0 +1,85 @@
+"""Run a program to its end, and say what the end was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from armprobe.cli.disassembly import disassemble
+from armprobe.cli.options import to_number
+from armprobe.errors import ArmprobeError, TargetError, TargetFault
+from armprobe.session import Session
+from armprobe.targets.base import Stop, StopReason
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that end a run, and the program's own arguments."""
+    for parameter in reversed((
+        click.argument("arguments", metavar="[-- ARGUMENT...]", nargs=-1, type=click.UNPROCESSED),
+        click.option("--until", metavar="LOCATION", help="Stop when the program comes to LOCATION."),
+        click.option(
+            "--limit", callback=to_number, metavar="N",
+            help="Stop after N instructions, armprobe's own included; five times slower.",
+        ),
+    )):  # fmt: skip
+        command = parameter(command)
+    return command
+
+
+def describe_stop(session: Session, stop: Stop) -> str:
+    """Say in half a sentence how the run ended."""
+    where = session.symbols.describe(stop.pc)
+    match stop.reason:
+        case StopReason.EXIT:
+            code = "" if stop.exit_code is None else f" with exit code {stop.exit_code}"
+            return f"the program ended{code}" + (f": it {stop.message}" if stop.message else "")
+        case StopReason.ADDRESS:
+            return f"the program came to {where}"
+        case StopReason.LIMIT:
+            return f"the limit of instructions was reached at {where}"
+        case StopReason.INTERRUPT:
+            return f"interrupted at {where}"
+        case StopReason.TRAP:
+            return f"the program stopped at its own breakpoint at {where}"
+        case StopReason.FAULT:
+            return f"the program faulted at {where}"
+
+
+def raise_end(session: Session, stop: Stop) -> None:
+    """Raise what a run ended with, unless that is an end like any other: KeyboardInterrupt, or TargetError."""
+    if stop.reason is StopReason.INTERRUPT:
+        raise KeyboardInterrupt
+    evidence = _listing(session, stop.pc)
+    if stop.reason is StopReason.TRAP:
+        raise TargetError(describe_stop(session, stop), evidence=evidence)
+    if stop.reason is StopReason.FAULT:
+        address = stop.pc if stop.address is None else stop.address
+        why = {
+            "read": f"it cannot read 0x{address:08x}",
+            "write": f"it cannot write 0x{address:08x}",
+            "fetch": f"there is no code at 0x{address:08x}",
+        }.get(stop.access, stop.message)
+        raise TargetFault(
+            f"{describe_stop(session, stop)}: {why}", address=address, size=4, evidence=evidence,
+        )  # fmt: skip
+
+
+def _listing(session: Session, address: int) -> str:
+    try:
+        word = int.from_bytes(session.read_memory(address & ~3, 4), "little")
+    except ArmprobeError:
+        return ""
+    return f"0x{address:08x}  {word:08x}  {disassemble(word, address) or ''}".rstrip()
+
+
+def stop_facts(session: Session, stop: Stop) -> dict[str, Any]:
+    """Return the JSON object of the end of a run."""
+    return {
+        "reason": stop.reason.name.lower(),
+        "address": f"0x{stop.pc:08x}",
+        "symbol": session.symbols.describe(stop.pc),
+        "exit_code": stop.exit_code,
+        "message": describe_stop(session, stop),
+    }

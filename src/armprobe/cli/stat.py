@@ -1,0 +1,83 @@
+"""`armprobe stat`: count at full speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from armprobe.cli.options import ProgramOptions, open_session, program_options
+from armprobe.cli.places import Skipped, expand, plant, report_skipped
+from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
+from armprobe.cli.text import hexadecimal, notice, print_json, print_output, print_table
+from armprobe.probes.probe import Probe
+from armprobe.session import Session
+
+
+@click.command
+@program_options
+@click.option(
+    "-e", "places", metavar="LOCATION", multiple=True, required=True,
+    help="What to count: symbol, symbol+0x10, 0xADDRESS or a pattern, perhaps followed by `if FILTER`.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@run_options
+def stat(
+    program: ProgramOptions, places: tuple[str, ...], as_json: bool, until: str | None, limit: int | None,
+    arguments: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Count how often instructions are executed, at full speed.
+
+    The counters stand in the program's own memory: a hit costs a few instructions and never stops it. The table goes
+    to standard output, what the program prints to standard error.
+
+    \b
+    armprobe stat firmware.elf -e malloc -e 'uart_*' -e 'parse+0x20 if %r0 > 64' -- ARGUMENT
+    """
+    with open_session(program, output=print_output, arguments=arguments) as session:
+        wishes, skipped = expand(((place, "") for place in places), session.symbols, record=False)
+        probes = plant(session, wishes, skipped)
+        if not as_json:
+            report_skipped(skipped)
+        stop = session.run(until=until, limit=limit)
+        rows = sorted((_facts(session, probe) for probe in probes), key=lambda row: (-row["hits"], row["address"]))
+        if as_json:
+            print_json({"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)})
+        else:
+            _print(rows)
+            notice(f"{sum(row['hits'] for row in rows):,} hits of {len(rows):,} probes; {describe_stop(session, stop)}")
+        raise_end(session, stop)
+
+
+def _facts(session: Session, probe: Probe) -> dict[str, Any]:
+    code = session.explain(probe.address).code
+    assert code is not None
+    return {
+        "location": session.symbols.describe(probe.address),
+        "address": hexadecimal(probe.address),
+        "hits": probe.hits,
+        "kind": probe.state,
+        "reason": probe.reason,
+        "instructions_added": code.added,
+    }
+
+
+def _skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
+    return [{"location": place.name, "reason": place.reason} for place in skipped]
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    """A column for reasons is there when one is."""
+    columns = [">hits", ">added", "kind", "address", "location"]
+    reasons = any(row["reason"] for row in rows)
+    print_table(
+        [*columns, "reason"] if reasons else columns,
+        [
+            (
+                f"{row['hits']:,}", str(row["instructions_added"]), row["kind"], row["address"], row["location"],
+                *([row["reason"]] if reasons else []),
+            )
+            for row in rows
+        ],
+    )  # fmt: skip

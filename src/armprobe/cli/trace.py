@@ -1,0 +1,142 @@
+"""`armprobe trace`: events as they happen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from armprobe.cli.options import ProgramOptions, open_session, program_options
+from armprobe.cli.places import Skipped, expand, plant, read_definitions, report_skipped
+from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
+from armprobe.cli.text import hexadecimal, notice, print_output, print_table
+from armprobe.errors import UsageError
+from armprobe.probes.probe import Probe
+from armprobe.session import Event, Session
+
+
+@click.command
+@program_options
+@click.option("-e", "definitions", metavar="DEFINITION", multiple=True, help="A definition, a location or a pattern.")
+@click.option(
+    "-f", "files", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+    help="Read definitions from FILE, one a line; # begins a comment.",
+)  # fmt: skip
+@click.option(
+    "-o", "path", metavar="FILE", type=click.Path(path_type=Path),
+    help="Write events to FILE as NDJSON; standard output is the program's then.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print NDJSON: one object an event, and a summary.")
+@run_options
+def trace(
+    program: ProgramOptions, definitions: tuple[str, ...], files: tuple[Path, ...], path: Path | None, as_json: bool,
+    until: str | None, limit: int | None, arguments: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Record events, in the language of the kernel's kprobe_events.
+
+    A DEFINITION is `p[:[GROUP/]EVENT] LOCATION [[NAME=]%REGISTER[:TYPE] ...] [if FILTER]`; a location or a pattern
+    alone records that it was reached. Events go to standard output, in the form of the kernel's trace file; what the
+    program prints and the summary go to standard error, so that events can be piped.
+
+    \b
+    armprobe trace firmware.elf -e 'p:packet parse_packet len=%r1:u32 if len > 64' -e 'uart_*' -- ARGUMENT
+    """
+    wanted = [(text, "") for text in definitions] + [line for file in files for line in read_definitions(file)]
+    if not wanted:
+        raise UsageError("there is nothing to trace", hint="say what with -e DEFINITION or -f FILE")
+    with ExitStack() as stack:
+        out = _open(path, stack)
+        show = _json_line if as_json or path is not None else str
+        session: Session | None = None
+
+        def output(data: bytes) -> None:
+            """Print what the program prints, after the events that happened before."""
+            if session is not None:
+                _catch_up(session, out, show)
+            if path is None:
+                print_output(data)
+            else:
+                click.echo(data, nl=False)
+
+        session = stack.enter_context(open_session(program, output=output, arguments=arguments))
+        wishes, skipped = expand(wanted, session.symbols, record=True)
+        probes = plant(session, wishes, skipped)
+        if not as_json:
+            report_skipped(skipped)
+        session.on_event(lambda event: out.write(show(event) + "\n"))
+        stop = session.run(until=until, limit=limit)
+        _catch_up(session, out, show)
+        rows = [_facts(session, probe) for probe in probes]
+        if as_json or path is not None:
+            summary = {"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)}
+            out.write(json.dumps({"summary": summary}) + "\n")
+            out.flush()
+        if not as_json:
+            _print(rows)
+            recorded = sum(row["recorded"] for row in rows)
+            notice(f"{recorded:,} events of {len(rows):,} probes; {describe_stop(session, stop)}")
+        raise_end(session, stop)
+
+
+def _open(path: Path | None, stack: ExitStack) -> TextIO:
+    return sys.stdout if path is None else stack.enter_context(path.open("w", encoding="utf-8"))
+
+
+def _catch_up(session: Session, out: TextIO, show: Callable[[Event], str]) -> None:
+    """Print the events that still wait in the target's memory."""
+    out.writelines(show(event) + "\n" for event in session.events())
+    out.flush()
+
+
+def _json_line(event: Event) -> str:
+    probe = event.probe
+    assert probe.definition is not None
+    return json.dumps({
+        "event": probe.definition.event,
+        "group": probe.definition.group,
+        "number": event.number,
+        "address": hexadecimal(probe.address),
+        "symbol": event.place,
+        "values": event.values,
+    })  # fmt: skip
+
+
+def _facts(session: Session, probe: Probe) -> dict[str, Any]:
+    lost = session.lost(probe)
+    return {
+        "event": probe.name,
+        "location": session.symbols.describe(probe.address),
+        "address": hexadecimal(probe.address),
+        "hits": probe.hits,
+        "recorded": probe.hits - lost,
+        "lost": lost,
+        "missed": probe.missed,
+        "kind": probe.state,
+        "reason": probe.reason,
+    }
+
+
+def _skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
+    return [{"location": place.name, "reason": place.reason} for place in skipped]
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    """The summary; a column for reasons is there when one is."""
+    columns = [">hits", ">recorded", ">lost", ">missed", "kind", "event", "location"]
+    reasons = any(row["reason"] for row in rows)
+    print_table(
+        [*columns, "reason"] if reasons else columns,
+        [
+            (
+                *(f"{row[name]:,}" for name in ("hits", "recorded", "lost", "missed")),
+                row["kind"], row["event"], row["location"], *([row["reason"]] if reasons else []),
+            )
+            for row in rows
+        ],
+        err=True,
+    )  # fmt: skip
