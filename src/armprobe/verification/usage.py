@@ -207,7 +207,7 @@ def _check_run(before: State, after: Outcome, usage: Usage, row: Row) -> str:
     if after.stores and not usage.stores:
         return "stores"
     if usage.stack is not None and usage.reads >> 13 & 1:
-        below = max(0, *(before.core[13] - place for place, _, _ in after.stores if place >= STACK), 0)
+        below = max([0, *(before.core[13] - place for place, _, _ in after.stores if place >= STACK)])
         if below != usage.stack:
             return f"stores {below} bytes below sp, not {usage.stack}"
     return ""
