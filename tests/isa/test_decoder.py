@@ -120,6 +120,7 @@ GOLDEN = (
     (0xF8B10A00, "rfeia r1!", "RFE_A1",
         "r1 r8 r9 r10 r11 r12 sp lr", "r1 r8 r9 r10 r11 r12 sp lr pc"),
     (0xF96D0513, "srsdb sp!, #19", "SRS_A1", "sp lr", "sp"),
+    (0xF10C0080, "cpsid i", "CPS_A1", "", ""),
     (0xF10E00D3, "cpsid if, #19", "CPS_A1", "r8 r9 r10 r11 r12 sp lr", "r8 r9 r10 r11 r12 sp lr"),
     (0xF1010200, "setend be", "SETEND_A1", "", ""),
     (0xF57FF04F, "dsb sy", "DSB_A1", "", ""),

@@ -22,7 +22,9 @@ BYTE_ORDER = "writing the x field of CPSR may change the byte order of data acce
 NO_BANKED = "sysm in (7, 15, 24, 25, 26, 27)"
 NO_BANKED_SPSR = "sysm not in (14, 16, 18, 20, 22, 28, 30)"
 SYSM = "sysm = M << 4 | M1"
-NO_MODE = "mode not in (16, 17, 18, 19, 22, 23, 27, 31)"
+#: modes with an SP of their own that SRS may name, and all modes (DDI 0406C B1.3.1)
+NO_STACK_MODE = "mode not in (16, 17, 18, 19, 22, 23, 27, 31)"
+NO_MODE = "mode not in (16, 17, 18, 19, 22, 23, 26, 27, 31)"
 
 plain = partial(row, reads="", writes="", flags_read="", flags_written="", memory="none", relocate="verbatim")
 hint = partial(plain, effects="hint", ref="A5.2.11")
@@ -104,15 +106,15 @@ plain("RFE_A1", "1111 100 P:1 U:1 0 W:1 1 Rn:4 (0)(0)(0)(0) (1)(0)(1)(0) (0)(0)(
     unpredictable="Rn == 15", effects="exception_return mode privileged", ref="B9.3.13")
 # The base is the SP of `mode`: it may be the current one.
 plain("SRS_A1", "1111 100 P:1 U:1 1 W:1 0 (1)(1)(0)(1) (0)(0)(0)(0) (0)(1)(0)(1) (0)(0)(0) mode:5", reads="sp lr",
-    writes="sp if W == 1", memory="store", stack="0 if U == 1 else 8", unpredictable=NO_MODE,
+    writes="sp if W == 1", memory="store", stack="0 if U == 1 else 8", unpredictable=NO_STACK_MODE,
     effects="privileged spsr", ref="B9.3.16")
 
 # Memory hints, Advanced SIMD instructions, and miscellaneous instructions: processor state
 
-plain("CPS_A1", "1111 00010000 imod:2 M:1 0 (0)(0)(0)(0) (0)(0)(0) A:1 I:1 F:1 0 mode:5", reads=BANKED,
-    writes=BANKED, effects="mode privileged",
+plain("CPS_A1", "1111 00010000 imod:2 M:1 0 (0)(0)(0)(0) (0)(0)(0) A:1 I:1 F:1 0 mode:5",
+    reads=BANKED + " if M == 1", writes=BANKED + " if M == 1", effects="mode privileged",
     unpredictable="mode != 0 and M == 0; imod >= 2 and A + I + F == 0; imod < 2 and A + I + F > 0; imod == 1; "
-    "imod == 0 and M == 0; M == 1 and mode < 16", ref="B9.3.2")
+    "imod == 0 and M == 0; M == 1 and " + NO_MODE, ref="B9.3.2")
 plain("SETEND_A1", "1111 00010000 (0)(0)(0)1 (0)(0)(0)(0) (0)(0) E:1 (0) 0000 (0)(0)(0)(0)", effects="endian",
     relocate="refuse", reason="SETEND may change the byte order of data accesses under the detour", ref="A5.7.1")
 plain("SETPAN_A1", "1111 00010001 (0)(0)(0)(0) (0)(0)(0)(0) (0)(0) imm1:1 (0) 0000 (0)(0)(0)(0)",
