@@ -60,7 +60,6 @@ EMITTERS = [
     (lambda asm: asm.str_(14, 3, -4095), "str lr, [r3, #-4095]"),
     (lambda asm: asm.mrs(4), "mrs r4, cpsr"),
     (lambda asm: asm.msr_flags(4), "msr cpsr_f, r4"),
-    (lambda asm: asm.bkpt(0xABCD), "bkpt #0xabcd"),
     (lambda asm: asm.word(0xE7F000F0), "udf #0"),
 ]
 

@@ -8,10 +8,11 @@ import struct
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.codegen.filter_model import convert, holds
 from unicorn import UC_ARCH_ARM, UC_HOOK_MEM_WRITE, UC_MODE_ARM, Uc, arm_const
 
 from armprobe.codegen.body import Body
-from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register, holds
+from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register
 from armprobe.codegen.handlers import DRAIN, STOP, Count, Record, Stop, compile_actions
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import TYPES, make_header, make_layout
@@ -232,7 +233,7 @@ def test_fields_of_any_type_read_back_as_the_registers_were(types, seed, archite
     assert int.from_bytes(record[:4], "little") == header
     for field in layout.fields:
         stored = int.from_bytes(record[field.offset : field.offset + field.type.size], "little")
-        assert field.type.convert(stored) == field.type.convert(registers[field.source]), field
+        assert convert(field.type, stored) == convert(field.type, registers[field.source]), field
 
 
 INTERESTING = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFF80]

@@ -29,24 +29,22 @@ def test_unpack_gives_each_field_as_its_type():
 
 
 @pytest.mark.parametrize(
-    ("name", "register", "number", "text"),
+    ("name", "number", "text"),
     [
-        ("u8", 0x1FF, 255, "255"),
-        ("s8", 0x1FF, -1, "-1"),
-        ("x8", 0x1FF, 255, "0xff"),
-        ("u16", 0x18000, 0x8000, "32768"),
-        ("s16", 0x18000, -0x8000, "-32768"),
-        ("x32", 0xFFFFFFFF, 0xFFFFFFFF, "0xffffffff"),
-        ("s32", 0xFFFFFFFF, -1, "-1"),
-        ("char", 0x41, 0x41, "'A'"),
-        ("char", 0x0A, 0x0A, "'\\x0a'"),
+        ("u8", 255, "255"),
+        ("s8", -1, "-1"),
+        ("x8", 255, "0xff"),
+        ("u16", 0x8000, "32768"),
+        ("s16", -0x8000, "-32768"),
+        ("x32", 0xFFFFFFFF, "0xffffffff"),
+        ("s32", -1, "-1"),
+        ("char", 0x41, "'A'"),
+        ("char", 0x0A, "'\\x0a'"),
     ],
 )
-def test_a_register_as_each_type(name, register, number, text):
-    kind = TYPES[name]
-    assert kind.name == name
-    assert kind.convert(register) == number
-    assert kind.show(number) == text
+def test_a_value_of_each_type_is_shown_as_in_the_kernels_trace(name, number, text):
+    assert TYPES[name].name == name
+    assert TYPES[name].show(number) == text
 
 
 def test_the_header_holds_the_probe_and_the_size():

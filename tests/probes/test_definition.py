@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.codegen.filter_model import holds
 
-from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register, holds
+from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, make_header
 from armprobe.probes.definition import (

@@ -188,10 +188,6 @@ class Assembler:
         self._literals.setdefault(value & _WORD, []).append(len(self._words))
         self._emit("LDR_literal_A1", comment, U=1, Rt=Rt, imm12=0)
 
-    def bkpt(self, value: int = 0, comment: str = "") -> None:
-        """`bkpt #value`: 16 bits."""
-        self._emit("BKPT_A1", comment, imm12=value >> 4, imm4=value & 15)
-
     # Sequences.
 
     def emit_constant(self, Rd: int, value: int, comment: str = "") -> None:

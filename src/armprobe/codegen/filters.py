@@ -1,25 +1,14 @@
-"""Filters: conditions over registers and constants, decided in the target or on the host with the same result."""
+"""Filters: conditions over registers and constants, decided in the target."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
 
 _UNSIGNED = TYPES["u32"]
-_WORD = 0xFFFFFFFF
-COMPARISONS: dict[str, Callable[[int, int], object]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "&": operator.and_,
-}
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "&"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +30,8 @@ class Constant:
 class Compare:
     """`left op right`, with `op` out of COMPARISONS; `&` asks whether they share a bit.
 
-    The comparison is of numbers: signed if a side has a signed type. Raises UsageError where 32 bits cannot hold both
-    sides, and for a constant that the other side's type never has.
+    The comparison is of numbers: signed if a side has a signed type. Raises UsageError for two constants, where 32 bits
+    cannot hold both sides, and for a constant that the other side's type never has.
     """
 
     op: str
@@ -50,9 +39,11 @@ class Compare:
     right: Register | Constant
 
     def __post_init__(self) -> None:
+        if isinstance(self.left, Constant) and isinstance(self.right, Constant):
+            raise UsageError("a comparison needs a field or a register")
         for side, other in ((self.left, self.right), (self.right, self.left)):
             if isinstance(side, Constant):
-                if not -(1 << 31) <= side.value <= _WORD:
+                if not -(1 << 31) <= side.value < 1 << 32:
                     raise UsageError(f"{side.value} does not fit in 32 bits")
                 if isinstance(other, Register):
                     self._check_constant(side.value, other.type)
@@ -97,25 +88,6 @@ class Or:
 
 
 Filter = Compare | Not | And | Or
-
-
-def holds(condition: Filter, read: Callable[[str], int]) -> bool:
-    """Whether `condition` holds; `read` gives the 32 bits of a register by name."""
-    match condition:
-        case Not(operand):
-            return not holds(operand, read)
-        case And(left, right):
-            return holds(left, read) and holds(right, read)
-        case Or(left, right):
-            return holds(left, read) or holds(right, read)
-        case Compare(op, left, right):
-            numbers = [side.value if isinstance(side, Constant) else side.type.convert(read(side.name))
-                       for side in (left, right)]  # fmt: skip
-            if condition.signed:
-                numbers = [(number & _WORD ^ 1 << 31) - (1 << 31) for number in numbers]
-            else:
-                numbers = [number & _WORD for number in numbers]
-            return bool(COMPARISONS[op](*numbers))
 
 
 def sources(condition: Filter) -> frozenset[str]:

@@ -33,12 +33,6 @@ class FieldType:
         """Whether comparisons are signed and the value is extended with its sign."""
         return self.style == "s"
 
-    def convert(self, value: int) -> int:
-        """The number that `value`, the 32 bits of a register, is as this type."""
-        bits = self.size * 8
-        value &= (1 << bits) - 1
-        return value - (1 << bits) if self.signed and value >> (bits - 1) else value
-
     def show(self, value: int) -> str:
         """The text of `value` in the kernel's trace file."""
         if self.style == "char":

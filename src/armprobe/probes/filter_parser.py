@@ -136,8 +136,6 @@ class _Parser:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             self._fail(first, f"a filter has at most {MAX_COMPARISONS} comparisons")
-        if isinstance(left, Constant) and isinstance(right, Constant):
-            self._fail(first, "a comparison needs a field or a register")
         try:
             return Compare(operator.text, left, right)
         except UsageError as error:
