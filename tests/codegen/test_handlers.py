@@ -213,6 +213,7 @@ def test_records_stand_in_the_ring_as_the_model_writes_them(architecture, atomic
     assert lost, "the ring never ran full"
 
 
+@pytest.mark.slow
 @given(
     types=st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=8),
     seed=st.integers(0, 1000),
