@@ -54,6 +54,7 @@ class UnicornTarget:
         self._ended: Stop | None = None
         self._raised: BaseException | None = None
         self._stopping = False
+        self._counting = False
         self._access: tuple[str, int] | None = None
         # Unicorn's wrapper around a Python hook costs a microsecond a call: the one that is hot goes without.
         self._interrupt_hook = binding.HOOK_INTR_CFUNC(self._on_interrupt)
@@ -231,6 +232,9 @@ class UnicornTarget:
         entry = self._file.entry
         if entry & ~1 == until:
             return Stop(StopReason.ADDRESS, until)
+        if limit and not self._counting:
+            self._uc.ctl_flush_tb()  # what was translated for a run without a limit does not count
+        self._counting = bool(limit)
         self._access = None
         failure: Exception | None = None
         try:
