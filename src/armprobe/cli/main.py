@@ -40,6 +40,12 @@ class CommandGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would end it with 1
+            return _give_up_output()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
@@ -68,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        _give_up_output()
-        return BROKEN_PIPE
+        return _give_up_output()
     except Exception as raised:
         if os.environ.get("ARMPROBE_DEBUG") == "1":
             raise
@@ -79,15 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
 
 
-def _give_up_output() -> None:
-    """Let what is still buffered go nowhere: nobody reads it, and Python would complain when it flushes at exit."""
+def _give_up_output() -> int:
+    """Let what is still buffered go nowhere, as nobody reads it, and return the exit status for that."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
+            os.dup2(nowhere, stream.fileno())  # or Python complains when it flushes at exit
     os.close(nowhere)
+    return BROKEN_PIPE
 
 
 def _as_own(raised: Exception) -> ArmprobeError:

@@ -10,7 +10,7 @@ import click
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import Skipped, expand, plant, report_skipped
 from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
-from armprobe.cli.text import hexadecimal, notice, print_json, print_output, print_table
+from armprobe.cli.text import hexadecimal, many, notice, print_json, print_output, print_table
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
 
@@ -46,7 +46,8 @@ def stat(
             print_json({"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)})
         else:
             _print(rows)
-            notice(f"{sum(row['hits'] for row in rows):,} hits of {len(rows):,} probes; {describe_stop(session, stop)}")
+            hits = sum(row["hits"] for row in rows)
+            notice(f"{many(hits, 'hit')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
         raise_end(session, stop)
 
 

@@ -30,6 +30,11 @@ def notice(text: str) -> None:
     click.echo(text, err=True)
 
 
+def many(number: int, what: str) -> str:
+    """`1 probe`, `2 probes`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def print_json(value: Any, *, indent: int | None = 1) -> None:
     """Print one JSON value."""
     click.echo(json.dumps(value, indent=indent))

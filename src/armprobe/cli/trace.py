@@ -14,7 +14,7 @@ import click
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import Skipped, expand, plant, read_definitions, report_skipped
 from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
-from armprobe.cli.text import hexadecimal, notice, print_output, print_table
+from armprobe.cli.text import hexadecimal, many, notice, print_table
 from armprobe.errors import UsageError
 from armprobe.probes.probe import Probe
 from armprobe.session import Event, Session
@@ -58,10 +58,7 @@ def trace(
             """Print what the program prints, after the events that happened before."""
             if session is not None:
                 _catch_up(session, out, show)
-            if path is None:
-                print_output(data)
-            else:
-                click.echo(data, nl=False)
+            click.echo(data, nl=False, err=path is None)
 
         session = stack.enter_context(open_session(program, output=output, arguments=arguments))
         wishes, skipped = expand(wanted, session.symbols, record=True)
@@ -79,7 +76,7 @@ def trace(
         if not as_json:
             _print(rows)
             recorded = sum(row["recorded"] for row in rows)
-            notice(f"{recorded:,} events of {len(rows):,} probes; {describe_stop(session, stop)}")
+            notice(f"{many(recorded, 'event')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
         raise_end(session, stop)
 
 
