@@ -226,25 +226,46 @@ SCENARIOS = {
             "e49d0004 pop {r0}",
         ],
     ),
-    "an_ascending_store_with_write_back_moves_its_base_last": (
-        "e8a0800c stm r0!, {r2, r3, pc}",
+    "a_register_above_all_others_of_the_list_stands_for_pc": (
+        "e920800d stmdb r0!, {r0, r2, r3, pc}",
         [
-            "e880000c stm r0, {r2, r3}",
-            "e52d1004 str r1, [sp, #-4]!",
-            "r1 = 0x10008",
-            "e5801008 str r1, [r0, #8]",
-            "e49d1004 pop {r1}",
-            "e280000c add r0, r0, #0xc",
+            "e52d4004 str r4, [sp, #-4]!",
+            "r4 = 0x10008",
+            "e920001d stmdb r0!, {r0, r2, r3, r4}",
+            "e49d4004 pop {r4}",
         ],
     ),
-    "a_descending_store_goes_word_by_word": (
-        "e901a001 stmdb r1, {r0, sp, pc}",
+    "an_ascending_store_in_two_moves_its_base_last": (
+        "e8a0c00c stm r0!, {r2, r3, lr, pc}",
         [
-            "e501000c str r0, [r1, #-0xc]",
-            "e501d008 str sp, [r1, #-8]",
+            "e880400c stm r0, {r2, r3, lr}",
+            "e52d1004 str r1, [sp, #-4]!",
+            "r1 = 0x10008",
+            "e580100c str r1, [r0, #0xc]",
+            "e49d1004 pop {r1}",
+            "e2800010 add r0, r0, #0x10",
+        ],
+    ),
+    "a_descending_store_in_two_has_its_base_moved": (
+        "e921a001 stmdb r1!, {r0, sp, pc}",
+        [
+            "e2411004 sub r1, r1, #4",
+            "e9012001 stmdb r1, {r0, sp}",
+            "e2811004 add r1, r1, #4",
             "e52d0004 str r0, [sp, #-4]!",
             "r0 = 0x10008",
             "e5010004 str r0, [r1, #-4]",
+            "e49d0004 pop {r0}",
+            "e241100c sub r1, r1, #0xc",
+        ],
+    ),
+    "a_store_downwards_from_its_base_in_two_stores_pc_at_the_base": (
+        "e801c001 stmda r1, {r0, lr, pc}",
+        [
+            "e9014001 stmdb r1, {r0, lr}",
+            "e52d0004 str r0, [sp, #-4]!",
+            "r0 = 0x10008",
+            "e5810000 str r0, [r1]",
             "e49d0004 pop {r0}",
         ],
     ),
@@ -357,6 +378,8 @@ def test_an_exception_return_does_not_come_back() -> None:
         ),
         # stmdb sp!, {r0, sp, pc}
         (0xE92DA001, "(STMDB_A1) {}: it stores SP below SP together with PC"),
+        # stmdb r1, {r1, lr, pc}
+        (0xE901C002, "(STMDB_A1) {}: it stores its own base, which has to be moved to store PC"),
         # stm r0, {r1, pc}^
         (0xE8C08002, "(STM_user_A1) {}: it stores PC among user-mode registers"),
         # bkpt #0

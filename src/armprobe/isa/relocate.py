@@ -80,6 +80,10 @@ _SP, _LR, _PC = 13, 14, 15
 _LOW = 0x1FFF
 
 
+_STORE_MULTIPLE = 0xE8800000  # stm rn, {...}; bit 24: stmib
+_STORE_MULTIPLE_BELOW = 0xE9000000  # stmdb rn, {...}
+
+
 def _refused(insn: Insn, address: int, reason: str) -> Refused:
     return Refused(f"0x{insn.word:08x} ({insn.row.name}) at 0x{address:08x} can't be executed elsewhere: {reason}")
 
@@ -309,32 +313,48 @@ def _spill(insn: Insn, address: int, architecture: int) -> Relocation:
 
 
 def _store_multiple(insn: Insn, address: int) -> Relocation:
-    """Execute STM with PC in its list: store the other registers at their places, then PC through a scratch register.
+    """Execute STM with PC in its list: with a scratch register for PC where one fits, or in two stores.
 
-    The addresses are those of DDI 0406C A8.8.199 to A8.8.202, written in ascending order like the original's.
+    A register list is stored in the order of register numbers, so only one above all others can stand for PC.
+    """
+    base, others = insn.word >> 16 & 15, insn.word & 0x7FFF
+    above = ~((1 << others.bit_length()) - 1 | 1 << base) & (_LOW | 1 << _LR)
+    if not above or base == _SP or others >> _SP & 1:  # a spill would move the SP it uses
+        return _store_multiple_in_two(insn, address)
+    scratch = _lowest(above)
+    word = _always(insn) & ~(1 << _PC) | 1 << scratch
+    steps: list[Step] = [_push(1 << scratch), Constant(scratch, _wrap(address + 8)), Word(word), _pop(1 << scratch)]
+    return _plan(insn, address, steps, falls_through=True)
+
+
+def _store_multiple_in_two(insn: Insn, address: int) -> Relocation:
+    """Execute STM with PC in its list: store the other registers, then PC, the highest, through a scratch register.
+
+    The addresses are those of DDI 0406C A8.8.199 to A8.8.202, written in ascending order like the original's. The other
+    registers are stored by an STM, because it checks the alignment of the base as the original does.
     """
     word = insn.word
-    base, before, up, write_back = word >> 16 & 15, word >> 24 & 1, word >> 23 & 1, bool(word >> 21 & 1)
+    base, before, up, write_back = word >> 16 & 15, word >> 24 & 1, word >> 23 & 1, word >> 21 & 1
     others = word & 0x7FFF
     size = 4 * (others.bit_count() + 1)
-    first = (4 * before) if up else (4 - size - 4 * before)
     moved = size if up else -size
+    first = 4 * before if up else 4 - size - 4 * before  # from the base to the first word
+    after = moved if write_back else 0
     steps: list[Step] = []
     if base == _SP and not up:
         # The words must not lie below SP, so SP goes first; then it is no longer what the list would store.
         if others >> _SP & 1:
             raise _refused(insn, address, "it stores SP below SP together with PC")
         steps.append(_add(_SP, _SP, moved))
-        first, after = first - moved, (0 if write_back else -moved)
+        first, after = first - moved, after - moved
+    if first >= 0:
+        steps += [Word(_STORE_MULTIPLE | (first // 4) << 24 | base << 16 | others)] if others else []
+    elif not before:
+        steps.append(Word(_STORE_MULTIPLE_BELOW | base << 16 | others))  # DA: the words right below that of PC
+    elif others >> base & 1:
+        raise _refused(insn, address, "it stores its own base, which has to be moved to store PC")
     else:
-        after = moved if write_back else 0
-    # stmia or stmib where they reach the place; registers one by one else, which needs neither scratch nor a new base
-    if first in (0, 4):
-        if others:
-            steps.append(Word(0xE8800000 | (first // 4) << 24 | base << 16 | others))
-    else:
-        listed = [register for register in range(_PC) if others >> register & 1]
-        steps += [_store(register, base, first + 4 * place) for place, register in enumerate(listed)]
+        steps += [_add(base, base, -4), Word(_STORE_MULTIPLE_BELOW | base << 16 | others), _add(base, base, 4)]
     scratch = 1 if base == 0 else 0
     pc_at = first + size - 4 + (4 if base == _SP else 0)
     steps += [_push(1 << scratch), Constant(scratch, _wrap(address + 8)), _store(scratch, base, pc_at)]

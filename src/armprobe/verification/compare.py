@@ -75,11 +75,8 @@ class Comparison:
             self._probed.write_code(case.address, _bytes(branch, STOP_WORD))
             probed = self._probed.run(case.state, case.address, instructions, interrupted=interrupted)
             self._probed.code.put(case.address, _bytes(case.insn.word))
-            pc = probed.pc
-            if copy_address <= pc <= copy_address + 4 * len(copy):
-                # Where the copy stands, the program sees the instruction.
-                pc = case.address + (pc - copy_address if relocation.verbatim else 0)
-            differences = _register_differences(relocation, unprobed, probed, pc, failed=failed)
+            pc = original_pc(relocation, probed.pc, copy_address, len(copy))
+            differences = register_differences(relocation, unprobed, probed, pc=pc, failed=failed)
             differences += _astray(unprobed, probed, case.state.core[SP])
             # Once an interrupt came, what the instruction leaves below SP may be gone.
             dead = _clamp(unprobed.core[SP], case.state.core[SP]) if interrupted else STACK
@@ -131,7 +128,15 @@ def scratch_registers(relocation: Relocation) -> int:
     return mask
 
 
-def _register_differences(relocation: Relocation, unprobed: End, probed: End, pc: int, *, failed: bool) -> list[str]:
+def original_pc(relocation: Relocation, pc: int, copy_address: int, length: int) -> int:
+    """Where the program is when PC may be in the copy, which has `length` words."""
+    if not copy_address <= pc <= copy_address + 4 * length:
+        return pc
+    return relocation.address + (pc - copy_address if relocation.verbatim else 0)
+
+
+def register_differences(relocation: Relocation, unprobed: End, probed: End, *, pc: int, failed: bool) -> list[str]:
+    """Name the registers that differ; `pc` is the probed run's original one, `failed` says that both runs faulted."""
     excused = scratch_registers(relocation) if failed and not relocation.verbatim else 0
     if (unprobed.core, unprobed.cpsr, unprobed.fpscr, unprobed.vector, unprobed.pc, unprobed.error) == (
         probed.core, probed.cpsr, probed.fpscr, probed.vector, pc, probed.error

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 
 from armprobe.errors import Refused
 from armprobe.isa.relocate import relocate
@@ -67,7 +68,8 @@ def sweep_in_processes(
     """Run the cases 0 to `cases` - 1 in `jobs` processes; `progress` gets the number done so far."""
     total, done = Result(), 0
     chunks = [range(start, min(start + _CHUNK, cases)) for start in range(0, cases, _CHUNK)]
-    with ProcessPoolExecutor(jobs) as pool:
+    # A process that already has threads must not be forked.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for chunk, result in zip(chunks, pool.map(sweep, [seed] * len(chunks), chunks), strict=True):
             total.ledger.merge(result.ledger)
             total.failures += result.failures
