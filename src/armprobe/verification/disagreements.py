@@ -66,9 +66,10 @@ EXPLAINED: tuple[Disagreement, ...] = (
         "Capstone 5 is older than ARMv8.5's SB"),
     Disagreement("BFloat16", "capstone", "valid", "undefined", "V(CVT_single_to|DOT|MMLA)_BFloat16_A1", "tables",
         "Capstone 5 is older than ARMv8.6"),
-    Disagreement("undefined words of the FPA", "objdump", "valid", "undefined", "(CDP|MCR)_low_A1", "both",
-        "objdump takes coprocessor 1 for the FPA of ARMv3, which leaves some words undefined; ARMv7 has none",
-        when="coproc == 1"),
+    Disagreement("coprocessors of old", "objdump", "valid", "undefined|prints a register that is not used",
+        "(CDP|MCR)_low_A1", "both",
+        "objdump takes coprocessors 0 and 1 for the FPA, XScale's and iwMMXt's, which leave words undefined or have "
+        "more operands; ARMv7 has none of them", when="coproc < 2"),
     Disagreement("fixed point and half precision", "objdump", "valid", "undefined", "VCVT_fixed_floating_A1", "tables",
         "objdump does not know the half-precision form of ARMv8.2 (DDI 0487 F6.1)", when="size == 1"),
 

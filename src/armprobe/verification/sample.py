@@ -50,6 +50,7 @@ def _words(row: Row, count: int, random: Random) -> Iterator[int]:
         count //= 8
     names = register_fields(row)
     cells = [(name, kind) for name in names for kind in CLASSES]
+    others = [name for name in row.free_fields if name not in names and name != "cond"]
     should_be = [bit for bit in range(32) if row.should_mask >> bit & 1]
     for n in range(count):
         word = _words_of(row, random)
@@ -60,6 +61,9 @@ def _words(row: Row, count: int, random: Random) -> Iterator[int]:
             if kind != "any":
                 other = word >> row.fields[random.choice(names)][0] & 15
                 word = row.with_fields(word, **{name: {"sp": SP, "pc": PC, "same": other}[kind]})
+        if others and n % 8 == 0:  # an empty register list and the like do not come up by chance
+            name = random.choice(others)
+            word = row.with_fields(word, **{name: random.choice((0, row.fields[name][1]))})
         if should_be and n % 16 == 0:
             word ^= 1 << random.choice(should_be)
         yield word
