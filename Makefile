@@ -12,7 +12,7 @@ help:
 
 demo:
 	@scripts/venv.sh
-	.venv/bin/armprobe insn e59f1010 0afffffe e7f000f0
+	.venv/bin/armprobe demo
 
 test:
 	@scripts/venv.sh dev
@@ -31,7 +31,8 @@ verify:
 
 bench:
 	@scripts/venv.sh dev
-	.venv/bin/python scripts/bench.py
+	.venv/bin/python benchmarks/hits.py
+	.venv/bin/python benchmarks/register.py
 
 firmware:
 	src/armprobe/demo/build.sh

@@ -90,7 +90,7 @@ def test_slots_near_relocated_code_run_after_u_boot_turned_the_mmu_on() -> None:
     assert target.run(refuse, until=address).reason is StopReason.ADDRESS
     memory = target.executable_memory
     slot = memory.allocate(4096, address - (31 << 20), address + (31 << 20))
-    assert slot == 0x46400000
+    assert 0x46400000 <= slot < 0x46800000
     displaced = target.read_memory(address, 4)
     branch = (0xEA000000 | (slot - address - 8 >> 2) & 0xFFFFFF).to_bytes(4, "little")
     back = (0xEA000000 | (address + 4 - (slot + 4) - 8 >> 2) & 0xFFFFFF).to_bytes(4, "little")
@@ -118,7 +118,7 @@ def test_slot_that_the_mmu_does_not_let_run_is_a_fault() -> None:
 
 def test_slots_for_code_in_flash_are_within_its_reach() -> None:
     target, _ = boot(b"")
-    assert target.executable_memory.allocate(4096, 0, 32 << 20) == 0x01000000
+    assert 0x01000000 <= target.executable_memory.allocate(4096, 0, 32 << 20) < 0x02000000
 
 
 def test_uart_gives_its_input_once_and_says_when_there_is_none() -> None:

@@ -135,6 +135,12 @@ def build_slot(
                 f"a post handler at 0x{first.address:08x} would never run: the instruction there writes PC",
                 hint="put a handler where the branch goes",
             )
+        if any("monitor_load" in relocation.insn.row.effects for relocation in relocations):
+            raise Refused(
+                f"a post handler at 0x{first.address:08x} would stop between a load-exclusive and its store-exclusive, "
+                "which would then fail for ever",
+                hint="put a handler before the load-exclusive",
+            )
         post_copy = asm.here
         _emit_copy(asm, relocations, Label("condition false"))
         post_trap = asm.here

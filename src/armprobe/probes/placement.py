@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from armprobe.codegen.detour import Handler, SlotCode, build_slot
 from armprobe.errors import InternalError, Refused, TargetFault, UsageError
 from armprobe.isa.decoder import decode
-from armprobe.isa.flow import exclusive_sequence
+from armprobe.isa.flow import EXCLUSIVE_REACH, exclusive_sequence
 from armprobe.isa.insn import ALWAYS, Insn
 from armprobe.isa.liveness import EVERYTHING_LIVE, live_after
 from armprobe.isa.relocate import Relocation, relocate
@@ -68,6 +68,7 @@ class Placement:
         #: addresses that are being registered now
         self.batch: set[int] = set()
         self._pages: dict[int, bytes | None] = {}
+        self._exclusives: dict[int, bool] = {}
 
     # --- may it be probed?
 
@@ -93,7 +94,10 @@ class Placement:
         original = engine.target.read_memory(address, _WORD)
         insn = decode(int.from_bytes(original, "little"))
         bounds = self._code_map.function_bounds(address) if self._code_map is not None else None
-        sequence = exclusive_sequence(self.read_word, address, function=bounds)
+        near = (address - 4 * EXCLUSIVE_REACH) // _PAGE, (address + 4 * EXCLUSIVE_REACH) // _PAGE
+        sequence = None
+        if any(self._has_exclusives(number) for number in range(near[0], near[1] + 1)):
+            sequence = exclusive_sequence(self.read_word, address, function=bounds)
         if sequence is not None:
             raise Refused(
                 f"{where} lies between the load-exclusive at {engine.describe(sequence[0])} and the store-exclusive at "
@@ -121,9 +125,17 @@ class Placement:
                 self._pages[number] = None
         return self._pages[number]
 
+    def _has_exclusives(self, number: int) -> bool:
+        """Whether a word of the page looks like a load- or store-exclusive: most pages have none."""
+        if number not in self._exclusives:
+            words = memoryview(self._page(number) or b"").cast("I")
+            self._exclusives[number] = any(word & 0x0F8000F0 == 0x01800090 for word in words)
+        return self._exclusives[number]
+
     def forget(self) -> None:
         """Forget the code that was read: the program may change it from now on."""
         self._pages.clear()
+        self._exclusives.clear()
         self.batch.clear()
 
     # --- slots

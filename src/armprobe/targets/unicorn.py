@@ -53,7 +53,7 @@ class UnicornTarget:
         self._on_trap: TrapHandler | None = None
         self._ended: Stop | None = None
         self._raised: BaseException | None = None
-        self._stopping = False
+        self._stopping = self._limited = False
         self._counting = False
         self._access: tuple[str, int] | None = None
         # Unicorn's wrapper around a Python hook costs a microsecond a call: the one that is hot goes without.
@@ -159,12 +159,15 @@ class UnicornTarget:
         `until` that is the present pc ends the run at once. WFI ends it with EXIT, since nothing would ever wake the
         processor; a further run goes on behind it. With a limit the emulator is five times slower, and WFE and YIELD
         end the run early, with LIMIT, as Unicorn loses count there.
+
+        A trap handler may run the target from other registers, as for a call, within a run that has no limit.
         """
         if limit is not None and limit < 1:
             raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
-        if self._on_trap is not None:
-            raise UsageError("the target is running: a trap handler may change registers and memory, but not call run")
-        self._on_trap = on_trap
+        if self._on_trap is not None and (limit or self._limited):
+            raise UsageError("a handler can't run the target within a run that has a limit: Unicorn would lose count")
+        outer = self._on_trap, self._limited
+        self._on_trap, self._limited = on_trap, limit is not None
         self._stopping = False
         self._ended = self._raised = None
         try:
@@ -176,7 +179,8 @@ class UnicornTarget:
         except KeyboardInterrupt:
             pass
         finally:
-            self._on_trap = None
+            self._on_trap, self._limited = outer
+            self._ended = self._raised = None
         return Stop(StopReason.INTERRUPT, self._file.entry & ~1)
 
     def stop(self) -> None:
