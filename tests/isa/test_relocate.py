@@ -319,6 +319,34 @@ def test_the_disassembly_beside_each_word_is_true() -> None:
         assert f"{mnemonic} {operands}" == expected, line
 
 
+@pytest.mark.parametrize(
+    ("word", "size", "scale"),
+    [
+        (0xE51F0000, 4, 1),  # ldr r0, [pc, #-n]
+        (0xE55F0000, 1, 1),  # ldrb r0, [pc, #-n]
+        (0xE50F0000, 4, 1),  # str r0, [pc, #-n]
+        (0xE15F00B0, 2, 1),  # ldrh r0, [pc, #-n]
+        (0xE15F00D0, 1, 1),  # ldrsb r0, [pc, #-n]
+        (0xE15F00F0, 2, 1),  # ldrsh r0, [pc, #-n]
+        (0xE14F00D0, 8, 1),  # ldrd r0, r1, [pc, #-n]
+        (0xE14F00F0, 8, 1),  # strd r0, r1, [pc, #-n]
+        (0xED1F0A00, 4, 4),  # vldr s0, [pc, #-4n]
+        (0xED1F0B00, 8, 4),  # vldr d0, [pc, #-4n]
+    ],
+)
+def test_exactly_what_reaches_the_instruction_itself_is_refused(word: int, size: int, scale: int) -> None:
+    split = word & 0x0E000090 == 0x00000090  # four bits of the offset are higher up
+    for n in range(32):
+        start = 8 - n * scale  # from the instruction
+        reaches = start < 4 and start + size > 0
+        insn = decode(word | ((n >> 4 << 8 | n & 15) if split else n))
+        if reaches:
+            with pytest.raises(Refused, match="it accesses its own word"):
+                relocate(insn, ADDRESS)
+        else:
+            relocate(insn, ADDRESS)
+
+
 def test_before_architecture_7_a_computed_jump_does_not_interwork() -> None:
     steps = listing(relocate(decode(0xE08FF001), ADDRESS, architecture=6))  # add pc, pc, r1
     assert steps == [
@@ -366,6 +394,10 @@ def test_an_exception_return_does_not_come_back() -> None:
         (0xE09FF001, "(ADDS_PC_register_A2) {}: it returns from an exception to an address that depends on its own"),
         # add pc, pc, #2
         (0xE28FF002, "(ADD_immediate_A1) {}: it writes 0x0001000a to PC, which is no instruction address"),
+        # ldr r0, [pc, #-8]
+        (0xE51F0008, "(LDR_literal_A1) {}: it accesses its own word, where the probe stands"),
+        # vldr d0, [pc, #-12]
+        (0xED1F0B03, "(VLDR_A1) {}: it accesses its own word, where the probe stands"),
         # str pc, [sp, -r0]!
         (
             0xE72DF000,

@@ -13,7 +13,8 @@ the faulting step can be executed again where it stands, as demand paging does. 
 is a register that the instruction overwrites anyway, can also be executed again from the original address. A copy that
 spilled leaves SP lowered and its scratch registers changed. A spill needs an SP that points to memory.
 
-Not preserved: what an instruction reads when it reads its own word as data, because there the probe stands.
+Not preserved: what an instruction reads when it reads its own word as data, because there the probe stands. With an
+immediate offset that is refused; with an offset in a register nobody knows.
 """
 
 from __future__ import annotations
@@ -162,6 +163,8 @@ def _operands(insn: Insn, address: int, architecture: int) -> Relocation:
         return _verbatim(insn, address, architecture)
     if "exception_return" in insn.row.effects:
         raise _refused(insn, address, "it returns from an exception to an address that depends on its own")
+    if _accesses_itself(insn):
+        raise _refused(insn, address, "it accesses its own word, where the probe stands")
     value = _constant_result(insn, address)
     destination = insn.word >> 12 & 15
     if value is not None and destination == _PC:
@@ -206,6 +209,26 @@ def _constant_result(insn: Insn, address: int) -> int | None:
     rotation = (word >> 8 & 15) * 2
     immediate = (word & 0xFF) >> rotation | (word & 0xFF) << (32 - rotation)
     return _wrap(pc + immediate if operation == 0x28F else pc - immediate)
+
+
+def _accesses_itself(insn: Insn) -> bool:
+    """Whether a load or store relative to PC, with an immediate offset, touches the four bytes of the instruction."""
+    fields, word = insn.fields, insn.word
+    if insn.row.memory == "none" or fields.get("Rn") != _PC or fields.get("U", 1):
+        return False
+    if "imm12" in fields:
+        below, size = fields["imm12"], 1 if word >> 22 & 1 else 4
+    elif "imm4H" in fields:
+        # bits 6:5 tell byte, halfword and doubleword apart (DDI 0406C table A5-10)
+        below, kind = fields["imm4H"] << 4 | fields["imm4L"], word >> 5 & 3
+        size = 2 if kind == 1 else 8 if not word >> 20 & 1 else 1 if kind == 2 else 2
+    elif "imm8" in fields:
+        # a coprocessor other than VFP's 9, 10 and 11 decides itself how much it transfers
+        below = fields["imm8"] * (2 if word >> 8 & 15 == 9 else 4)
+        size = {9: 2, 10: 4, 11: 8}.get(word >> 8 & 15, 64)
+    else:
+        return False
+    return 4 < below < 8 + size
 
 
 def _alu_target(insn: Insn, address: int, value: int, architecture: int) -> int:

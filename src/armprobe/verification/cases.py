@@ -125,7 +125,7 @@ def _find_word(random: Random, row: Row, cond: int, cell: Cell | None) -> Insn |
             insn = decode.__wrapped__(word)
         except Refused:
             continue
-        if insn.row is row and not _touches_itself(insn):
+        if insn.row is row:
             return insn
     return None
 
@@ -171,18 +171,6 @@ def _apply(random: Random, cell: Cell, values: dict[str, int], registers: tuple[
         "one": 1 << random.randrange(16),
         "many": many,
     }[cell.kind] & (0xFFFF if values["registers"] <= 0xFFFF else 0)
-
-
-def _touches_itself(insn: Insn) -> bool:
-    """Whether the instruction may access its own word, where the probe stands: the one thing not preserved."""
-    fields = insn.fields
-    if insn.row.memory == "none" or fields.get("Rn") != PC or fields.get("U", 1):
-        return False
-    if "imm12" in fields:
-        return fields["imm12"] < 32
-    if "imm4H" in fields:
-        return fields["imm4H"] < 2
-    return fields.get("imm8", 8) < 8
 
 
 def _state(random: Random, row: Row, insn: Insn | None) -> State:
