@@ -15,6 +15,7 @@ from armprobe.errors import ArmprobeError, InternalError, UsageError
 
 #: command -> (module that defines it under its own name, or MODULE:NAME; one line for `armprobe --help`)
 COMMANDS = {
+    "demo": ("armprobe.cli.demo", "Show probes at work on the sample firmware."),
     "explain": ("armprobe.cli.explain", "Explain how an instruction is probed, or why it cannot be."),
     "insn": ("armprobe.cli.insn", "Show what instruction words are, and how each would run at another address."),
     "list": ("armprobe.cli.listing:list_", "List functions, and how each would be probed."),

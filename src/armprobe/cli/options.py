@@ -97,7 +97,10 @@ _PARAMETERS = (
         "--slots", callback=_to_regions, metavar="START:END", multiple=True,
         help="Memory that the program does not use, for the code that armprobe makes.",
     ),
-    click.option("--after", metavar="LOCATION", help="Run without probes until LOCATION, and plant them there."),
+    click.option(
+        "--after", metavar="LOCATION",
+        help="Plant probes when the program comes to LOCATION: a program that copies its own code must have done so.",
+    ),
     click.option(
         "--bias", callback=to_number, metavar="BYTES", default="0",
         help="With --after: the program has moved itself up by BYTES, and its symbols with it.",
