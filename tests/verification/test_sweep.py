@@ -14,6 +14,7 @@ from armprobe.verification import ledger, sweep
 from armprobe.verification.cases import case_of, make_case
 from armprobe.verification.compare import Comparison
 from armprobe.verification.layout import COPIES
+from armprobe.verification.report import describe
 
 CASES = 232_000  # of which more than 200,000 find a valid word that is relocated
 SEED = 1
@@ -32,6 +33,18 @@ def test_every_row_condition_and_operand_class_relocates_without_a_difference() 
 def test_a_case_follows_from_its_seed_and_number() -> None:
     assert make_case(5, 1234) == make_case(5, 1234)
     assert make_case(5, 1234).state != make_case(6, 1234).state
+
+
+def test_a_case_ends_alone_as_it_ends_after_others() -> None:
+    after_others = Comparison()
+    for number in range(400):
+        case = make_case(SEED, number)
+        if case.insn is None or case.row.relocate == "refuse" or "exception_return" in case.row.effects:
+            continue
+        outcome = after_others.run(case)
+        if number % 40 == 0:
+            alone = Comparison().run(case)
+            assert (outcome.unprobed, outcome.probed) == (alone.unprobed, alone.probed), describe(case, outcome)
 
 
 def test_a_sweep_that_is_too_short_says_what_it_left_out() -> None:

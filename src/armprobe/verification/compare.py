@@ -62,6 +62,7 @@ class Comparison:
         copy, instructions = assemble_copy(relocation, copy_address)
         branch = case.cond << 28 | 0x0A000000 | (copy_address - case.address - 8) // 4 & 0xFFFFFF
         original = _bytes(case.insn.word, STOP_WORD)
+        unused = self._before[0].get(case.address, len(original))
         self._before[0].put(case.address, original)
         self._plain.write_code(case.address, original)
         self._probed.write_code(copy_address, _bytes(*copy))
@@ -84,6 +85,9 @@ class Comparison:
             if differences:
                 break
         self._restore()
+        # The next case finds the memory that it would find alone.
+        for memory in (self._before[0], self._plain.code, self._probed.code):
+            memory.put(case.address, unused)
         completed = taken and not failed
         return Outcome(relocation, copy_address, copy, unprobed, probed, interrupted, completed, tuple(differences))
 
