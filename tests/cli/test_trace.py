@@ -1,0 +1,140 @@
+"""`armprobe trace`: events as the kernel's trace file shows them, and as NDJSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.cli.conftest import EXIT
+
+BIGGEST = "p:net/big parse_packet buffer=%r0 length=%r1:u32 if length > 72"
+
+
+def test_events_are_results_and_all_else_is_not(run, demo):
+    outcome = run("trace", demo, "-e", BIGGEST, "--", 300)
+    assert outcome.status == 0
+    assert outcome.out == (
+        "big: (parse_packet+0x0/0x184) buffer=0x9040 length=75\nbig: (parse_packet+0x0/0x184) buffer=0x9040 length=78\n"
+    )
+    assert outcome.err.startswith("packets 300\n")
+    assert outcome.err.endswith(
+        "hits  recorded  lost  missed  kind    event  location\n"
+        "   2         2     0       0  branch  big    parse_packet\n"
+        "2 events of 1 probe; the program ended with exit code 0\n"
+    )
+
+
+def test_json_is_one_object_an_event_and_a_summary(run, demo):
+    outcome = run("trace", demo, "-e", BIGGEST, "--json", "--", 300)
+    *events, summary = map(json.loads, outcome.out.splitlines())
+    assert events == [
+        {
+            "event": "big",
+            "group": "net",
+            "number": number,
+            "address": "0x00008514",
+            "symbol": "parse_packet+0x0/0x184",
+            "values": {"buffer": 0x9040, "length": length},
+        }
+        for number, length in enumerate((75, 78))
+    ]
+    assert summary["summary"]["probes"] == [
+        {
+            "event": "big",
+            "location": "parse_packet",
+            "address": "0x00008514",
+            "hits": 2,
+            "recorded": 2,
+            "lost": 0,
+            "missed": 0,
+            "kind": "branch",
+            "reason": "",
+        }
+    ]
+    assert summary["summary"]["stop"]["message"] == "the program ended with exit code 0"
+
+
+def test_with_a_file_for_events_standard_output_is_the_program_s(run, demo, tmp_path):
+    unprobed = run("stat", demo, "-e", "memcpy", "--", 200).err.rpartition("0 hits")[0]
+    outcome = run("trace", demo, "-e", "malloc", "-o", tmp_path / "events.ndjson", "--", 200)
+    assert outcome.out == unprobed
+    *events, summary = map(json.loads, (tmp_path / "events.ndjson").read_text().splitlines())
+    assert (
+        len(events) == summary["summary"]["probes"][0]["hits"] == int(outcome.out.split("allocations ")[1].split()[0])
+    )
+
+
+def test_an_event_is_shown_before_what_the_program_prints_after_it(demo):
+    command = [sys.executable, "-c", "import sys; from armprobe.cli.main import main; sys.exit(main())"]
+    arguments = ["trace", demo, "-e", "p print_number value=%r1:u32 if value == 3", "--", "3"]
+    done = subprocess.run(
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
+    assert done.stdout.splitlines()[:2] == ["print_number: (print_number+0x0/0x6c) value=3", "packets 3"]
+
+
+def test_a_location_alone_is_an_event_named_after_its_place(run, demo):
+    outcome = run("trace", demo, "-e", "print_hex", "-e", "fail+4", "-e", "0x8a5c if %r0 == 0", "--", 10)
+    assert outcome.out.splitlines() == ["fail_0x4: (fail+0x4/0x18)", *["print_hex: (print_hex+0x0/0x64)"] * 3]
+    assert [line.split()[-2:] for line in outcome.err.splitlines()[-4:-1]] == [
+        ["print_hex", "print_hex"],
+        ["fail_0x4", "fail+0x4"],
+        ["free", "free"],
+    ]
+
+
+def test_a_pattern_gives_every_function_the_same_arguments(run, demo):
+    outcome = run("trace", demo, "-e", "p handle_[tl]* length=%r1:u8", "--", 8)
+    assert {line.split("=")[0] for line in outcome.out.splitlines()} == {
+        "handle_log: (handle_log+0x0/0x28) length",
+        "handle_time: (handle_time+0x0/0x34) length",
+    }
+
+
+def test_definitions_come_from_a_file(run, demo, tmp_path):
+    (tmp_path / "probes").write_text("# what we look at\n\np:hex print_hex\n  leave\n")
+    outcome = run("trace", demo, "-f", tmp_path / "probes", "--", 1)
+    assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["hex", "hex", "hex", "leave"]
+
+
+def test_a_mistake_in_a_file_is_shown_with_its_line(run, demo, tmp_path):
+    path = tmp_path / "probes"
+    path.write_text("p:hex print_hex\np:x malloc size=%r0:u9\n")
+    outcome = run("trace", demo, "-f", path)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", (
+        "error[AP100]: there is no type 'u9'\n"
+        f"  {path}:2\n"
+        "  p:x malloc size=%r0:u9\n"
+        "                      ^\n"
+        "help: types are u8, u16, u32, s8, s16, s32, x8, x16, x32, char\n"
+    ))  # fmt: skip
+
+
+def test_a_file_without_definitions_is_an_error(run, demo, tmp_path):
+    (tmp_path / "probes").write_text("# nothing\n")
+    outcome = run("trace", demo, "-f", tmp_path / "probes")
+    assert (outcome.status, outcome.err) == (2, (
+        f"error[AP100]: {tmp_path}/probes has no definition\n"
+        "help: write one a line, for example p:packet parse_packet len=%r1\n"
+    ))  # fmt: skip
+
+
+def test_without_anything_to_trace_it_says_how(run, demo):
+    outcome = run("trace", demo)
+    assert (outcome.status, outcome.err) == (
+        2, "error[AP100]: there is nothing to trace\nhelp: say what with -e DEFINITION or -f FILE\n",
+    )  # fmt: skip
+
+
+def test_more_events_than_the_ring_holds_all_arrive_in_order(run, binary):
+    code = binary(
+        0xE3A04901,  # 8000: mov r4, #0x4000
+        0xE0844104,  # 8004: add r4, r4, r4, lsl #2
+        0xE2544001,  # 8008: subs r4, r4, #1
+        0x1AFFFFFD,  # 800c: bne 0x8008
+        *EXIT,
+    )
+    outcome = run("trace", code, "--base", "0x8000", "-e", "p:n 0x8008 n=%r4:u32")
+    assert outcome.out.splitlines() == [f"n: (0x00008008) n={n}" for n in range(0x14000, 0, -1)]
+    assert outcome.err.endswith("81,920 events of 1 probe; the program ended with exit code 0\n")
