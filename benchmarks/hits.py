@@ -68,6 +68,15 @@ def reading_callback(uc: object, _address: int, _size: int, _data: object) -> No
     uc.reg_read(66)  # type: ignore[attr-defined]  # UC_ARM_REG_R0
 
 
+def watch(session: Session, condition: str = "") -> None:
+    session.on_event(lambda _: None)
+    session.define(f"p:hit {FUNCTION:#x} a=%r0 b=%r1{condition}")
+
+
+def guarded(session: Session) -> None:
+    session.probe(FUNCTION, lambda _: None, when="%r0 > 5")
+
+
 MECHANISMS = (
     Mechanism("no probe", lambda _: None),
     Mechanism("armprobe: count, branch", optimized(lambda session: session.count(FUNCTION))),
@@ -79,15 +88,6 @@ MECHANISMS = (
     Mechanism("Unicorn: UC_HOOK_CODE, empty Python callback", lambda s: hook(s, empty_callback), FEW * 8, False),
     Mechanism("Unicorn: UC_HOOK_CODE, callback reads r0", lambda s: hook(s, reading_callback), FEW * 8, False),
 )  # fmt: skip
-
-
-def watch(session: Session, condition: str = "") -> None:
-    session.on_event(lambda _: None)
-    session.define(f"p:hit {FUNCTION:#x} a=%r0 b=%r1{condition}")
-
-
-def guarded(session: Session) -> None:
-    session.probe(FUNCTION, lambda _: None, when="%r0 > 5")
 
 
 def start(passes: int) -> Session:
@@ -107,18 +107,18 @@ def instructions(mechanism: Mechanism) -> float:
 
 
 def seconds(mechanism: Mechanism) -> float:
-    """Time for each pass: the best of three runs after one that warms up the emulator."""
+    """Processor time for each pass: the best of five runs after one that warms up the emulator."""
     best = float("inf")
     with start(mechanism.passes) as session:
         mechanism.plant(session)
-        for turn in range(4):
+        for turn in range(6):
             registers = session.regs
             registers.pc = BASE
             session.target.write_registers(registers)
-            begin = time.perf_counter()
+            begin = time.process_time()
             session.target.run(session._engine.dispatcher.on_trap, until=END)
             if turn:
-                best = min(best, time.perf_counter() - begin)
+                best = min(best, time.process_time() - begin)
             session._engine.instruments.drain()
     return best / mechanism.passes
 

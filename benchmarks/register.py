@@ -2,8 +2,7 @@
 
     python benchmarks/register.py [SITES]
 
-The sites are instructions of the packaged sample firmware, laid out as often as it takes. Linux, in its own guest:
-baselines in docs/figures.md.
+The sites are instructions of the packaged sample firmware, laid out as often as it takes.
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ A trap at the site goes to the same places: to the detour where there is a compi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from armprobe.codegen.assembler import LR, SP, Assembler, Code, Label
 from armprobe.codegen.body import Body
+from armprobe.codegen.rename import rename
 from armprobe.errors import Refused
 from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES, REGISTER_NUMBERS
 from armprobe.isa.liveness import Live
@@ -106,6 +107,7 @@ def build_slot(
         _skip_unless(asm, first, skipped)
     frame = None
     if handler is not None:
+        handler = _avoid_saving(handler)
         entry = asm.here if entry is None else entry
         frame = _plan_frame(handler)
         _emit_handler(asm, handler, frame)
@@ -168,6 +170,18 @@ def _skip_unless(asm: Assembler, relocation: Relocation, label: Label) -> None:
     cond = relocation.insn.cond
     if CONDITIONS[cond]:
         asm.b(label, "the instruction's condition", cond=cond ^ 1)
+
+
+def _avoid_saving(handler: Handler) -> Handler:
+    """Let the body use registers that are dead at the site in place of live ones, where it may choose."""
+    body, live = handler.body, handler.live
+    fixed = {position for position, _ in body.arguments if position < _IN_REGISTERS} | ({0} if body.returns else set())
+    taken = {REGISTER_NUMBERS[source] for _, source in body.arguments if source in REGISTER_NUMBERS} | fixed
+    dead = [n for n in range(LR + 1) if not live.core >> n & 1 and not body.clobbers >> n & 1 and n not in taken]
+    wanted = [n for n in range(LR + 1) if body.clobbers >> n & 1 and live.core >> n & 1 and n not in fixed]
+    mapping = tuple(zip(wanted, dead, strict=False))
+    renamed = rename(body, mapping) if mapping else None
+    return handler if renamed is None else replace(handler, body=renamed)
 
 
 def _plan_frame(handler: Handler) -> _Frame:

@@ -1,0 +1,41 @@
+"""Give a compiled body other registers: those that are dead at its site need not be saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from armprobe.codegen.body import Body
+from armprobe.errors import Refused
+from armprobe.isa.decoder import decode
+
+
+@lru_cache(maxsize=4096)
+def rename(body: Body, mapping: tuple[tuple[int, int], ...]) -> Body | None:
+    """`body` with each register `old` of the (old, new) pairs replaced by `new`; None where that can't be done.
+
+    The pairs are of registers that the body uses and of registers that it does not use. An instruction with registers
+    that no field of its own names (lists, pairs) can't be renamed.
+    """
+    new_of = dict(mapping)
+    words = list(body.words)
+    for index, word in enumerate(body.words[: body.code]):
+        insn = decode(word)
+        fields = {
+            name: new_of[value]
+            for name, value in insn.fields.items()
+            if name[0] == "R" and insn.row.fields[name][1] == 15 and value in new_of
+        }
+        if fields:
+            words[index] = insn.row.with_fields(word, **fields)
+        try:
+            before, after = insn.usage, decode(words[index]).usage
+        except Refused:
+            return None
+        if after != before._replace(reads=_mask(before.reads, new_of), writes=_mask(before.writes, new_of)):
+            return None
+    return replace(body, words=tuple(words), clobbers=_mask(body.clobbers, new_of))
+
+
+def _mask(mask: int, new_of: dict[int, int]) -> int:
+    return sum(1 << new_of.get(number, number) for number in range(16) if mask >> number & 1)
