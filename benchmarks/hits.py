@@ -16,7 +16,8 @@ from armprobe import Image, Session, emulate
 from armprobe.targets.counting import count_executions
 
 BASE = 0x8000
-#: a loop around a call of a small function with the argument registers set; flags are dead at its entry
+#: a loop around a call of a small function that overwrites r2 and r3: they are dead at its first instruction, and at
+#: its third one no register is
 LOOP = (
     0xE3A05601,  # mov r5, #0x100000     (replaced by the number of passes)
     0xE3A00001,  # mov r0, #1
@@ -25,11 +26,14 @@ LOOP = (
     0xE2555001,  # subs r5, r5, #1
     0x1AFFFFFA,  # bne 0x8004
     0xE1A00000,  # nop                    END
-    0xE0800001,  # function: add r0, r0, r1
+    0xE0802001,  # function: add r2, r0, r1
+    0xE0403001,  # sub r3, r0, r1
+    0xE0800001,  # add r0, r0, r1         NONE_DEAD
     0xE12FFF1E,  # bx lr
 )
 END = BASE + 0x18
 FUNCTION = BASE + 0x1C
+NONE_DEAD = BASE + 0x24
 PASSES = 1 << 20
 #: passes of the slow mechanisms, which stop the emulator
 FEW = 1 << 14
@@ -79,7 +83,8 @@ def guarded(session: Session) -> None:
 
 MECHANISMS = (
     Mechanism("no probe", lambda _: None),
-    Mechanism("armprobe: count, branch", optimized(lambda session: session.count(FUNCTION))),
+    Mechanism("armprobe: count, branch, two registers dead", optimized(lambda session: session.count(FUNCTION))),
+    Mechanism("armprobe: count, branch, no register dead", optimized(lambda session: session.count(NONE_DEAD))),
     Mechanism("armprobe: record of two registers, branch", optimized(watch), FEW),
     Mechanism("armprobe: record, the filter rejects", optimized(lambda session: watch(session, " if %r0 > 5"))),
     Mechanism("armprobe: host handler, compiled condition rejects", optimized(guarded)),
