@@ -115,6 +115,8 @@ class SlotAllocator:
 
     def __init__(self, target: Target, *, regions: Sequence[Region] = ()) -> None:
         self._target = target
+        #: what the user gave: no place to probe, whether it is in use or not
+        self.regions = tuple(regions)
         self._given = [(region.start + 3 & ~3, region.end & ~3) for region in regions]
         self._chunks: list[_Chunk] = []
         self._used: dict[int, tuple[Slot, _Chunk]] = {}

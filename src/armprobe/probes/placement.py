@@ -81,7 +81,7 @@ class Placement:
                 f"0x{address:08x} is not a multiple of 4: no A32 instruction starts there",
                 hint="Thumb code can't be probed yet",
             )
-        if address in engine.slots:
+        if address in engine.slots or any(address in region for region in engine.slots.regions):
             raise Refused(f"0x{address:08x} lies in a slot of armprobe: its own code is not probed")
         covering = engine.sites.get(address - _WORD)
         if covering is not None and len(covering.original) > _WORD:
