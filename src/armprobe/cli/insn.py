@@ -95,7 +95,7 @@ def describe(report: Report) -> str:
     name = report.row.name if report.row else "no A32 instruction"
     lines = [f"{report.word:08x}  {text or name}"]
     if report.row:
-        lines.append(f"  row         {name}" + (f" (DDI 0406C {report.row.ref})" if report.row.ref else ""))
+        lines.append(f"  row         {name}" + _reference(report.row))
     if report.insn:
         usage = report.insn.usage
         stack = "unknown" if usage.stack is None else f"{usage.stack} bytes" if usage.stack else "nothing"
@@ -114,6 +114,11 @@ def describe(report: Report) -> str:
         if report.relocation.falls_through:
             lines.append(f"              | go on at 0x{(report.address + 4) & 0xFFFFFFFF:08x}")
     return "\n".join(lines)
+
+
+def _reference(row: Row) -> str:
+    """The section of the manual: DDI 0406C where the row does not name another."""
+    return f" ({row.ref if row.ref.startswith('DDI') else f'DDI 0406C {row.ref}'})" if row.ref else ""
 
 
 def _kind(report: Report) -> str:

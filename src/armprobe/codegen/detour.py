@@ -58,7 +58,7 @@ class SlotCode:
     post: int | None
     #: the copy of the second instruction of a two-word window
     second: int | None
-    #: instructions a hit adds on the straight way through the detour, the branch at the site and back included
+    #: instructions a hit adds, at most: the branch at the site, all of the detour, and the way back, less the original
     added: int
 
     @property
@@ -114,12 +114,13 @@ def build_slot(
         if handler.body.returns:
             _emit_exit_test(asm, exits)
         _emit_restore(asm, frame)
-        added = 1 + (asm.here - entry) // 4 - (len(handler.body.words) - handler.body.code)
     copy = asm.here
     falls_through, second = _emit_copy(asm, relocations, skipped)
     if falls_through:
         asm.emit_jump(after, f"back to 0x{after:08x}")
-        added += 1 if handler is not None else 0
+    if handler is not None and entry is not None:
+        literals = len(handler.body.words) - handler.body.code
+        added = 1 + (asm.here - entry) // 4 - literals - len(relocations)
     if handler is not None and frame is not None and handler.body.returns:
         asm.bind(exits)
         stop_restore = Label("host handlers are wanted")
