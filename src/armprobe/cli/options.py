@@ -138,9 +138,9 @@ def open_session(
     `output` gets what the program prints. Raises UsageError when the program never comes to that place.
     """
     image = Image.load(program.path, base=program.base)
-    symbols = SymbolTable.from_image(image)
-    if program.bias:
-        symbols = symbols.rebased(program.bias)
+    symbols = SymbolTable.from_image(image).rebased(program.bias)
+    for place in (image, image.rebased(program.bias)):
+        _check_slots(program.slots, place)
     session = emulate(
         image, machine=program.machine, cpu=program.cpu, arguments=[image.name, *arguments], output=output,
     )  # fmt: skip
@@ -148,6 +148,18 @@ def open_session(
         _run_to(session, program.after, symbols)
     with Session(session.target, symbols=symbols, slots=program.slots) as own:
         yield own
+
+
+def _check_slots(slots: Sequence[Region], image: Image) -> None:
+    """Raise UsageError where memory for slots is the program's own."""
+    for region in slots:
+        for part in image.segments:
+            if region.start < part.address + len(part.data) and part.address < region.end:
+                raise UsageError(
+                    f"--slots 0x{region.start:08x}:0x{region.end:08x} overlaps the program, which is at "
+                    f"0x{part.address:08x}..0x{part.address + len(part.data):08x}",
+                    hint="without --slots armprobe finds memory itself where it can",
+                )
 
 
 def _run_to(session: Session, where: str, symbols: SymbolTable) -> None:

@@ -59,8 +59,8 @@ def raise_end(session: Session, stop: Stop) -> None:
         why = {
             "read": f"it cannot read 0x{address:08x}",
             "write": f"it cannot write 0x{address:08x}",
-            "fetch": f"there is no code at 0x{address:08x}",
-        }.get(stop.access, stop.message)
+            "fetch": f"it cannot execute what is at 0x{address:08x}",
+        }.get(stop.access, f"it cannot execute the instruction there ({stop.message})")
         raise TargetFault(
             f"{describe_stop(session, stop)}: {why}", address=address, size=4, evidence=evidence,
         )  # fmt: skip
