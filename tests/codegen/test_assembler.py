@@ -15,11 +15,11 @@ from armprobe.codegen.assembler import (
     Assembler,
     Label,
     Line,
-    can_branch,
     encode_immediate,
     expand_immediate,
 )
 from armprobe.errors import InternalError, Refused, TableError
+from armprobe.isa.branch import reaches
 from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES
 from armprobe.isa.relocate import Constant, Jump, Word
 
@@ -104,7 +104,7 @@ def test_branches_go_where_gnu_as_lets_them_go(tmp_path):
 def test_the_reach_of_a_branch_is_exact_to_the_word(source, distance, reached):
     target = source + distance
     reached = reached and target >= 0
-    assert can_branch(source, target) is reached
+    assert reaches(source, target) is reached
     asm = Assembler(source)
     if not reached:
         with pytest.raises(InternalError, match="does not reach"):
@@ -118,8 +118,8 @@ def test_the_reach_of_a_branch_is_exact_to_the_word(source, distance, reached):
 
 
 def test_a_branch_never_wraps_around_the_address_space():
-    assert not can_branch(0xFFFFFFF0, 0x1_0000_0000)
-    assert not can_branch(0x10, -0x10)
+    assert not reaches(0xFFFFFFF0, 0x1_0000_0000)
+    assert not reaches(0x10, -0x10)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armprobe.errors import Refused, TargetError, TargetFault, TargetLost
-from armprobe.patching import PatchedBytes, PatchPlan, Write, branch_word, execute, plan_patch, plan_restore, restore
+from armprobe.isa.branch import branch_word
+from armprobe.patching import PatchedBytes, PatchPlan, Write, execute, plan_patch, plan_restore, restore
 from armprobe.targets.fake import FakeTarget
 
 B = bytes.fromhex("fe0300ea")  # b .+0x1000

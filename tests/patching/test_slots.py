@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from armprobe.errors import Refused, TargetError, UsageError
-from armprobe.patching import Pool, Slot, SlotAllocator, reaches
+from armprobe.isa.branch import reaches
+from armprobe.patching import Pool, Slot, SlotAllocator
 from armprobe.targets.base import Region
 
 SITE = 0x10000000

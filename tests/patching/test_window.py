@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from armprobe.patching import PatchedBytes, Write, execute, far_jump, plan_patch, prove_window, restore
+from armprobe.isa.branch import far_jump
+from armprobe.patching import PatchedBytes, Write, execute, plan_patch, prove_window, restore
 
 BASE = 0x8000
 SITE = BASE + 4

@@ -11,23 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from armprobe.errors import InternalError, Refused
+from armprobe.isa.branch import reaches
 from armprobe.isa.decoder import table
 from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES
 from armprobe.isa.relocate import Constant, Jump, Step, Word
 from armprobe.isa.rows import Row
 
 SP, LR, PC = 13, 14, 15
-BRANCH_MIN, BRANCH_MAX = -(1 << 25), (1 << 25) - 4
 _WORD = 0xFFFFFFFF
-
-
-def can_branch(source: int, target: int) -> bool:
-    """Whether a B at `source` reaches `target`: both aligned, and within -32 MiB to +32 MiB - 4 of `source + 8`.
-
-    A branch around the end of the address space is not counted (DDI 0406C A8.8.18).
-    """
-    exists = 0 <= target <= _WORD
-    return exists and source % 4 == 0 and target % 4 == 0 and BRANCH_MIN <= target - (source + 8) <= BRANCH_MAX
 
 
 def encode_immediate(value: int) -> int | None:
@@ -83,7 +74,7 @@ class Code:
 class Assembler:
     """Builds code that will stand at `base`. Registers are numbers; conditions are 0 to 14.
 
-    A value that an instruction cannot hold raises InternalError: callers ask `encode_immediate` or `can_branch` first.
+    A value that an instruction cannot hold raises InternalError: callers ask `encode_immediate` or `reaches` first.
     """
 
     def __init__(self, base: int, *, architecture: int = 7) -> None:
@@ -175,7 +166,7 @@ class Assembler:
         self._emit("MSR_register_A1", comment, mask=2, Rn=Rn)
 
     def b(self, target: int | Label, comment: str = "", *, cond: int = ALWAYS) -> None:
-        """`b<cond> target`: an address within reach (see `can_branch`), or a label."""
+        """`b<cond> target`: an address within reach (see `reaches`), or a label."""
         if isinstance(target, Label):
             self._branches.append((len(self._words), target))
             distance = 0
@@ -211,7 +202,7 @@ class Assembler:
         Raises Refused for a T32 target before architecture 5, where a load to PC does not change the instruction set.
         """
         comment = comment or f"go to 0x{target:08x}"
-        if can_branch(self.here, target):
+        if reaches(self.here, target):
             self.b(target, comment)
         elif target & 1 and self.architecture < 5:
             raise Refused(
@@ -284,7 +275,7 @@ def _immediate(value: int) -> int:
 
 
 def _distance(source: int, target: int) -> int:
-    if not can_branch(source, target):
+    if not reaches(source, target):
         raise InternalError(f"a branch at 0x{source:08x} does not reach 0x{target:08x}; emit_jump does")
     return (target - source - 8) // 4 & 0xFFFFFF
 

@@ -1,6 +1,5 @@
 """Bytes we change: what may change live, plans, their execution, and memory for the code we make."""
 
-from armprobe.patching.branch import branch_word, far_jump, reaches
 from armprobe.patching.classify import Change, Classification, classify
 from armprobe.patching.execute import PatchedBytes, execute, plan_restore, restore
 from armprobe.patching.plan import MoveThreads, PatchPlan, Sync, Write, plan_patch
@@ -22,13 +21,10 @@ __all__ = [
     "Sync",
     "Verdict",
     "Write",
-    "branch_word",
     "classify",
     "execute",
-    "far_jump",
     "plan_patch",
     "plan_restore",
     "prove_window",
-    "reaches",
     "restore",
 ]

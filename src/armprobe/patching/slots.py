@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from armprobe.errors import ArmprobeError, Refused, TargetError, UsageError
-from armprobe.patching.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
+from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
 from armprobe.targets.base import Region, Target
 
 CHUNK = 0x10000

@@ -12,7 +12,7 @@ from armprobe.isa.flow import EXCLUSIVE_REACH, exclusive_sequence
 from armprobe.isa.insn import ALWAYS, Insn
 from armprobe.isa.liveness import EVERYTHING_LIVE, live_after
 from armprobe.isa.relocate import Relocation, relocate
-from armprobe.patching.branch import branch_word, far_jump, reaches
+from armprobe.isa.branch import branch_word, far_jump, reaches
 from armprobe.patching.plan import Write
 from armprobe.patching.slots import Slot
 from armprobe.patching.window import prove_window

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armprobe.errors import Refused, UsageError
-from armprobe.patching import branch_word, far_jump, reaches
+from armprobe.isa.branch import branch_word, far_jump, reaches
 
 SITE = 0x10000000
 FARTHEST = SITE + 8 + 33554428
