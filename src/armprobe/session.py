@@ -216,6 +216,7 @@ class Session:
         """Run until the program ends, `until` is about to execute, `limit` instructions ran, or Ctrl-C.
 
         A handler that raises ends the run: the target is restored, the session closed, and HandlerError raised.
+        A program that copies code with probes in it stops where it runs into the copy of one, with a message.
         """
         self._check_open()
         engine = self._engine
@@ -231,6 +232,8 @@ class Session:
             slots = [(site.slot.address, site.slot.end) for site in (*engine.sites.values(), *engine.retired)]
             leave_slots(self.target, slots, lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
             return replace(stop, pc=self.target.read_registers().pc)
+        if stop.reason in (StopReason.TRAP, StopReason.FAULT):
+            stop = replace(stop, message=engine.explain_copy(stop) or stop.message)
         return replace(stop, pc=engine.program_address(stop.pc))
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
 from armprobe.patching.slots import Slot, SlotAllocator
+from armprobe.probes.copies import find_copy
 from armprobe.probes.dispatch import Dispatcher, Point, PointKind
 from armprobe.probes.instruments import Instruments
 from armprobe.probes.optimizer import Optimizer
@@ -302,6 +303,17 @@ class Engine:
             if site.slot.address <= pc < site.slot.end:
                 return site.address
         return pc
+
+    def explain_copy(self, stop: Stop) -> str:
+        """Why a run ended at a copy that the program made of one of our patches; empty when it did not."""
+        found = find_copy(self.target, self.sites.values(), stop)
+        if found is None:
+            return ""
+        site, place = found
+        return (
+            f"the program copied code while probes were in it: 0x{place:08x} holds a copy of the "
+            f"{self.state_name(site)} at 0x{site.address:08x}; probe code that moves itself after it has moved"
+        )
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Memory as the program would see it without probes. Raises TargetFault."""
