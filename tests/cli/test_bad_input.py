@@ -1,4 +1,4 @@
-"""What is wrong is said in one sentence, with what to do about it; nothing is left changed, and there is no traceback."""
+"""What is wrong is said in a sentence, with what to do about it; nothing is left changed; there is no traceback."""
 
 from __future__ import annotations
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 from tests.cli.conftest import EXIT
+
+from armprobe.cli import running
 
 BIGGEST = "p:net/big parse_packet buffer=%r0 length=%r1:u32 if length > 72"
 
@@ -138,3 +141,22 @@ def test_more_events_than_the_ring_holds_all_arrive_in_order(run, binary):
     outcome = run("trace", code, "--base", "0x8000", "-e", "p:n 0x8008 n=%r4:u32")
     assert outcome.out.splitlines() == [f"n: (0x00008008) n={n}" for n in range(0x14000, 0, -1)]
     assert outcome.err.endswith("81,920 events of 1 probe; the program ended with exit code 0\n")
+
+
+def test_an_event_is_shown_while_the_program_goes_on_in_silence(binary):
+    code = binary(0xE3A00007, 0xE1A00000, 0xEAFFFFFE)  # mov r0, #7; nop; b .
+    command = [sys.executable, "-c", "import sys; from armprobe.cli.main import main; sys.exit(main())"]
+    arguments = ["trace", code, "--base", "0x8000", "-e", "p:seven 0x8004 value=%r0:u8"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "seven: (0x00008004) value=7\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("1 event of 1 probe; interrupted at 0x00008008\n\n")
+
+
+def test_stopping_often_to_show_events_changes_nothing(run, demo, monkeypatch):
+    usual = run("trace", demo, "-e", "p parse_packet length=%r1:u32", "-e", "crc32+8", "--", 2000)
+    monkeypatch.setattr(running, "STRETCH_SECONDS", 0.0001)
+    assert run("trace", demo, "-e", "p parse_packet length=%r1:u32", "-e", "crc32+8", "--", 2000) == usual

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import click
@@ -12,6 +15,8 @@ from armprobe.cli.options import to_number
 from armprobe.errors import ArmprobeError, TargetError, TargetFault
 from armprobe.session import Session
 from armprobe.targets.base import Stop, StopReason
+
+STRETCH_SECONDS = 0.2
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,6 +31,42 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )):  # fmt: skip
         command = parameter(command)
     return command
+
+
+def run_live(session: Session, tick: Callable[[], object], *, until: str | None, limit: int | None) -> Stop:
+    """Run like `session.run`, but call `tick` between stretches of a fifth of a second, and at the end.
+
+    A limit counts from the start of a run, so that with one there is a single stretch.
+    """
+    if limit is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        stop = session.run(until=until, limit=limit)
+        tick()
+        return stop
+    over, interrupted = threading.Event(), threading.Event()
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            signal.default_int_handler(number, frame)
+        interrupted.set()
+        session.stop()
+
+    def stop_from_time_to_time() -> None:
+        while not over.wait(STRETCH_SECONDS):
+            session.stop()
+
+    clock = threading.Thread(target=stop_from_time_to_time, name="armprobe-clock", daemon=True)
+    signal.signal(signal.SIGINT, on_interrupt)
+    clock.start()
+    try:
+        while True:
+            stop = session.run(until=until)
+            tick()
+            if stop.reason is not StopReason.INTERRUPT or interrupted.is_set():
+                return stop
+    finally:
+        over.set()
+        clock.join()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def describe_stop(session: Session, stop: Stop) -> str:

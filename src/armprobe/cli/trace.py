@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,7 +14,7 @@ import click
 
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import Skipped, expand, plant, read_definitions, report_skipped
-from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
+from armprobe.cli.running import describe_stop, raise_end, run_live, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_table
 from armprobe.errors import UsageError
 from armprobe.probes.probe import Probe
@@ -66,8 +67,7 @@ def trace(
         if not as_json:
             report_skipped(skipped)
         session.on_event(lambda event: out.write(show(event) + "\n"))
-        stop = session.run(until=until, limit=limit)
-        _catch_up(session, out, show)
+        stop = run_live(session, partial(_catch_up, session, out, show), until=until, limit=limit)
         rows = [_facts(session, probe) for probe in probes]
         if as_json or path is not None:
             summary = {"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)}
