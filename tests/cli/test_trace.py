@@ -9,7 +9,7 @@ import sys
 
 from tests.cli.conftest import EXIT
 
-from armprobe.cli import running
+from armprobe.cli import running, trace
 
 BIGGEST = "p:net/big parse_packet buffer=%r0 length=%r1:u32 if length > 72"
 
@@ -160,3 +160,24 @@ def test_stopping_often_to_show_events_changes_nothing(run, demo, monkeypatch):
     usual = run("trace", demo, "-e", "p parse_packet length=%r1:u32", "-e", "crc32+8", "--", 2000)
     monkeypatch.setattr(running, "STRETCH_SECONDS", 0.0001)
     assert run("trace", demo, "-e", "p parse_packet length=%r1:u32", "-e", "crc32+8", "--", 2000) == usual
+
+
+def test_on_a_terminal_an_event_begins_a_new_line(run, demo, monkeypatch):
+    monkeypatch.setattr(trace.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("click.echo", lambda text="", nl=True, err=False: sys.stdout.write(
+        (text if isinstance(text, str) else text.decode()) + "\n" * nl))  # fmt: skip
+    outcome = run("trace", demo, "-e", "p:p print text=%r0", "--until", "print_hex", "--", "1")
+    assert [line.split("=")[0] for line in outcome.out.splitlines()[:8]] == [
+        "p: (print+0x0/0x14) text", "packets",
+        "p: (print+0x0/0x14) text", " ",
+        "p: (print+0x0/0x14) text", "1",
+        "p: (print+0x0/0x14) text", "",
+    ]  # fmt: skip
+
+
+def test_a_closed_standard_output_is_no_trouble(run, demo, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    outcome = run("trace", demo, "-e", "malloc", "--", 10)
+    assert (outcome.status, outcome.err.splitlines()[-1]) == (
+        0, "3 events of 1 probe; the program ended with exit code 0",
+    )  # fmt: skip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -52,22 +52,15 @@ def trace(
         raise UsageError("there is nothing to trace", hint="say what with -e DEFINITION or -f FILE")
     with ExitStack() as stack:
         out = _open(path, stack)
-        show = _json_line if as_json or path is not None else str
-        session: Session | None = None
-
-        def output(data: bytes) -> None:
-            """Print what the program prints, after the events that happened before."""
-            if session is not None:
-                _catch_up(session, out, show)
-            click.echo(data, nl=False, err=path is None)
-
-        session = stack.enter_context(open_session(program, output=output, arguments=arguments))
+        printer = _Printer(out, _json_line if as_json or path is not None else str, to_file=path is not None)
+        session = stack.enter_context(open_session(program, output=printer.print_output, arguments=arguments))
+        printer.session = session
         wishes, skipped = expand(wanted, session.symbols, record=True)
         probes = plant(session, wishes, skipped)
         if not as_json:
             report_skipped(skipped)
-        session.on_event(lambda event: out.write(show(event) + "\n"))
-        stop = run_live(session, partial(_catch_up, session, out, show), until=until, limit=limit)
+        session.on_event(printer.print_event)
+        stop = run_live(session, printer.catch_up, until=until, limit=limit)
         rows = [_facts(session, probe) for probe in probes]
         if as_json or path is not None:
             summary = {"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)}
@@ -81,13 +74,39 @@ def trace(
 
 
 def _open(path: Path | None, stack: ExitStack) -> TextIO:
-    return sys.stdout if path is None else stack.enter_context(path.open("w", encoding="utf-8"))
+    if path is None and sys.stdout is not None:
+        return sys.stdout
+    return stack.enter_context((path or Path(os.devnull)).open("w", encoding="utf-8"))
 
 
-def _catch_up(session: Session, out: TextIO, show: Callable[[Event], str]) -> None:
-    """Print the events that still wait in the target's memory."""
-    out.writelines(show(event) + "\n" for event in session.events())
-    out.flush()
+class _Printer:
+    """Prints events, and what the program prints, in the order in which both happened."""
+
+    def __init__(self, out: TextIO, show: Callable[[Event], str], *, to_file: bool) -> None:
+        self.session: Session | None = None
+        self._out = out
+        self._show = show
+        self._to_file = to_file
+        #: the program has begun a line on the terminal that also shows events
+        self._in_line = False
+
+    def print_output(self, data: bytes) -> None:
+        self.catch_up()
+        click.echo(data, nl=False, err=not self._to_file)
+        self._in_line = self._out.isatty() and not data.endswith(b"\n")
+
+    def print_event(self, event: Event) -> None:
+        if self._in_line:
+            self._out.write("\n")
+            self._in_line = False
+        self._out.write(self._show(event) + "\n")
+
+    def catch_up(self) -> None:
+        """Print the events that still wait in the target's memory."""
+        if self.session is not None:
+            for event in self.session.events():
+                self.print_event(event)
+        self._out.flush()
 
 
 def _json_line(event: Event) -> str:
