@@ -21,9 +21,10 @@ CONDITION_FLAGS = (_Z, _Z, _C, _C, _N, _N, _V, _V, _C | _Z, _C | _Z, _N | _V, _N
 
 
 class InstructionSet(Enum):
-    """The instruction set a word belongs to; T16 and T32 are yet to come."""
+    """The instruction set a word belongs to. Tables, so far, are for A32 alone; T32 covers its 16-bit encodings."""
 
     A32 = "A32"
+    T32 = "T32"
 
 
 def condition_holds(cond: int, cpsr: int) -> bool:
