@@ -23,6 +23,8 @@ __all__ = [
     "Write",
     "classify",
     "execute",
+    "is_wide",
+    "mixture",
     "plan_patch",
     "plan_restore",
     "prove_window",
