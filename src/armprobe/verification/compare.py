@@ -17,14 +17,16 @@ from armprobe.verification.machine import End, Machine, Memory, new_memory
 Relocate = Callable[..., Relocation]
 #: Unicorn's errors after which the instruction is done, and only its successor can't be fetched
 _FETCH_ERRORS = frozenset({8, 14})
+#: UC_ERR_INSN_INVALID, UC_ERR_EXCEPTION
+_UNDEFINED_ERRORS = frozenset({10, 21})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Both runs of a case: `differences` is empty when nothing tells them apart.
 
-    `interrupted`: the probed run is the one with an interrupt after every step. `completed`: the instruction was
-    executed: its condition held, and the processor did not refuse it.
+    `interrupted`: the probed run is the one with an interrupt before every step. `completed`: the instruction was
+    executed: its condition held, and it did not fault. `undefined`: the processor does not know it.
     """
 
     relocation: Relocation
@@ -34,6 +36,7 @@ class Outcome:
     probed: End
     interrupted: bool
     completed: bool
+    undefined: bool
     differences: tuple[str, ...]
 
 
@@ -59,7 +62,7 @@ class Comparison:
         relocation = self._relocate(case.insn, case.address)
         slot = case.number % SLOTS
         copy_address = COPIES + slot * COPY_SIZE
-        copy, instructions = assemble_copy(relocation, copy_address)
+        copy = assemble_copy(relocation, copy_address)
         branch = case.cond << 28 | 0x0A000000 | (copy_address - case.address - 8) // 4 & 0xFFFFFF
         original = _bytes(case.insn.word, STOP_WORD)
         unused = self._before[0].get(case.address, len(original))
@@ -68,13 +71,13 @@ class Comparison:
         self._probed.write_code(copy_address, _bytes(*copy))
 
         taken = condition_holds(case.insn.cond, case.state.cpsr)
-        unprobed = self._plain.run(case.state, case.address, 1)
+        unprobed = self._plain.run(case.state, case.address)
         failed = bool(unprobed.error) and unprobed.error not in _FETCH_ERRORS
-        instructions = 1 + instructions if taken else 1
+        within = range(copy_address, copy_address + 4 * len(copy))
         # A copy that is the instruction itself has no steps to come between.
         for interrupted in (False, True) if taken and not relocation.verbatim and not failed else (False,):
             self._probed.write_code(case.address, _bytes(branch, STOP_WORD))
-            probed = self._probed.run(case.state, case.address, instructions, interrupted=interrupted)
+            probed = self._probed.run(case.state, case.address, copy=within, interrupted=interrupted)
             self._probed.code.put(case.address, _bytes(case.insn.word))
             pc = original_pc(relocation, probed.pc, copy_address, len(copy))
             differences = register_differences(relocation, unprobed, probed, pc=pc, failed=failed)
@@ -88,8 +91,17 @@ class Comparison:
         # The next case finds the memory that it would find alone.
         for memory in (self._before[0], self._plain.code, self._probed.code):
             memory.put(case.address, unused)
-        completed = taken and not failed
-        return Outcome(relocation, copy_address, copy, unprobed, probed, interrupted, completed, tuple(differences))
+        return Outcome(
+            relocation,
+            copy_address,
+            copy,
+            unprobed,
+            probed,
+            interrupted,
+            completed=taken and not failed,
+            undefined=unprobed.error in _UNDEFINED_ERRORS,
+            differences=tuple(differences),
+        )
 
     def _memory_differences(self, sp: int, dead: int) -> list[str]:
         """Name the memory that differs. Below `dead` anything may; below `sp`, what the unprobed run wrote may not."""
@@ -111,14 +123,13 @@ class Comparison:
 _REGIONS = ((CODE, CODE_SIZE), (DATA, REGION_SIZE), (STACK, REGION_SIZE))
 
 
-def assemble_copy(relocation: Relocation, address: int) -> tuple[tuple[int, ...], int]:
-    """The words of the out-of-line copy at `address` with its way back, and how many instructions it executes."""
+def assemble_copy(relocation: Relocation, address: int) -> tuple[int, ...]:
+    """The words of the out-of-line copy at `address` with its way back."""
     assembler = Assembler(address)
     assembler.emit_steps(relocation.steps)
     if relocation.falls_through:
         assembler.emit_jump(relocation.address + 4)
-    code = assembler.finish()
-    return code.words, sum(not line.data for line in code.lines)
+    return assembler.finish().words
 
 
 def scratch_registers(relocation: Relocation) -> int:

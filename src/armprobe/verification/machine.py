@@ -1,7 +1,7 @@
 """A bare processor for the sweep: Unicorn without the Target protocol, as fast as Python can drive it.
 
-Memory is shared with the emulator (`mem_map_ptr`), all registers move in one call, and a run ends after a number of
-instructions instead of at a hook.
+Memory is shared with the emulator (`mem_map_ptr`), and all registers move in one call. A run ends at a hook, before
+anything but the instruction and its copy is executed.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ class Machine:
         self.stop = self._map(STOP, STOP_SIZE)
         self.stop.put(STOP, STOP_WORD.to_bytes(4, "little") * (STOP_SIZE // 4))
         self._failed = (0, 0)
-        self._interrupted = False
+        self._started = self._interrupted = False
+        self._copy = range(0)
         self._stack_pointers: list[int] = []
         self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
-        copies_end = COPIES + SLOTS * COPY_SIZE
-        self._uc.hook_add(unicorn.UC_HOOK_CODE, self._on_copy, begin=COPIES, end=copies_end - 1)
+        self._uc.hook_add(unicorn.UC_HOOK_CODE, self._on_code)
         self._uc.reg_write(arm.UC_ARM_REG_C1_C0_2, 0xF << 20)  # CPACR: coprocessors 10 and 11
         self._uc.reg_write(arm.UC_ARM_REG_FPEXC, 1 << 30)
         self._fresh = self._uc.context_save()
@@ -122,19 +122,20 @@ class Machine:
         places = [start + 4 * n for n in range(17)] + [start + 72 + 8 * n for n in range(33)]
         self._pointers = (ctypes.c_void_p * len(_REGISTERS))(*places)
 
-    def run(self, state: State, pc: int, instructions: int, *, interrupted: bool = False) -> End:
-        """Execute that many instructions from `pc`, or fewer if one fails.
+    def run(self, state: State, pc: int, *, copy: range = range(0), interrupted: bool = False) -> End:
+        """Execute the instruction at `pc`, and what it leads to within `copy`; stop before anything else.
 
-        `interrupted`: before each in a copy, an interrupt handler uses the stack, which leaves rubbish below SP.
+        `interrupted`: before each instruction of the copy, an interrupt handler uses the stack, which leaves rubbish
+        below SP.
         """
         self._uc.context_restore(self._fresh)
         _STATE.pack_into(self._values, 0, state.cpsr, *state.core, state.fpscr, state.vector)
         _library.uc_reg_write_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS) - 1)
-        self._failed, self._interrupted = (0, 0), interrupted
+        self._failed, self._started, self._copy, self._interrupted = (0, 0), False, copy, interrupted
         self._stack_pointers.clear()
         error = 0
         try:
-            self._uc.emu_start(pc, _NEVER, 0, instructions)
+            self._uc.emu_start(pc, _NEVER)
         except unicorn.UcError as failure:
             error = failure.errno
         _library.uc_reg_read_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS))
@@ -151,8 +152,12 @@ class Machine:
         self._uc.mem_map_ptr(base, size, unicorn.UC_PROT_ALL, memory.address)
         return memory
 
-    def _on_copy(self, uc: Any, _address: int, _size: int, _data: object) -> None:
-        if self._interrupted:
+    def _on_code(self, uc: Any, address: int, _size: int, _data: object) -> None:
+        if not self._started:
+            self._started = True
+        elif address not in self._copy:
+            uc.emu_stop()
+        elif self._interrupted:
             sp = uc.reg_read(arm.UC_ARM_REG_SP)
             self._stack_pointers.append(sp)
             if STACK < sp <= STACK + REGION_SIZE:

@@ -25,7 +25,7 @@ def describe(case: Case, outcome: Outcome) -> str:
         _listing((case.insn.word,), case.address),
         "copy:",
         _listing(outcome.copy, outcome.copy_address),
-        *(["with an interrupt after every step"] if outcome.interrupted else []),
+        *(["with an interrupt before every step"] if outcome.interrupted else []),
         "",
         f"{'':6} {'before':>18} {'unprobed':>18} {'probed':>18}",
     ]
