@@ -223,7 +223,8 @@ def test_a_program_that_faults_at_once(run, binary, words, end, listing):
 def test_a_jump_to_nowhere(run, binary):
     outcome = run("stat", binary(0xE3A00000, 0xE12FFF10), "--base", "0x8000", "-e", "0x8000")  # mov r0, #0; bx r0
     assert outcome.err.splitlines()[1:] == [
-        "error[AP301]: the program faulted at 0x00000000: it cannot execute what is at 0x00000000"
+        "error[AP301]: the program faulted at 0x00000000: it cannot execute what is at 0x00000000",
+        "help: a program that copies its own code is probed after that: --after",
     ]
 
 
@@ -260,3 +261,19 @@ def test_with_json_an_error_is_an_object(run, demo):
         '{"error": {"code": "AP100", "message": "no symbol is called \'mallco\'", "evidence": "", '
         '"hint": "did you mean malloc?"}}\n'
     )
+
+
+def test_a_function_of_a_pattern_that_is_refused_is_skipped_and_told(run, demo, changed):
+    memset = bytes.fromhex("000052e3")  # cmp r2, #0: how memset and memcpy begin
+    at = demo.read_bytes().index(memset)
+    path = changed("udf.elf", at=at, put=bytes.fromhex("f000f0e7"))  # udf #0
+    skipped = (
+        "skipped: no probe at memset: 0xe7f000f0 (UDF_A1) at 0x00008014 can't be executed elsewhere: "
+        "the handler of an undefined instruction identifies it by its address\n"
+    )
+    outcome = run("stat", path, "-e", "mem*", "--limit", 1)
+    assert (outcome.status, outcome.err.startswith(skipped)) == (0, True), outcome
+    assert [line.split()[-1] for line in outcome.out.splitlines()] == ["location", "memcpy"]
+    for named in (["memset"], ["mem*", "memset"], ["memset", "mem*"]):
+        refused = run("stat", path, *(argument for place in named for argument in ("-e", place)))
+        assert (refused.status, refused.out, refused.err) == (1, "", skipped.replace("skipped", "error[AP200]"))

@@ -33,6 +33,11 @@ class Skipped:
     name: str
     reason: str
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """The JSON object."""
+        return {"location": self.name, "reason": self.reason}
+
 
 def read_definitions(path: Path) -> list[tuple[str, str]]:
     """The definitions of a file, one a line, each with the place it comes from; `#` begins a comment line."""
@@ -63,7 +68,9 @@ def expand(
     for text, origin in definitions:
         try:
             for wish in _expand_one(text, table, record, skipped):
-                wishes.setdefault((wish.address, wish.definition), wish)
+                key = wish.address, wish.definition
+                if key not in wishes or not wish.optional:
+                    wishes[key] = wish
         except UsageError as error:
             if not origin:
                 raise

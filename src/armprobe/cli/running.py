@@ -102,9 +102,10 @@ def raise_end(session: Session, stop: Stop) -> None:
             "write": f"it cannot write 0x{address:08x}",
             "fetch": f"it cannot execute what is at 0x{address:08x}",
         }.get(stop.access, f"it cannot execute the instruction there ({stop.message})")
+        hint = "a program that copies its own code is probed after that: --after" if stop.access == "fetch" else ""
         raise TargetFault(
-            f"{describe_stop(session, stop)}: {why}", address=address, size=4, evidence=evidence,
-        )  # fmt: skip
+            f"{describe_stop(session, stop)}: {why}", address=address, size=4, evidence=evidence, hint=hint
+        )
 
 
 def _listing(session: Session, address: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from armprobe.cli.options import ProgramOptions, open_session, program_options
-from armprobe.cli.places import Skipped, expand, plant, report_skipped
+from armprobe.cli.places import expand, plant, report_skipped
 from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_json, print_output, print_table
 from armprobe.probes.probe import Probe
@@ -43,7 +43,9 @@ def stat(
         stop = session.run(until=until, limit=limit)
         rows = sorted((_facts(session, probe) for probe in probes), key=lambda row: (-row["hits"], row["address"]))
         if as_json:
-            print_json({"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)})
+            print_json(
+                {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)}
+            )
         else:
             _print(rows)
             hits = sum(row["hits"] for row in rows)
@@ -62,10 +64,6 @@ def _facts(session: Session, probe: Probe) -> dict[str, Any]:
         "reason": probe.reason,
         "instructions_added": code.added,
     }
-
-
-def _skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
-    return [{"location": place.name, "reason": place.reason} for place in skipped]
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:

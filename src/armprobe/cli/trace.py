@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import click
 
 from armprobe.cli.options import ProgramOptions, open_session, program_options
-from armprobe.cli.places import Skipped, expand, plant, read_definitions, report_skipped
+from armprobe.cli.places import expand, plant, read_definitions, report_skipped
 from armprobe.cli.running import describe_stop, raise_end, run_live, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_table
 from armprobe.errors import UsageError
@@ -63,7 +63,7 @@ def trace(
         stop = run_live(session, printer.catch_up, until=until, limit=limit)
         rows = [_facts(session, probe) for probe in probes]
         if as_json or path is not None:
-            summary = {"probes": rows, "skipped": _skipped(skipped), "stop": stop_facts(session, stop)}
+            summary = {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)}
             out.write(json.dumps({"summary": summary}) + "\n")
             out.flush()
         if not as_json:
@@ -135,10 +135,6 @@ def _facts(session: Session, probe: Probe) -> dict[str, Any]:
         "kind": probe.state,
         "reason": probe.reason,
     }
-
-
-def _skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
-    return [{"location": place.name, "reason": place.reason} for place in skipped]
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
