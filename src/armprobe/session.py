@@ -249,11 +249,11 @@ class Session:
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Memory as the program would see it without probes. Raises TargetFault."""
-        return self._engine.read_memory(address, size)
+        return self._engine.program.read_memory(address, size)
 
     def write_memory(self, address: int, data: bytes) -> None:
         """Raises TargetFault, and Refused for bytes that armprobe itself has changed."""
-        self._engine.write_memory(address, data)
+        self._engine.program.write_memory(address, data)
 
     # --- events
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "list": ("armprobe.cli.listing:list_", "List functions, and how each would be probed."),
     "stat": ("armprobe.cli.stat", "Count how often instructions are executed, at full speed."),
     "trace": ("armprobe.cli.trace", "Record events, in the language of the kernel's kprobe_events."),
+    "verify": ("armprobe.cli.verify", "Prove the instruction tables and the relocation on millions of cases."),
 }
 
 INTERRUPTED = 130  # what a shell reports for a program that SIGINT ended

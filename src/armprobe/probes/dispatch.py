@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from armprobe.errors import ArmprobeError, HandlerError, UsageError
 from armprobe.isa.insn import condition_holds
 from armprobe.probes.probe import Hit, HostHandler, Probe
+from armprobe.probes.state import SiteState
 from armprobe.targets.base import Registers
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
     from armprobe.probes.site import Site
+
+
+_WITHOUT_TRAP = (SiteState.DISARMED, SiteState.PARKED, SiteState.RETIRED)
 
 
 class PointKind(Enum):
@@ -56,6 +60,9 @@ class Dispatcher:
         if point.kind is PointKind.SITE and not condition_holds(site.condition, regs.cpsr):
             site.false_conditions += 1
             regs.pc = site.next_address
+        elif point.kind is PointKind.SITE and site.state in _WITHOUT_TRAP:
+            # A tombstone: the trap was taken before it was removed. The hit came after the promise: it does not count.
+            regs.pc = site.code.copy
         elif point.kind is PointKind.SITE and site.code.entry is not None:
             # The compiled part runs in the detour, whether a branch or a trap leads there.
             regs.pc = site.code.entry
@@ -71,7 +78,7 @@ class Dispatcher:
             if not diverted:
                 if regs.pc != site.address:
                     raise UsageError(
-                        f"a handler at {engine.describe(site.address)} changed pc to 0x{regs.pc:08x} "
+                        f"a handler at {engine.program.describe(site.address)} changed pc to 0x{regs.pc:08x} "
                         "but did not return True",
                         hint="return True to divert control, or leave pc alone",
                     )

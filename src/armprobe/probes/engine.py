@@ -13,17 +13,18 @@ from operator import attrgetter
 from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
-from armprobe.patching.slots import Slot, SlotAllocator
+from armprobe.patching.slots import SlotAllocator
 from armprobe.probes.copies import find_copy
 from armprobe.probes.dispatch import Dispatcher, Point, PointKind
 from armprobe.probes.instruments import Instruments
 from armprobe.probes.optimizer import Optimizer
-from armprobe.probes.placement import CodeMap, Placement, planted_bytes
+from armprobe.probes.placement import Placement, planted_bytes
 from armprobe.probes.probe import Probe
+from armprobe.probes.program import CodeMap, Program
 from armprobe.probes.quiescence import find_references, leave_slots
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
-from armprobe.targets.base import Region, Stop, StopReason, Target
+from armprobe.targets.base import Region, Stop, Target
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -41,14 +42,12 @@ class Engine:
         self.slots = SlotAllocator(target, regions=regions)
         self.sites: dict[int, Site] = {}
         self.retired: list[Site] = []
+        self.program = Program(target, self.sites, self.slots, code_map)
         self.dispatcher = Dispatcher(self)
         self.optimizer = Optimizer(self)
         self.instruments = Instruments(target, self.slots)
         self._placement = Placement(self, code_map)
-        self._code_map = code_map
         self._numbers = 0
-        #: where called functions return to; nothing is executed there
-        self._return_slot: Slot | None = None
 
     # --- registering
 
@@ -73,46 +72,52 @@ class Engine:
                     fresh.append(self._placement.place(address, added))
                 else:
                     replaced.append((old, self._placement.rebuild(old, [*old.probes, *added])))
+            for site in self._placement.dependents():
+                replaced.append((site, self._placement.rebuild(site, site.probes)))
             self._exchange(fresh, replaced)
         except BaseException:
             for site in (*fresh, *(new for _, new in replaced)):
                 self._placement.release(site)
             for probe in batch:
-                self.instruments.remove(probe)
+                self.instruments.discard(probe)
             raise
         finally:
-            dependents = self._placement.dependents(probe.address for probe in batch)
             self._placement.forget()
-        for site in dependents:
-            self._change(site, site.probes)
         self.optimizer.kick()
 
     def unregister(self, probe: Probe) -> None:
         """Remove a probe. The slot stays until no thread is in it. Raises UsageError if it is not registered."""
         site = self._site_of(probe)
-        remaining = [other for other in site.probes if other is not probe]
-        self._change(site, remaining)
-        self.instruments.remove(probe)
+        self._change(site, [other for other in site.probes if other is not probe])
+        # A thread may still be in the old detour, on its way to a trap there.
+        probe.enabled = False
+        self.instruments.freeze(probe)
 
     def enable(self, probe: Probe) -> None:
-        site = self._site_of(probe)
-        if not probe.enabled:
-            probe.enabled = True
-            self._change(site, site.probes)
+        self._switch(probe, on=True)
 
     def disable(self, probe: Probe) -> None:
         """The probe's handlers no longer run once this returned; the last one's site gets its original bytes."""
+        self._switch(probe, on=False)
+
+    def _switch(self, probe: Probe, *, on: bool) -> None:
         site = self._site_of(probe)
-        if probe.enabled:
-            probe.enabled = False
+        if probe.enabled is on:
+            return
+        probe.enabled = on
+        try:
             self._change(site, site.probes)
+        except BaseException:
+            probe.enabled = not on
+            raise
 
     def park(self, probe: Probe) -> None:
         """Raises UsageError unless the site has a branch."""
         site = self._site_of(probe)
         if site.state is not SiteState.OPTIMIZED:
+            where = self.program.describe(site.address)
             raise UsageError(
-                f"only a branch can be parked, and {self.describe(site.address)} is a {_STATE_NAMES[site.state]}",
+                f"only a branch can be parked, and {where} is a {_STATE_NAMES[site.state]}",
                 hint="optimize it first, or use disable()",
             )
         self.patch([(site, "park")])
@@ -120,7 +125,7 @@ class Engine:
     def unpark(self, probe: Probe) -> None:
         site = self._site_of(probe)
         if site.state is not SiteState.PARKED:
-            raise UsageError(f"{self.describe(site.address)} is not parked")
+            raise UsageError(f"{self.program.describe(site.address)} is not parked")
         self.patch([(site, "unpark")])
 
     def _change(self, site: Site, probes: Sequence[Probe]) -> None:
@@ -151,7 +156,8 @@ class Engine:
             new.planted, new.state, new.false_conditions = old.planted, old.state, old.false_conditions
             if new.state is SiteState.DISARMED:
                 moves.append((new, "arm"))
-            elif new.state is SiteState.OPTIMIZED and new.reason:
+            elif new.state in (SiteState.OPTIMIZED, SiteState.PARKED) and new.reason:
+                new.state = SiteState.OPTIMIZED
                 moves.append((new, "unoptimize"))
             else:
                 moves.append((new, ""))
@@ -160,7 +166,7 @@ class Engine:
         try:
             self.patch(moves, new_code=new_code)
         except BaseException:
-            for site in fresh:
+            for site, _ in moves:
                 self._leave_points(site)
             self._enter_points([old for old, _ in replaced])
             raise
@@ -209,26 +215,17 @@ class Engine:
                 self._placement.release(site)
         finally:
             self._placement.forget()
-            self.instruments.remove(probe)
+            self.instruments.discard(probe)
 
     def _enter_points(self, sites: Iterable[Site]) -> None:
         """Tell the dispatcher of the traps of these sites, before one of them is planted."""
-        points = self.dispatcher.points
         for site in sites:
-            points[site.address] = Point(PointKind.SITE, site)
-            code = site.code
-            for address, kind in (
-                (code.stop, PointKind.STOP),
-                (code.drain, PointKind.DRAIN),
-                (code.post, PointKind.POST),
-            ):
-                if address is not None:
-                    points[address] = Point(kind, site)
+            self.dispatcher.points.update(_points_of(site))
 
     def _leave_points(self, site: Site) -> None:
-        points = self.dispatcher.points
-        for address in [address for address, point in points.items() if point.site is site]:
-            del points[address]
+        for address, point in _points_of(site).items():
+            if self.dispatcher.points.get(address) == point:
+                del self.dispatcher.points[address]
 
     # --- quiescence
 
@@ -251,27 +248,6 @@ class Engine:
 
     # --- looking and calling
 
-    def call(self, function: int, arguments: Sequence[int]) -> int:
-        """Call a function of the program and return its r0; registers are as before. See `Hit.call`."""
-        if len(arguments) > 4:
-            raise UsageError(f"a function is called with at most 4 words in registers, not {len(arguments)}")
-        if self._return_slot is None:
-            self._return_slot = self.slots.allocate(4)
-        saved = self.target.read_registers()
-        regs = saved.copy()
-        regs.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
-        regs.sp = saved.sp & ~7
-        regs.lr = self._return_slot.address
-        regs.pc = function
-        self.target.write_registers(regs)
-        try:
-            stop = self.target.run(self.dispatcher.on_trap, until=self._return_slot.address)
-            if stop.reason is not StopReason.ADDRESS:
-                raise TargetError(f"the call of {self.describe(function)} did not come back: {stop.reason.value}")
-            return self.target.read_registers().r0
-        finally:
-            self.target.write_registers(saved)
-
     def hits(self, probe: Probe) -> int:
         return self.instruments.hits(probe)
 
@@ -289,10 +265,6 @@ class Engine:
 
     def reason(self, probe: Probe) -> str:
         return self._site_of(probe).reason
-
-    def describe(self, address: int) -> str:
-        """`name+0x10`, or the address where there is no symbol."""
-        return self._code_map.describe(address) if self._code_map is not None else f"0x{address:08x}"
 
     def current_cpu(self) -> int:
         return 0
@@ -315,33 +287,6 @@ class Engine:
             f"{self.state_name(site)} at 0x{site.address:08x}; probe code that moves itself after it has moved"
         )
 
-    def read_memory(self, address: int, size: int) -> bytes:
-        """Memory as the program would see it without probes. Raises TargetFault."""
-        data = bytearray(self.target.read_memory(address, size))
-        for site in self._sites_in(address, size):
-            for offset, byte in enumerate(site.original):
-                if 0 <= site.address + offset - address < size:
-                    data[site.address + offset - address] = byte
-        return bytes(data)
-
-    def write_memory(self, address: int, data: bytes) -> None:
-        """Raises Refused where armprobe has changed code or keeps its own."""
-        for site in self._sites_in(address, len(data)):
-            raise Refused(
-                f"0x{address:08x} to 0x{address + len(data) - 1:08x} holds a probe at {self.describe(site.address)}",
-                hint="unregister it before you change the code under it",
-            )
-        self.target.write_memory(address, data)
-        if self.target.code_sync is not None:
-            self.target.code_sync.synchronize([(address, address + len(data))])
-
-    def _sites_in(self, address: int, size: int) -> list[Site]:
-        if size > 4 * len(self.sites):
-            return [site for site in self.sites.values() if address - 8 < site.address < address + size]
-        first = (address & ~3) - 4
-        found = (self.sites.get(place) for place in range(first, address + size, 4))
-        return [site for site in found if site is not None]
-
     def _site_of(self, probe: Probe) -> Site:
         site = self.sites.get(probe.address)
         if site is None or probe not in site.probes:
@@ -360,13 +305,13 @@ class Engine:
         armed = [site for site in self.sites.values() if site.state is not SiteState.DISARMED]
         try:
             self.patch([(site, "disarm") for site in armed])
-        except Refused:
-            # One of them was changed by someone else: restore all others.
+        except (Refused, TargetError):
+            # One of them was changed by someone else, or can't be written: restore all others.
             for site in armed:
                 try:
                     self.patch([(site, "disarm")])
                 except (Refused, TargetError) as error:
-                    left.append(f"{self.describe(site.address)}: {error}")
+                    left.append(f"{self.program.describe(site.address)}: {error}")
         every = [*self.sites.values(), *self.retired]
         left_slots = leave_slots(self.target, [(site.slot.address, site.slot.end) for site in every], run)
         self.instruments.close()
@@ -379,3 +324,15 @@ class Engine:
             left.append("a thread stays in a slot: its memory was not given back")
         if left:
             raise TargetError(f"{len(left)} things could not be restored", evidence="\n".join(left))
+
+
+def _points_of(site: Site) -> dict[int, Point]:
+    """The addresses of all traps of a site, in its slot and at the site itself."""
+    code = site.code
+    places = (
+        (site.address, PointKind.SITE),
+        (code.stop, PointKind.STOP),
+        (code.drain, PointKind.DRAIN),
+        (code.post, PointKind.POST),
+    )
+    return {address: Point(kind, site) for address, kind in places if address is not None}

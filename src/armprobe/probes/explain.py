@@ -54,7 +54,7 @@ class Explanation:
 
 def explain(engine: Engine, address: int) -> Explanation:
     """Explain the site at `address`; nothing of the program is written. Raises TargetFault for unreadable memory."""
-    symbol = engine.describe(address)
+    symbol = engine.program.describe(address)
     site = engine.sites.get(address)
     if site is not None:
         return _explain_site(engine, site, probes=len(site.probes))
@@ -63,7 +63,7 @@ def explain(engine: Engine, address: int) -> Explanation:
         with engine.trial(probe) as trial:
             return _explain_site(engine, trial, probes=0)
     except Refused as error:
-        original = engine.read_memory(address & ~3, 4)
+        original = engine.program.read_memory(address & ~3, 4)
         return Explanation(address, symbol, original, None, error.message, error.hint)
 
 
@@ -77,7 +77,7 @@ def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
         state = "trap" if site.reason else "branch"
     return Explanation(
         site.address,
-        engine.describe(site.address),
+        engine.program.describe(site.address),
         site.original,
         site.insn,
         "",

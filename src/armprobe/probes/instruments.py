@@ -62,10 +62,19 @@ class Instruments:
             self._ring = Ring(slot.address, RING_WORDS, longest)
             initialize(self._ring, self._target.write_memory)
 
-    def remove(self, probe: Probe) -> None:
+    def discard(self, probe: Probe) -> None:
+        """Forget a probe that was never planted."""
+        self._probes.pop(probe.number, None)
+        self._records.pop(probe, None)
+        cell = self._cells.pop(probe, None)
+        if cell is not None:
+            self._slots.free(cell.slot)
+
+    def freeze(self, probe: Probe) -> None:
         """Keep the last value of a probe's counter. Its word is not reused: a thread may still be in the detour."""
         if probe in self._cells:
-            self._freeze(probe)
+            self._cell_value(probe)
+            self._cells[probe].frozen = True
 
     def compile(self, probes: Sequence[Probe], address: int) -> Compiled | None:
         """The compiled part of these probes together; None when all they have are host handlers."""
@@ -123,11 +132,7 @@ class Instruments:
         self.drain()
         self._ring = None
         for probe in self._cells:
-            self._freeze(probe)
-
-    def _freeze(self, probe: Probe) -> None:
-        self._cell_value(probe)
-        self._cells[probe].frozen = True
+            self.freeze(probe)
 
     def _cell_value(self, probe: Probe) -> int:
         cell = self._cells[probe]

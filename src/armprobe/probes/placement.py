@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from armprobe.codegen.detour import Handler, SlotCode, build_slot
 from armprobe.errors import InternalError, Refused, TargetFault, UsageError
+from armprobe.isa.branch import branch_word, far_jump, reaches
 from armprobe.isa.decoder import decode
 from armprobe.isa.flow import EXCLUSIVE_REACH, exclusive_sequence
 from armprobe.isa.insn import ALWAYS, Insn
 from armprobe.isa.liveness import EVERYTHING_LIVE, live_after
 from armprobe.isa.relocate import Relocation, relocate
-from armprobe.isa.branch import branch_word, far_jump, reaches
 from armprobe.patching.plan import Write
 from armprobe.patching.slots import Slot
 from armprobe.patching.window import prove_window
 from armprobe.probes.probe import Probe
+from armprobe.probes.program import CodeMap
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 
@@ -29,19 +30,6 @@ _WORD = 4
 _PAGE = 4096
 #: bytes that the ways out of a far slot may need beyond those of a near one
 _FAR_WAYS = 32
-
-
-class CodeMap(Protocol):
-    """What symbols tell about addresses. `armprobe.symbols` has one."""
-
-    def describe(self, address: int) -> str:
-        """`name+0x10`, or the address."""
-
-    def function_bounds(self, address: int) -> tuple[int, int] | None:
-        """The [start, end) of the function around `address`, if that is known."""
-
-    def is_code(self, address: int) -> bool | None:
-        """Whether mapping symbols say that there is A32 code; None when they say nothing."""
 
 
 def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[int], int]) -> bytes:
@@ -75,7 +63,7 @@ class Placement:
     def inspect(self, address: int) -> tuple[bytes, Insn, Relocation]:
         """The bytes, the instruction and its relocation. Raises Refused with the reason, or TargetFault."""
         engine = self._engine
-        where = engine.describe(address)
+        where = engine.program.describe(address)
         if address % _WORD:
             raise UsageError(
                 f"0x{address:08x} is not a multiple of 4: no A32 instruction starts there",
@@ -86,7 +74,7 @@ class Placement:
         covering = engine.sites.get(address - _WORD)
         if covering is not None and len(covering.original) > _WORD:
             raise Refused(
-                f"{where} is the second word of the two-word window at {engine.describe(covering.address)}",
+                f"{where} is the second word of the two-word window at {engine.program.describe(covering.address)}",
                 hint="unregister that probe first",
             )
         if self._code_map is not None and self._code_map.is_code(address) is False:
@@ -99,9 +87,10 @@ class Placement:
         if any(self._has_exclusives(number) for number in range(near[0], near[1] + 1)):
             sequence = exclusive_sequence(self.read_word, address, function=bounds)
         if sequence is not None:
+            load, store = (engine.program.describe(place) for place in sequence)
             raise Refused(
-                f"{where} lies between the load-exclusive at {engine.describe(sequence[0])} and the store-exclusive at "
-                f"{engine.describe(sequence[1])}: a probe there would make the store fail for ever",
+                f"{where} lies between the load-exclusive at {load} and the store-exclusive at {store}: "
+                "a probe there would make the store fail for ever",
                 hint="probe the load-exclusive itself, or an instruction after the store",
             )
         return original, insn, relocate(insn, address, architecture=engine.target.architecture)
@@ -142,7 +131,7 @@ class Placement:
 
     def place(self, address: int, probes: Sequence[Probe]) -> Site:
         """Make a site and allocate and assemble its slot; nothing is written yet. Raises Refused."""
-        where = self._engine.describe(address)
+        where = self._engine.program.describe(address)
         try:
             original, insn, relocation = self.inspect(address)
             return self._build(address, original, insn, (relocation,), probes)
@@ -186,7 +175,7 @@ class Placement:
         try:
             code = build(slot.address)
             if len(code.code.data) > slot.size:
-                raise InternalError(f"the code for {engine.describe(address)} outgrew its slot")
+                raise InternalError(f"the code for {engine.program.describe(address)} outgrew its slot")
         except BaseException:
             engine.slots.free(slot)
             raise
@@ -245,12 +234,11 @@ class Placement:
             self._relied_on.setdefault(place, set()).add(address)
         return Handler(compiled.body, compiled.symbols, live)
 
-    def dependents(self, addresses: Iterable[int]) -> list[Site]:
-        """The sites whose detours do not save a register that a new probe at one of these addresses may look at."""
-        found = {
-            other for address in addresses for other in self._relied_on.get(address, ()) if other not in self.batch
-        }
-        return [self._engine.sites[other] for other in sorted(found) if other in self._engine.sites]
+    def dependents(self) -> list[Site]:
+        """The sites whose detours do not save a register that a probe of the batch may look at."""
+        found = {other for address in self.batch for other in self._relied_on.get(address, ())} - self.batch
+        sites = [self._engine.sites[other] for other in sorted(found) if other in self._engine.sites]
+        return [site for site in sites if site.state is not SiteState.DISARMED]
 
     def release(self, site: Site) -> None:
         """Give the memory of a site back that no thread can be in."""

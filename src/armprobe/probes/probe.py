@@ -38,22 +38,22 @@ class Hit:
     @property
     def symbol(self) -> str:
         """The probe's place as `name+0x10`, or its address where there is no symbol."""
-        return self._engine.describe(self.probe.address)
+        return self._engine.program.describe(self.probe.address)
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory as the program would see it without probes. Raises TargetFault."""
-        return self._engine.read_memory(address, size)
+        return self._engine.program.read_memory(address, size)
 
     def write(self, address: int, data: bytes) -> None:
         """Write memory. Raises TargetFault, and Refused for bytes that armprobe itself has changed."""
-        self._engine.write_memory(address, data)
+        self._engine.program.write_memory(address, data)
 
     def call(self, function: int, *arguments: int) -> int:
         """Call a function of the program (AAPCS, up to four words as arguments) and return its r0.
 
         Probes that are hit meanwhile on this CPU count as missed. Raises TargetError when the call does not come back.
         """
-        return self._engine.call(function, arguments)
+        return self._engine.program.call(function, arguments, self._engine.dispatcher.on_trap)
 
     def u8(self, address: int) -> int:
         return self.read(address, 1)[0]

@@ -1,0 +1,97 @@
+"""The program as it would be without probes: its memory, its names, its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from armprobe.errors import Refused, TargetError, UsageError
+from armprobe.patching.slots import Slot, SlotAllocator
+from armprobe.probes.site import Site
+from armprobe.targets.base import StopReason, Target, TrapHandler
+
+_IN_REGISTERS = 4  # arguments of a function, in words (AAPCS 6.4)
+
+
+class CodeMap(Protocol):
+    """What symbols tell about addresses. `armprobe.symbols` has one."""
+
+    def describe(self, address: int) -> str:
+        """`name+0x10`, or the address."""
+
+    def function_bounds(self, address: int) -> tuple[int, int] | None:
+        """The [start, end) of the function around `address`, if that is known."""
+
+    def is_code(self, address: int) -> bool | None:
+        """Whether mapping symbols say that there is A32 code; None when they say nothing."""
+
+
+class Program:
+    """The program that runs on `target`, seen past the probes of `sites`."""
+
+    def __init__(
+        self, target: Target, sites: Mapping[int, Site], slots: SlotAllocator, code_map: CodeMap | None
+    ) -> None:
+        self._target = target
+        self._sites = sites
+        self._slots = slots
+        self._code_map = code_map
+        #: where called functions return to; nothing is executed there
+        self._return_slot: Slot | None = None
+
+    def describe(self, address: int) -> str:
+        """`name+0x10`, or the address where there is no symbol."""
+        return self._code_map.describe(address) if self._code_map is not None else f"0x{address:08x}"
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Memory without what probes changed. Raises TargetFault."""
+        data = bytearray(self._target.read_memory(address, size))
+        for site in self._sites_in(address, size):
+            for offset, byte in enumerate(site.original):
+                if 0 <= site.address + offset - address < size:
+                    data[site.address + offset - address] = byte
+        return bytes(data)
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Write data or code, and make code visible to fetch. Raises Refused where armprobe keeps or changed code."""
+        span = f"0x{address:08x} to 0x{address + len(data) - 1:08x}"
+        for site in self._sites_in(address, len(data)):
+            raise Refused(
+                f"{span} holds a probe at {self.describe(site.address)}",
+                hint="unregister it before you change the code under it",
+            )
+        if address in self._slots or address + len(data) - 1 in self._slots:
+            raise Refused(f"{span} holds a slot of armprobe")
+        self._target.write_memory(address, data)
+        if self._target.code_sync is not None:
+            self._target.code_sync.synchronize([(address, address + len(data))])
+
+    def call(self, function: int, arguments: Sequence[int], on_trap: TrapHandler) -> int:
+        """Call a function with up to four words and return its r0; registers are as before.
+
+        Raises TargetError when the call does not come back.
+        """
+        if len(arguments) > _IN_REGISTERS:
+            raise UsageError(f"a function is called with at most 4 words in registers, not {len(arguments)}")
+        if self._return_slot is None:
+            self._return_slot = self._slots.allocate(4)
+        saved = self._target.read_registers()
+        regs = saved.copy()
+        regs.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
+        regs.sp = saved.sp & ~7
+        regs.lr = self._return_slot.address
+        regs.pc = function
+        self._target.write_registers(regs)
+        try:
+            stop = self._target.run(on_trap, until=self._return_slot.address)
+            if stop.reason is not StopReason.ADDRESS:
+                raise TargetError(f"the call of {self.describe(function)} did not come back: {stop.reason.value}")
+            return self._target.read_registers().r0
+        finally:
+            self._target.write_registers(saved)
+
+    def _sites_in(self, address: int, size: int) -> list[Site]:
+        if size > 4 * len(self._sites):
+            return [site for site in self._sites.values() if address - 8 < site.address < address + size]
+        found = (self._sites.get(place) for place in range((address & ~3) - 4, address + size, 4))
+        return [site for site in found if site is not None and site.address + len(site.original) > address]
