@@ -72,6 +72,12 @@ class TargetLost(TargetError):
     code = "AP302"
 
 
+class ProtocolError(TargetError):
+    """A debug stub sent something that the GDB remote protocol does not know."""
+
+    code = "AP303"
+
+
 class HandlerError(ArmprobeError):
     """A user's handler raised; `__cause__` is the exception, `evidence` the user's own line."""
 

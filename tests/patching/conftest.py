@@ -25,6 +25,8 @@ class Bench:
     concurrent = False
     regions = ()
     clock = None
+    breakpoints = None
+    bulk = None
 
     def __init__(self) -> None:
         self.memory = bytearray(range(256)) * (SIZE // 256)

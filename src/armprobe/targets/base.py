@@ -86,7 +86,10 @@ class StopReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The end of a run. `address` and `access` ("read", "write", "fetch", "undefined") belong to a fault."""
+    """The end of a run. `address` and `access` ("read", "write", "fetch", "undefined") belong to a fault.
+
+    `gone`: the target went with its program, so that nothing can be read or restored any more.
+    """
 
     reason: StopReason
     pc: int
@@ -94,6 +97,7 @@ class Stop:
     address: int | None = None
     access: str = ""
     message: str = ""
+    gone: bool = False
 
 
 #: Called when the target stopped at a trap instruction at the address given. It may read and write registers and
@@ -129,6 +133,35 @@ class Threads(Protocol):
     def read_registers(self, thread: int) -> Registers: ...
 
     def write_registers(self, thread: int, registers: Registers) -> None: ...
+
+    def select(self, thread: int) -> None:
+        """Let `read_registers`, `write_registers` and a run with a limit of the target mean this thread from now on."""
+
+
+class Breakpoints(Protocol):
+    """Traps that the target sets by itself, where it keeps the trap instruction for itself.
+
+    Memory is read and written as if they were not there. They stop at `on_trap`, whatever instruction stands there.
+    """
+
+    def insert(self, addresses: Sequence[int]) -> None:
+        """Set traps at A32 instructions that have none. Raises TargetError when one can't be set; then none is."""
+
+    def remove(self, addresses: Sequence[int]) -> None:
+        """Take traps away again. Raises TargetError when one stays; all others are gone."""
+
+
+class BulkMemory(Protocol):
+    """Many accesses to memory for the price of few: each alone would cost a round trip."""
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read (address, size) ranges. Raises TargetFault when any of the bytes can't be read."""
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        """Write (address, data) pairs, which do not overlap, in any order.
+
+        Raises TargetFault when any of the bytes can't be written; others may be written then.
+        """
 
 
 class Clock(Protocol):
@@ -192,3 +225,10 @@ class Target(Protocol):
 
     @property
     def clock(self) -> Clock | None: ...
+
+    @property
+    def breakpoints(self) -> Breakpoints | None:
+        """How traps are set where the target does that itself; None: `trap` is written to memory like other code."""
+
+    @property
+    def bulk(self) -> BulkMemory | None: ...

@@ -25,6 +25,8 @@ class FakeTarget:
     concurrent = False
     threads = None
     clock = None
+    breakpoints = None
+    bulk = None
 
     def __init__(self, words: Iterable[int] = (), *, base: int = 0x8000) -> None:
         """Make one region with these words at `base`, a multiple of 4096, visible to fetch; pc is at the first."""

@@ -203,6 +203,14 @@ class UnicornTarget:
     def clock(self) -> None:
         return None
 
+    @property
+    def breakpoints(self) -> None:
+        return None
+
+    @property
+    def bulk(self) -> None:
+        return None
+
     # Beyond the protocol
 
     @property

@@ -1,0 +1,303 @@
+"""A target behind a GDB remote stub: QEMU, OpenOCD, gdbserver, debug probes.
+
+What to know of stubs:
+
+- Traps are the stub's own breakpoints (Z0, then Z1): QEMU gives a BKPT that stands in memory to the guest.
+- QEMU 7.2 takes P only after target.xml was read, offers neither X nor no-ack mode, and says that a write was done
+  where there is no memory. Its user-mode stub ignores a request to stop. When the program ends, QEMU ends.
+- Any byte that arrives while QEMU runs stops it: nothing is sent ahead of a stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
+
+from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
+from armprobe.targets.base import BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.connection import TIMEOUT, Connection
+from armprobe.targets.interrupt import stop_on_interrupt
+from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotememory import RemoteMemory
+from armprobe.targets.remotesetup import negotiate
+from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
+
+#: BKPT #0x5be0, for stubs without breakpoints of their own
+TRAP = 0xE125BE70
+#: what a target may have whose stub has no memory map
+EVERYWHERE = Region(0, 1 << 32, name="unknown")
+_INTERRUPT_SIGNAL, _TRAP_SIGNAL = 2, 5
+#: signals, in GDB's numbering, that stand for a fault of the program: kind of access, and what happened
+_FAULTS = {
+    4: ("undefined", "undefined instruction"),
+    7: ("", "emulation trap"),
+    8: ("", "arithmetic exception"),
+    10: ("", "bus error"),
+    11: ("", "bad address"),
+}
+_POLL_SECONDS = 0.5
+
+
+class GdbRemoteTarget:
+    """The program behind one connection: a `Target` with breakpoints, threads and bulk memory. See `connect`."""
+
+    architecture: int
+    trap = TRAP
+    #: interrupt handlers of the program, and other processors, run when they like
+    concurrent = True
+    clock = None
+    executable_memory = None
+    #: stubs keep instruction fetch coherent with what they write
+    code_sync = None
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        regions: Sequence[Region] = (),
+        architecture: int | None = None,
+        output: Callable[[bytes], object] = lambda _: None,
+    ) -> None:
+        """Take hold of the target behind a new connection, and stop it.
+
+        `regions` is its memory, where the stub has no memory map. `output` gets what the program prints through the
+        stub. Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
+        """
+        self._connection = connection
+        abilities = negotiate(connection)
+        self.architecture = architecture or abilities.architecture
+        self.threads = RemoteThreads(
+            connection,
+            current=abilities.stop.thread,
+            registers=abilities.registers,
+            writes_one=abilities.writes_one,
+        )
+        self._memory = RemoteMemory(
+            connection,
+            packet_size=abilities.packet_size,
+            binary_read=abilities.binary_read,
+            binary_write=abilities.binary_write,
+        )
+        self._known = abilities.regions or tuple(regions)
+        self._breakpoints = RemoteBreakpoints(connection)
+        self._own_breakpoints = abilities.breakpoints
+        self._resumes = abilities.resumes
+        self._output = output
+        self._stopping = self._running = False
+        #: the signal that the program gets when it goes on
+        self._signal = 0
+
+    @classmethod
+    def connect(
+        cls,
+        address: str,
+        *,
+        regions: Sequence[Region] = (),
+        architecture: int | None = None,
+        output: Callable[[bytes], object] = lambda _: None,
+        timeout: float = TIMEOUT,
+    ) -> Self:
+        """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`."""
+        connection = Connection.open(address, timeout=timeout)
+        try:
+            return cls(connection, regions=regions, architecture=architecture, output=output)
+        except BaseException:
+            connection.close()
+            raise
+
+    # The Target protocol
+
+    @property
+    def name(self) -> str:
+        return f"the target at {self._connection.name}"
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """The stub's memory map, or what the user said; all of the address space when nobody knows."""
+        return self._known or (EVERYWHERE,)
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return self.read_many([(address, size)])[0]
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Raises TargetFault; of a write that takes several packets, what the stub took until then stays."""
+        self.write_many([(address, data)])
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return self._memory.read_many(ranges)
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        for address, data in writes:
+            if self._known and not self._within(address, len(data)):
+                raise TargetFault(
+                    f"cannot write {len(data)} bytes at 0x{address:08x}: not all of it is mapped",
+                    address=address,
+                    size=len(data),
+                )
+        self._memory.write_many(writes)
+
+    def read_registers(self) -> Registers:
+        return self.threads.read_registers()
+
+    def write_registers(self, registers: Registers) -> None:
+        """Change them; the stub is told when the target goes on."""
+        self.threads.write_registers(None, registers)
+
+    def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
+        """Run until the program ends, `until` is about to be executed, `limit` instructions ran, or `stop` is called.
+
+        With a limit the stopped thread alone takes single steps, each of which is a round trip.
+        """
+        if limit is not None and limit < 1:
+            raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
+        self._stopping = False
+        executed = 0
+        with stop_on_interrupt(self.stop), self._stops_at(until):
+            while True:
+                pc = self.read_registers().pc
+                if pc == until:
+                    return Stop(StopReason.ADDRESS, pc)
+                if self._stopping:
+                    return Stop(StopReason.INTERRUPT, pc)
+                if limit is not None and executed == limit:
+                    return Stop(StopReason.LIMIT, pc)
+                executed += 1
+                if limit is not None and pc in self._breakpoints:
+                    # A step of the stub would pass over the breakpoint.
+                    if not on_trap(pc):
+                        return Stop(StopReason.TRAP, pc)
+                    continue
+                stop = self._go(pc, step=limit is not None)
+                if stop is not None:
+                    return stop
+                if limit is None and not self._stopping:
+                    pc = self.read_registers().pc
+                    if pc != until and not on_trap(pc):
+                        return Stop(StopReason.TRAP, pc)
+
+    def stop(self) -> None:
+        self._stopping = True
+        if self._running:
+            with suppress(TargetLost):  # whoever waits for the stop hears of it
+                self._connection.interrupt()
+
+    @property
+    def bulk(self) -> BulkMemory:
+        return self
+
+    @property
+    def breakpoints(self) -> RemoteBreakpoints | None:
+        return self._breakpoints if self._own_breakpoints else None
+
+    # Beyond the protocol
+
+    @property
+    def round_trips(self) -> int:
+        """How often something was sent to the stub and its answer awaited."""
+        return self._connection.round_trips
+
+    def detach(self) -> None:
+        """Let go of the target, which runs on from its registers as they are now, and close the connection."""
+        try:
+            self._connection.exchange(self.threads.flush())
+            current = self.threads.current
+            process = current.process if current is not None else None
+            self._connection.ask(b"D" if process is None else b"D;%x" % process)
+        finally:
+            self._connection.close()
+
+    @contextmanager
+    def _stops_at(self, until: int | None) -> Iterator[None]:
+        """A breakpoint for the end of a run."""
+        if until is None:
+            yield
+            return
+        self._breakpoints.insert([until])
+        try:
+            yield
+        finally:
+            if self._connection.alive:
+                self._breakpoints.remove([until])
+
+    # Running
+
+    def _go(self, pc: int, *, step: bool) -> Stop | None:
+        """Let the target run, or one thread take a step, and wait; the stop that ends the run for sure, or None."""
+        while True:
+            reply = self._resume(step=step)
+            if reply.kind is not StopKind.STOPPED:
+                how = "" if reply.kind is StopKind.EXITED else f"was ended by signal {reply.code}"
+                self._connection.lose(
+                    f"the program behind {self._connection.name} ended, and its memory went with it",
+                    hint="stop before its end: until=..., or --until LOCATION",
+                )
+                return Stop(StopReason.EXIT, pc, exit_code=None if how else reply.code, message=how, gone=True)
+            self.threads.current = reply.thread or self.threads.current
+            self._signal = 0
+            if reply.code in (0, _INTERRUPT_SIGNAL):
+                # Ours, or that of somebody who holds the emulator's monitor.
+                self._stopping = True
+                return None
+            if reply.code == _TRAP_SIGNAL:
+                return None
+            # The program's own signal: it gets it when it goes on.
+            self._signal = reply.code
+            if reply.code in _FAULTS:
+                at = self.read_registers().pc
+                access, message = _FAULTS[reply.code]
+                return Stop(StopReason.FAULT, at, address=at, access=access, message=message)
+
+    def _resume(self, *, step: bool) -> StopReply:
+        ahead = self.threads.flush()
+        self.threads.forget()
+        replies = self._connection.start(self._action(step=step), first=ahead)
+        for request, answer in zip(ahead, replies, strict=True):
+            if answer != b"OK":
+                raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
+        self._running = True
+        if self._stopping:
+            self.stop()
+        try:
+            return self._await_stop()
+        except KeyboardInterrupt:
+            self.stop()
+            return self._await_stop()
+        finally:
+            self._running = False
+
+    def _action(self, *, step: bool) -> bytes:
+        letter = b"s" if step else b"c"
+        if self._signal:
+            letter = b"%c%02x" % (letter.upper(), self._signal)
+        if not self._resumes:
+            return letter
+        if step and self.threads.current is not None:
+            return b"vCont;%b:%b" % (letter, str(self.threads.current).encode())
+        if self._signal and self.threads.current is not None:
+            return b"vCont;%b:%b;c" % (letter, str(self.threads.current).encode())
+        return b"vCont;" + letter
+
+    def _await_stop(self) -> StopReply:
+        patience = self._connection.timeout
+        while True:
+            answer = self._connection.wait(timeout=_POLL_SECONDS)
+            if answer is None:
+                patience -= _POLL_SECONDS if self._stopping else 0
+                if patience <= 0:
+                    raise self._connection.lose(
+                        f"the stub at {self._connection.name} does not stop the target",
+                        hint="QEMU's user-mode stub can't: say where to stop, with until= or --until",
+                    )
+                continue
+            if error := error_of(answer):
+                raise TargetError(f"{self.name} does not run: the stub answers {error}")
+            reply = stop_reply(answer)
+            if isinstance(reply, Output):
+                self._output(reply.data)
+            else:
+                return reply
+
+    def _within(self, address: int, size: int) -> bool:
+        return any(region.start <= address and address + size <= region.end for region in self._known)

@@ -1,0 +1,135 @@
+"""The first talk with a GDB stub: what it can do, which registers and which memory its target has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from armprobe.errors import ProtocolError, TargetError, UsageError
+from armprobe.targets.base import Region
+from armprobe.targets.connection import Connection
+from armprobe.targets.rsp import (
+    Output,
+    StopKind,
+    StopReply,
+    data_of,
+    error_of,
+    features,
+    number,
+    object_part,
+    stop_reply,
+    supported_actions,
+)
+from armprobe.targets.rspxml import LEGACY, Description, Register, read_description, read_memory_map
+
+_OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=arm;binary-upload+"
+#: what a stub takes that does not say: GDB's own guess
+_PACKET_SIZE = 400
+_NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "cpsr")
+_LONGEST_DOCUMENT = 1 << 20
+#: MIDR bits 19:16 -> architecture version; 0xf: the ID registers tell (DDI 0406C B4.1.105)
+_ARCHITECTURES = {1: 4, 2: 4, 3: 5, 4: 5, 5: 5, 6: 5, 7: 6}
+#: MIDR bits 15:4 of processors with ID registers that are ARMv6: ARM1136, ARM1156, ARM1176, ARM11 MPCore
+_ARM11 = (0xB36, 0xB56, 0xB76, 0xB02)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the first talk brought. `registers` are r0 to r12, sp, lr, pc, cpsr; `stop` is why the target stands."""
+
+    stop: StopReply
+    registers: tuple[Register, ...]
+    architecture: int
+    regions: tuple[Region, ...]
+    packet_size: int
+    binary_read: bool
+    binary_write: bool
+    writes_one: bool
+    resumes: bool
+    breakpoints: bool
+
+
+def negotiate(connection: Connection) -> Abilities:
+    """Ask a stub what it can do. Raises UsageError when its target runs no 32-bit ARM code, ProtocolError."""
+    offered = features(connection.ask(_OFFER))
+    if offered.get("QStartNoAckMode") == "+" and connection.ask(b"QStartNoAckMode") == b"OK":
+        connection.acknowledges = False
+    stop = stop_reply(connection.try_pipelining(b"vMustReplyEmpty", b"?"))
+    if isinstance(stop, Output) or stop.kind is not StopKind.STOPPED:
+        raise TargetError(f"the program at {connection.name} has ended", hint="start it again, and attach")
+    binary, actions, zero = connection.exchange([b"X0,0:", b"vCont?", b"Z0,0,4"])
+    if zero == b"OK":
+        connection.ask(b"z0,0,4")
+    hardware = zero or connection.ask(b"Z1,0,4")
+    if not zero and hardware == b"OK":
+        connection.ask(b"z1,0,4")
+    description = _description(connection) if offered.get("qXfer:features:read") == "+" else LEGACY
+    if description.architecture and not description.architecture.startswith(("arm", "iwmmxt", "xscale", "ep9312")):
+        raise UsageError(
+            f"the target at {connection.name} is {description.architecture}, not 32-bit ARM",
+            hint="armprobe probes A32 code; start the processor in 32-bit state",
+        )
+    registers = _core_registers(description)
+    pc = registers[15]
+    current = connection.ask(b"p%x" % pc.number)
+    written = connection.ask(b"P%x=%b" % (pc.number, current)) if current and error_of(current) is None else b""
+    return Abilities(
+        stop=stop,
+        registers=registers,
+        architecture=_architecture(connection, description),
+        regions=_regions(connection) if offered.get("qXfer:memory-map:read") == "+" else (),
+        packet_size=number(offered["PacketSize"].encode(), what="a size") if "PacketSize" in offered else _PACKET_SIZE,
+        binary_read=offered.get("binary-upload") == "+",
+        binary_write=binary == b"OK",
+        writes_one=written == b"OK",
+        resumes={"c", "s", "C", "S"} <= supported_actions(actions),
+        breakpoints=bool(hardware),
+    )
+
+
+def _read_object(connection: Connection, kind: str, name: str) -> str:
+    """Read a whole document."""
+    document = bytearray()
+    while True:
+        request = f"qXfer:{kind}:read:{name}:{len(document):x},ff0"
+        part, last = object_part(connection.ask(request.encode()))
+        document += part
+        if last:
+            return document.decode("utf-8", "replace")
+        if not part or len(document) > _LONGEST_DOCUMENT:
+            raise ProtocolError(f"the stub at {connection.name} does not come to the end of {name or kind!r}")
+
+
+def _description(connection: Connection) -> Description:
+    return read_description(lambda name: _read_object(connection, "features", name))
+
+
+def _core_registers(description: Description) -> tuple[Register, ...]:
+    names = [name for name in _NAMES if name not in description.registers]
+    if not description.registers:
+        return tuple(LEGACY.registers[name] for name in _NAMES)
+    if names:
+        raise UsageError(
+            f"the stub describes no register {names[0]}",
+            hint="armprobe probes A32 code; a Cortex-M processor has xpsr for cpsr" if names == ["cpsr"] else "",
+        )
+    return tuple(description.registers[name] for name in _NAMES)
+
+
+def _architecture(connection: Connection, description: Description) -> int:
+    """The architecture version by MIDR, where the stub shows it; else 7."""
+    midr = description.registers.get("MIDR")
+    reply = connection.ask(b"p%x" % midr.number) if midr is not None else b""
+    if not reply or error_of(reply) is not None:
+        return 7
+    value = int.from_bytes(data_of(reply, what="a register")[:4], "little")
+    if value >> 16 & 0xF == 0xF:
+        return 6 if value >> 4 & 0xFFF in _ARM11 else 7
+    return _ARCHITECTURES.get(value >> 16 & 0xF, 7)
+
+
+def _regions(connection: Connection) -> tuple[Region, ...]:
+    """The memory map. Flash and ROM are what nobody writes by a plain write."""
+    return tuple(
+        Region(part.start, part.end, writable=part.kind == "ram", name=part.kind)
+        for part in sorted(read_memory_map(_read_object(connection, "memory-map", "")), key=lambda part: part.start)
+    )
