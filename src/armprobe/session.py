@@ -26,7 +26,7 @@ from armprobe.probes.explain import Explanation, explain
 from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.probe import HostHandler, Probe, check_handlers
-from armprobe.probes.quiescence import leave_slots
+from armprobe.probes.stops import explain_stop
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
@@ -229,12 +229,9 @@ class Session:
         engine.instruments.drain()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
             # Whoever looks at registers now wants to see the program, not our code.
-            slots = [(site.slot.address, site.slot.end) for site in (*engine.sites.values(), *engine.retired)]
-            leave_slots(self.target, slots, lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
+            engine.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
             return replace(stop, pc=self.target.read_registers().pc)
-        if stop.reason in (StopReason.TRAP, StopReason.FAULT):
-            stop = replace(stop, message=engine.explain_copy(stop) or stop.message)
-        return replace(stop, pc=engine.program_address(stop.pc))
+        return explain_stop(engine, stop)
 
     def stop(self) -> None:
         """Ask a running target to stop; may be called from a handler."""

@@ -250,7 +250,7 @@ def test_code_that_changes_itself_under_a_probe_is_left_as_it_is(run, binary):
     outcome = run("stat", code, "--base", "0x8000", "-e", "0x8010")
     assert outcome.status == 1
     error = outcome.err.splitlines()[-2:]
-    assert error[0] == "error[AP300]: 1 things could not be restored"
+    assert error[0] == "error[AP300]: 1 change could not be undone"
     assert error[1].endswith("but holds 0xef123456; nothing was written")
 
 

@@ -17,7 +17,7 @@ from tests.probes.program import (
     word_at,
 )
 
-from armprobe import Hit, Session
+from armprobe import Hit, Session, StopReason
 
 EXECUTIONS = {
     address: 1 if address < LOOP or address == END else PASSES // 2 if address == CONDITIONAL else PASSES
@@ -195,3 +195,19 @@ def test_a_return_from_a_probed_function_goes_to_the_program():
         session.probe(RETURN, lambda hit: lr.append(hit.regs.lr))
         session.run(until=END)
         assert set(lr) == {BASE + 0x1C}
+
+
+def test_a_detour_that_finds_no_stack_says_so():
+    words = (0xE59FD000, 0xEAFFFFFE, 0x00009000)  # ldr sp, [pc]; b .; the stack
+    with start(words) as session:
+        registers = session.regs
+        registers.sp = 0
+        session.target.write_registers(registers)
+        session.count(BASE)
+        session.optimize_now()
+        stop = session.run()
+    assert (stop.reason, stop.pc) == (StopReason.FAULT, BASE)
+    assert stop.message == (
+        f"the probe at 0x{BASE:08x} saves registers on the stack, and there is no stack: sp is 0x00000000; "
+        "probe where the program has set it up"
+    )

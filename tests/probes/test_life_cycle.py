@@ -144,7 +144,7 @@ def test_code_that_changed_under_a_probe_is_left_alone_and_reported():
     )
     with pytest.raises(TargetError) as lost:
         session.close()
-    assert str(lost.value) == "1 things could not be restored"
+    assert str(lost.value) == "1 change could not be undone"
     assert lost.value.evidence == f"0x{DOUBLE:08x}: {caught.value}"
     assert word_at(session, LOOP) == WORDS[2]
     assert word_at(session, DOUBLE) == 0xE1A00000

@@ -14,7 +14,6 @@ from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
 from armprobe.patching.slots import SlotAllocator
-from armprobe.probes.copies import find_copy
 from armprobe.probes.dispatch import Dispatcher, Point, PointKind
 from armprobe.probes.instruments import Instruments
 from armprobe.probes.optimizer import Optimizer
@@ -240,6 +239,11 @@ class Engine:
         used = find_references(self.target, [(site.slot.address, site.slot.end) for site in self.retired])
         return [site for site in self.retired if site.slot.address not in used]
 
+    def leave_slots(self, step: Callable[[], Stop]) -> bool:
+        """Lead the thread that stopped out of all slots; `step` executes one instruction. False if it stays in one."""
+        sites = (*self.sites.values(), *self.retired)
+        return leave_slots(self.target, [(site.slot.address, site.slot.end, site.address) for site in sites], step)
+
     def free_slots(self, sites: Iterable[Site]) -> None:
         for site in sites:
             self.retired.remove(site)
@@ -269,24 +273,6 @@ class Engine:
     def current_cpu(self) -> int:
         return 0
 
-    def program_address(self, pc: int) -> int:
-        """Where the program is when a thread's PC is `pc`: a PC in a slot stands for its site."""
-        for site in (*self.sites.values(), *self.retired):
-            if site.slot.address <= pc < site.slot.end:
-                return site.address
-        return pc
-
-    def explain_copy(self, stop: Stop) -> str:
-        """Why a run ended at a copy that the program made of one of our patches; empty when it did not."""
-        found = find_copy(self.target, self.sites.values(), stop)
-        if found is None:
-            return ""
-        site, place = found
-        return (
-            f"the program copied code while probes were in it: 0x{place:08x} holds a copy of the "
-            f"{self.state_name(site)} at 0x{site.address:08x}; probe code that moves itself after it has moved"
-        )
-
     def _site_of(self, probe: Probe) -> Site:
         site = self.sites.get(probe.address)
         if site is None or probe not in site.probes:
@@ -312,8 +298,7 @@ class Engine:
                     self.patch([(site, "disarm")])
                 except (Refused, TargetError) as error:
                     left.append(f"{self.program.describe(site.address)}: {error}")
-        every = [*self.sites.values(), *self.retired]
-        left_slots = leave_slots(self.target, [(site.slot.address, site.slot.end) for site in every], run)
+        left_slots = self.leave_slots(run)
         self.instruments.close()
         if left_slots:
             self.sites.clear()
@@ -323,7 +308,8 @@ class Engine:
         else:
             left.append("a thread stays in a slot: its memory was not given back")
         if left:
-            raise TargetError(f"{len(left)} things could not be restored", evidence="\n".join(left))
+            changes = "1 change" if len(left) == 1 else f"{len(left)} changes"
+            raise TargetError(f"{changes} could not be undone", evidence="\n".join(left))
 
 
 def _points_of(site: Site) -> dict[int, Point]:

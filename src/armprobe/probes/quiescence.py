@@ -30,14 +30,20 @@ def find_references(target: Target, ranges: Sequence[tuple[int, int]]) -> set[in
     return found
 
 
-def leave_slots(target: Target, ranges: Sequence[tuple[int, int]], step: Callable[[], Stop]) -> bool:
-    """Let the thread that stopped execute single instructions until it is in none of the ranges; False if it stays."""
+def leave_slots(target: Target, slots: Sequence[tuple[int, int, int]], step: Callable[[], Stop]) -> bool:
+    """Lead the thread that stopped out of the slots, given as (start, end, site); False if it stays in one.
+
+    It executes one instruction after another. Where that faults, PC becomes that of the site: the fault is its own.
+    """
     for _ in range(STEPS):
-        pc = target.read_registers().pc
-        if not any(start <= pc < end for start, end in ranges):
+        registers = target.read_registers()
+        site = next((site for start, end, site in slots if start <= registers.pc < end), None)
+        if site is None:
             return True
-        if step().reason is not StopReason.LIMIT:
-            return False
+        if step().reason is StopReason.FAULT:
+            registers = target.read_registers()
+            registers.pc = site
+            target.write_registers(registers)
     return False
 
 
