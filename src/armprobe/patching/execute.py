@@ -6,13 +6,25 @@ All bytes to be replaced are compared before the first write, every write is rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from armprobe.errors import ArmprobeError, Refused, TargetError, TargetLost
+from armprobe.errors import ArmprobeError, InternalError, Refused, TargetError, TargetLost
 from armprobe.isa.insn import InstructionSet
-from armprobe.patching.plan import MoveThreads, PatchPlan, Step, Sync, Write, merge_ranges, plan_patch, show
-from armprobe.targets.base import Registers, Target
+from armprobe.patching.plan import (
+    ClearTraps,
+    MoveThreads,
+    PatchPlan,
+    SetTraps,
+    Step,
+    Sync,
+    Write,
+    merge_ranges,
+    plan_patch,
+    show,
+)
+from armprobe.targets.base import Breakpoints, Registers, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +46,26 @@ def execute(plan: PatchPlan, target: Target) -> tuple[PatchedBytes, ...]:
     Raises Refused, with nothing written, when a site does not hold the bytes the plan expects; TargetError when a step
     failed: `evidence` lists what could not be undone, and is empty when everything was.
     """
+    cleared = [address for step in plan.steps if isinstance(step, ClearTraps) for address in step.addresses]
+    try:
+        if cleared:
+            _breakpoints(target).remove(cleared)
+        return _execute(plan, target)
+    except BaseException as error:
+        if cleared:
+            _set_again(target, cleared, error)
+        raise
+
+
+def _execute(plan: PatchPlan, target: Target) -> tuple[PatchedBytes, ...]:
     before = _compare(plan, target)
     done: list[Step] = []
     moved: list[tuple[int | None, Registers]] = []
+    steps: Sequence[Step] = ()
     try:
-        for step in plan.steps:
-            done.append(step)
-            match step:
-                case Write():
-                    _write(target, step.address, step.after)
-                case Sync():
-                    _synchronize(target, step.ranges)
-                case MoveThreads():
-                    _move_threads(target, dict(step.moves), moved)
+        for steps in _batches(plan.steps, target):
+            done += steps
+            _carry_out(steps, target, moved)
     except BaseException as error:
         left = _roll_back(target, done, before, moved)
         if not isinstance(error, ArmprobeError):
@@ -55,8 +74,9 @@ def execute(plan: PatchPlan, target: Target) -> tuple[PatchedBytes, ...]:
             raise
         outcome = "not everything could be undone" if left else "everything before it was undone"
         kind = TargetLost if isinstance(error, TargetLost) else TargetError
+        first = "" if len(steps) == 1 else f"one of {len(steps)} up to "
         raise kind(
-            f"step {len(done)} of {len(plan.steps)} ({done[-1]}) failed: {error}; {outcome}",
+            f"{first}step {len(done)} of {len(plan.steps)} ({done[-1]}) failed: {error}; {outcome}",
             evidence="\n".join(left),
             hint=error.hint,
         ) from error
@@ -82,13 +102,36 @@ def restore(patched: Iterable[PatchedBytes], target: Target, *, isa: Instruction
     execute(plan_restore(patched, isa=isa), target)
 
 
+def _batches(steps: Sequence[Step], target: Target) -> Iterator[Sequence[Step]]:
+    """The steps in order; writes that follow one another together, where the target does many at once."""
+    for bulk, group in groupby(steps, key=lambda step: isinstance(step, Write) and target.bulk is not None):
+        if bulk:
+            yield list(group)
+        else:
+            for step in group:
+                yield [step]
+
+
+def _carry_out(steps: Sequence[Step], target: Target, moved: list[tuple[int | None, Registers]]) -> None:
+    writes = [step for step in steps if isinstance(step, Write)]
+    if writes:
+        _write(target, [(step.address, step.after) for step in writes])
+        return
+    match steps[0]:
+        case Sync(ranges):
+            _synchronize(target, ranges)
+        case MoveThreads(moves):
+            _move_threads(target, dict(moves), moved)
+        case SetTraps(addresses):
+            _breakpoints(target).insert(addresses)
+
+
 def _compare(plan: PatchPlan, target: Target) -> dict[int, bytes]:
     """Read every place the plan writes; refuse if one does not hold what the plan expects."""
     before: dict[int, bytes] = {}
-    for step in plan.steps:
-        if not isinstance(step, Write):
-            continue
-        found = before[step.address] = target.read_memory(step.address, len(step.after))
+    writes = [step for step in plan.steps if isinstance(step, Write)]
+    for step, found in zip(writes, _read(target, [(step.address, len(step.after)) for step in writes]), strict=True):
+        before[step.address] = found
         if step.before is not None and found != step.before:
             raise Refused(
                 f"0x{step.address:08x} ({step.purpose}) should hold {show(step.before)} but holds {show(found)}; "
@@ -98,14 +141,44 @@ def _compare(plan: PatchPlan, target: Target) -> dict[int, bytes]:
     return before
 
 
-def _write(target: Target, address: int, code: bytes) -> None:
-    target.write_memory(address, code)
-    found = target.read_memory(address, len(code))
-    if found != code:
-        raise TargetError(
-            f"0x{address:08x} should hold {show(code)} after the write but holds {show(found)}",
-            hint="is it flash or read-only memory?",
-        )
+def _read(target: Target, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    if target.bulk is not None:
+        return target.bulk.read_many(ranges)
+    return [target.read_memory(address, size) for address, size in ranges]
+
+
+def _write(target: Target, writes: Sequence[tuple[int, bytes]]) -> None:
+    """Write, and read back. Raises TargetError where memory holds something else then."""
+    if target.bulk is not None:
+        target.bulk.write_many(writes)
+    else:
+        for address, code in writes:
+            target.write_memory(address, code)
+    read_back = _read(target, [(address, len(code)) for address, code in writes])
+    for (address, code), found in zip(writes, read_back, strict=True):
+        if found != code:
+            raise TargetError(
+                f"0x{address:08x} should hold {show(code)} after the write but holds {show(found)}",
+                hint="is it flash or read-only memory?",
+            )
+
+
+def _breakpoints(target: Target) -> Breakpoints:
+    if target.breakpoints is None:
+        raise InternalError(f"a plan has {target.name} set traps, which it can't")
+    return target.breakpoints
+
+
+def _set_again(target: Target, addresses: Sequence[int], error: BaseException) -> None:
+    """Undo the first step of a plan that failed with `error`."""
+    try:
+        _breakpoints(target).insert(addresses)
+    except BaseException as failure:  # noqa: BLE001
+        line = f"the target's traps could not be set again: {_reason(failure)}"
+        if isinstance(error, ArmprobeError):
+            error.evidence = "\n".join(filter(None, [error.evidence, line]))
+        else:
+            error.add_note(line)
 
 
 def _synchronize(target: Target, ranges: tuple[tuple[int, int], ...]) -> None:
@@ -147,6 +220,11 @@ def _roll_back(
     Any exception counts, a second Ctrl-C too: one place that cannot be restored must not keep the others from it.
     """
     left: list[str] = []
+    for traps in [step for step in done if isinstance(step, SetTraps)]:
+        try:
+            _breakpoints(target).remove(traps.addresses)
+        except BaseException as error:  # noqa: BLE001
+            left.append(f"not all of the target's traps could be cleared: {_reason(error)}")
     for thread, registers in reversed(moved):
         try:
             _write_registers(target, thread, registers)
@@ -159,7 +237,7 @@ def _roll_back(
         try:
             # A write that failed may have changed nothing at all, as in memory that cannot be written.
             if target.read_memory(write.address, len(original)) != original:
-                _write(target, write.address, original)
+                _write(target, [(write.address, original)])
         except BaseException as error:  # noqa: BLE001
             left.append(f"0x{write.address:08x} ({write.purpose}) held {show(original)}: {_reason(error)}")
     try:

@@ -14,6 +14,8 @@ from armprobe.isa.insn import InstructionSet
 from armprobe.patching.classify import Change, Classification, classify
 
 _ADDRESS_SPACE = 1 << 32
+#: addresses that one line of a listing names
+_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,8 @@ class Sync:
     ranges: tuple[tuple[int, int], ...]
 
     def __str__(self) -> str:
-        ranges = ", ".join(f"0x{start:08x}..0x{end:08x}" for start, end in self.ranges[:4])
-        more = f" and {len(self.ranges) - 4} more" if len(self.ranges) > 4 else ""
-        return f"synchronise {ranges}{more}"
+        ranges = ", ".join(f"0x{start:08x}..0x{end:08x}" for start, end in self.ranges[:_SHOWN])
+        return f"synchronise {ranges}{_more(self.ranges)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,27 @@ class MoveThreads:
         return "move threads " + ", ".join(f"from 0x{old:08x} to 0x{new:08x}" for old, new in self.moves)
 
 
-Step = Write | Sync | MoveThreads
+@dataclass(frozen=True, slots=True)
+class ClearTraps:
+    """Take away traps that the target set by itself: the first step of a plan, as memory may show them."""
+
+    addresses: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return "clear the target's traps at " + _some(self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class SetTraps:
+    """Have the target set traps by itself: the last step of a plan, as it may write them over what stands there."""
+
+    addresses: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return "have the target set traps at " + _some(self.addresses)
+
+
+Step = Write | Sync | MoveThreads | ClearTraps | SetTraps
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +98,22 @@ def plan_patch(
     *,
     new_code: Iterable[Write] = (),
     moves: Iterable[tuple[int, int]] = (),
+    clear_traps: Iterable[int] = (),
+    set_traps: Iterable[int] = (),
     isa: InstructionSet = InstructionSet.A32,
 ) -> PatchPlan:
     """Order one batch: new code, synchronise, sites, threads, synchronise.
 
     `sites` replace whole instructions of the program, `new_code` fills slots that nothing reaches yet, `moves` says
-    where a thread goes on that was stopped between the instructions of a window.
+    where a thread goes on that was stopped between the instructions of a window. `clear_traps` and `set_traps` are for
+    a target that sets traps by itself (`Target.breakpoints`).
     Raises UsageError for a misaligned, overlapping or ill-sized write.
     """
     sites, new_code, moves = tuple(sites), tuple(new_code), tuple(moves)
     _check(sites, new_code)
-    steps: list[Step] = [*new_code]
+    clear_traps, set_traps = tuple(clear_traps), tuple(set_traps)
+    steps: list[Step] = [ClearTraps(clear_traps)] if clear_traps else []
+    steps += new_code
     if new_code:
         steps.append(Sync(merge_ranges(new_code)))
     steps += sites
@@ -95,6 +121,8 @@ def plan_patch(
         steps.append(MoveThreads(moves))
     if sites:
         steps.append(Sync(merge_ranges(sites)))
+    if set_traps:
+        steps.append(SetTraps(set_traps))
     return PatchPlan(tuple(steps), _classify_sites(sites, isa))
 
 
@@ -114,6 +142,14 @@ def show(code: bytes) -> str:
     if len(code) % 4:
         return code.hex(" ")
     return " ".join(f"0x{int.from_bytes(code[i : i + 4], 'little'):08x}" for i in range(0, len(code), 4))
+
+
+def _some(addresses: Sequence[int]) -> str:
+    return ", ".join(f"0x{address:08x}" for address in addresses[:_SHOWN]) + _more(addresses)
+
+
+def _more(items: Sequence[object]) -> str:
+    return f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
 
 
 def _classify_sites(sites: Sequence[Write], isa: InstructionSet) -> Classification:

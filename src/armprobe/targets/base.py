@@ -145,10 +145,13 @@ class Breakpoints(Protocol):
     """
 
     def insert(self, addresses: Sequence[int]) -> None:
-        """Set traps at A32 instructions that have none. Raises TargetError when one can't be set; then none is."""
+        """Set traps at A32 instructions, where there are none yet.
+
+        Raises TargetError when one can't be set; then none is that was not there before.
+        """
 
     def remove(self, addresses: Sequence[int]) -> None:
-        """Take traps away again. Raises TargetError when one stays; all others are gone."""
+        """Take traps away again, where there are any. Raises TargetError when one stays; all others are gone."""
 
 
 class BulkMemory(Protocol):

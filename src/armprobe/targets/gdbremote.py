@@ -214,12 +214,13 @@ class GdbRemoteTarget:
         if until is None:
             yield
             return
-        self._breakpoints.insert([until])
+        owner = object()
+        self._breakpoints.insert([until], owner=owner)
         try:
             yield
         finally:
             if self._connection.alive:
-                self._breakpoints.remove([until])
+                self._breakpoints.remove([until], owner=owner)
 
     # Running
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from armprobe.errors import TargetError
@@ -15,34 +14,39 @@ _SOFTWARE, _HARDWARE = b"0", b"1"
 
 
 class RemoteBreakpoints:
-    """The breakpoints at one stub: a `Breakpoints`, in which an address may be inserted more than once."""
+    """The breakpoints at one stub: a `Breakpoints`. One stays while any of its owners wants it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._kinds: dict[int, bytes] = {}
-        self._users: Counter[int] = Counter()
+        self._owners: dict[int, set[object]] = {}
 
     def __contains__(self, address: int) -> bool:
         return address in self._kinds
 
-    def insert(self, addresses: Sequence[int]) -> None:
+    def insert(self, addresses: Sequence[int], *, owner: object = None) -> None:
         fresh = [address for address in addresses if address not in self._kinds]
         refused = self._set(fresh, _SOFTWARE)
         refused = self._set(list(refused), _HARDWARE)
         if refused:
             self._clear([address for address in fresh if address in self._kinds])
             address, reply = next(iter(refused.items()))
-            error = error_of(reply)
             raise TargetError(
-                f"the stub at {self._connection.name} sets no breakpoint at 0x{address:08x}: it answers "
-                f"{error or reply.decode('latin-1')!r}; {len(addresses)} were wanted, and none is set",
+                f"the stub at {self._connection.name} sets no breakpoint at 0x{address:08x}, it answers "
+                f"{error_of(reply) or reply.decode('latin-1')!r}; {len(addresses)} were wanted, and none is set",
                 hint="code in flash takes breakpoints of the processor, of which there are few",
             )
-        self._users.update(addresses)
+        for address in addresses:
+            self._owners.setdefault(address, set()).add(owner)
 
-    def remove(self, addresses: Sequence[int]) -> None:
-        self._users.subtract(addresses)
-        left = self._clear([address for address in addresses if self._users[address] <= 0])
+    def remove(self, addresses: Sequence[int], *, owner: object = None) -> None:
+        unwanted = []
+        for address in addresses:
+            owners = self._owners.get(address, set())
+            owners.discard(owner)
+            if not owners and address in self._kinds:
+                unwanted.append(address)
+        left = self._clear(unwanted)
         if left:
             listed = ", ".join(f"0x{address:08x}" for address in left)
             raise TargetError(f"the stub at {self._connection.name} keeps its breakpoints at {listed}")
@@ -60,13 +64,12 @@ class RemoteBreakpoints:
 
     def _clear(self, addresses: Sequence[int]) -> list[int]:
         """Take them away; return those that stay."""
-        known = [address for address in addresses if address in self._kinds]
-        replies = self._connection.exchange([b"z%b,%x,%x" % (self._kinds[at], at, _WORD) for at in known])
+        replies = self._connection.exchange([b"z%b,%x,%x" % (self._kinds[at], at, _WORD) for at in addresses])
         left = []
-        for address, reply in zip(known, replies, strict=True):
+        for address, reply in zip(addresses, replies, strict=True):
             if reply == b"OK":
                 del self._kinds[address]
-                self._users.pop(address, None)
+                self._owners.pop(address, None)
             else:
                 left.append(address)
         return left
