@@ -81,6 +81,8 @@ class Session:
 
     def close(self) -> None:
         """Remove all probes and restore the target; raises TargetError listing what could not be restored."""
+        if self._engine.dispatcher.handling:
+            raise UsageError("a handler can't close its session", hint="call stop(), and close when run() has returned")
         if not self._closed:
             self._closed = True
             self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))

@@ -17,7 +17,7 @@ from tests.probes.program import (
     word_at,
 )
 
-from armprobe import HandlerError, Hit, Refused, Session, UsageError
+from armprobe import HandlerError, Hit, Refused, Session, StopReason, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +208,46 @@ def test_the_decorator_returns_the_probe():
 
         session.run(until=END)
         assert loop.hits == PASSES
+
+
+def test_a_handler_may_remove_its_own_probe_and_free_its_slot(unprobed):
+    with start() as session:
+
+        def once(hit: Hit) -> None:
+            hit.probe.unregister()
+            session.optimize_now()
+            session.count(DOUBLE + 4)  # takes the memory if it was given back
+            session.optimize_now()
+
+        probe = session.probe(LOOP, once)
+        assert final_state(session) == unprobed
+        assert (probe.hits, probe.state) == (1, "unregistered")
+
+
+def test_a_handler_may_add_a_probe_at_its_own_place(unprobed):
+    with start() as session:
+        added = []
+
+        def add(hit: Hit) -> None:
+            if not added:
+                added.append(session.count(hit.address))
+
+        session.probe(LOOP, add)
+        assert final_state(session) == unprobed
+        assert added[0].hits == PASSES - 1
+
+
+def test_a_handler_can_not_close_its_session():
+    with start() as session:
+        session.probe(LOOP, lambda _: session.close())
+        with pytest.raises(UsageError, match=r"^a handler can't close its session$"):
+            session.run(until=END)
+
+
+def test_a_handler_can_stop_the_run_and_the_next_one_goes_on(unprobed):
+    with start() as session:
+        probe = session.probe(LOOP, lambda hit: session.stop() if hit.regs.r0 == 7 else None)
+        assert session.run(until=END).reason is StopReason.INTERRUPT
+        assert (session.regs.r0, BASE <= session.regs.pc < END) == (8, True)
+        assert final_state(session) == unprobed
+        assert probe.hits == PASSES

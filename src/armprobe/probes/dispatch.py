@@ -47,12 +47,23 @@ class Dispatcher:
         self._engine = engine
         self.points: dict[int, Point] = {}
         self.running: dict[int, Probe] = {}
+        #: sites whose traps are being handled: threads are about to go on in their slots
+        self.handling: list[Site] = []
 
     def on_trap(self, pc: int) -> bool:
         """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""
         point = self.points.get(pc)
         if point is None:
             return False
+        self.handling.append(point.site)
+        try:
+            self._handle(point)
+        finally:
+            self.handling.pop()
+        self._engine.optimizer.at_stop()
+        return True
+
+    def _handle(self, point: Point) -> None:
         engine = self._engine
         site = point.site
         target = engine.target
@@ -84,8 +95,6 @@ class Dispatcher:
                     )
                 regs.pc = site.code.post_copy if site.code.post_copy is not None else site.code.copy
         target.write_registers(regs)
-        engine.optimizer.at_stop()
-        return True
 
     def _run(self, site: Site, regs: Registers, *, post: bool) -> bool:
         """Run the enabled pre (post) handlers in the order of registration; True when one diverted control."""

@@ -237,7 +237,8 @@ class Engine:
         if not self.retired:
             return []
         used = find_references(self.target, [(site.slot.address, site.slot.end) for site in self.retired])
-        return [site for site in self.retired if site.slot.address not in used]
+        handling = self.dispatcher.handling
+        return [site for site in self.retired if site.slot.address not in used and site not in handling]
 
     def leave_slots(self, step: Callable[[], Stop]) -> bool:
         """Lead the thread that stopped out of all slots; `step` executes one instruction. False if it stays in one."""
