@@ -163,7 +163,7 @@ class Engine:
         new_code = [write for site, _ in moves for write in self._placement.code_writes(site)]
         self._enter_points([site for site, _ in moves])
         try:
-            self.patch(moves, new_code=new_code)
+            self.patch(moves, new_code=new_code, new_traps=_traps_in_slots([site for site, _ in moves]))
         except BaseException:
             for site, _ in moves:
                 self._leave_points(site)
@@ -176,9 +176,12 @@ class Engine:
 
     # --- patching
 
-    def patch(self, moves: Sequence[tuple[Site, str]], *, new_code: Sequence[Write] = ()) -> PatchPlan | None:
+    def patch(
+        self, moves: Sequence[tuple[Site, str]], *, new_code: Sequence[Write] = (), new_traps: Sequence[int] = ()
+    ) -> PatchPlan | None:
         """Carry out the verbs on their sites in one plan under one stop; an empty verb keeps the state.
 
+        `new_code` fills new slots, which have traps at `new_traps`.
         Raises Refused, with nothing written, when a site no longer holds what we put there.
         """
         if not moves:
@@ -191,7 +194,21 @@ class Engine:
             for (site, verb), new in zip(moves, after, strict=True)
             if new != site.planted
         ]
-        plan = plan_patch(writes, new_code=[*new_code, *islands], moves=self._placement.thread_moves(moves))
+        armed: list[int] = []
+        cleared: list[int] = []
+        if self.target.breakpoints is not None:
+            # The target sets the traps; what stands in memory is the program's own instruction.
+            armed += new_traps
+            for (site, _), state in zip(moves, states, strict=True):
+                if (state is SiteState.ARMED) is not (site.state is SiteState.ARMED):
+                    (armed if state is SiteState.ARMED else cleared).append(site.address)
+        plan = plan_patch(
+            writes,
+            new_code=[*new_code, *islands],
+            moves=self._placement.thread_moves(moves),
+            clear_traps=cleared,
+            set_traps=armed,
+        )
         execute(plan, self.target)
         for (site, _), state, new in zip(moves, states, after, strict=True):
             site.state, site.planted = state, new
@@ -199,6 +216,8 @@ class Engine:
 
     def planted(self, site: Site, state: SiteState, islands: list[Write] | None = None) -> bytes:
         """What stands at the site in `state`; `islands` gets the writes that the way there needs."""
+        if state is SiteState.ARMED and self.target.breakpoints is not None:
+            return site.original
         needed = islands if islands is not None else []
         return planted_bytes(site, state, self.target.trap, lambda place: self._placement.way_to(site, place, needed))
 
@@ -245,7 +264,9 @@ class Engine:
         sites = (*self.sites.values(), *self.retired)
         return leave_slots(self.target, [(site.slot.address, site.slot.end, site.address) for site in sites], step)
 
-    def free_slots(self, sites: Iterable[Site]) -> None:
+    def free_slots(self, sites: Sequence[Site]) -> None:
+        if self.target.breakpoints is not None and sites:
+            self.target.breakpoints.remove(_traps_in_slots(sites))
         for site in sites:
             self.retired.remove(site)
             self._leave_points(site)
@@ -300,6 +321,11 @@ class Engine:
                 except (Refused, TargetError) as error:
                     left.append(f"{self.program.describe(site.address)}: {error}")
         left_slots = self.leave_slots(run)
+        if self.target.breakpoints is not None:
+            try:
+                self.target.breakpoints.remove(_traps_in_slots([*self.sites.values(), *self.retired]))
+            except TargetError as error:
+                left.append(str(error))
         self.instruments.close()
         if left_slots:
             self.sites.clear()
@@ -323,3 +349,7 @@ def _points_of(site: Site) -> dict[int, Point]:
         (code.post, PointKind.POST),
     )
     return {address: Point(kind, site) for address, kind in places if address is not None}
+
+
+def _traps_in_slots(sites: Iterable[Site]) -> list[int]:
+    return [address for site in sites for address in _points_of(site) if address != site.address]

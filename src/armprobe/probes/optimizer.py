@@ -13,8 +13,10 @@ branch replaces one, so that only freeing has to wait (patching.md 4.5, 4.6).
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from armprobe.errors import TargetError, TargetLost
 from armprobe.probes.state import SiteState
 
 if TYPE_CHECKING:
@@ -70,13 +72,29 @@ class Optimizer:
         quiescent = engine.quiescent_slots()
         log.debug("step 2: %d of %d retired slots are quiescent", len(quiescent), len(engine.retired))
         batch = [site for site in engine.sites.values() if site.state is SiteState.ARMED and self._wants(site)]
-        engine.patch([(site, "optimize") for site in batch])
-        log.debug("step 3: %d traps became branches", len(batch))
+        optimized = self._optimize(batch)
+        log.debug("step 3: %d of %d traps became branches", optimized, len(batch))
         engine.free_slots(quiescent)
         log.debug("step 4: %d slots freed", len(quiescent))
         if engine.retired:
             self.kick()
         log.debug("step 5: %s", "another pass will follow" if engine.retired else "no work left")
+        return optimized
+
+    def _optimize(self, batch: Sequence[Site]) -> int:
+        """Make branches; return how many. A site whose memory cannot be written stays a trap that the target sets."""
+        try:
+            self._engine.patch([(site, "optimize") for site in batch])
+        except TargetError as error:
+            # Flash takes no branch, and its traps are breakpoints of the processor.
+            undone = not error.evidence and not isinstance(error, TargetLost)
+            if self._engine.target.breakpoints is None or not undone:
+                raise
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return self._optimize(batch[:middle]) + self._optimize(batch[middle:])
+            batch[0].reason = f"its memory takes no branch: {error.__cause__ or error}"
+            return 0
         return len(batch)
 
     def _wants(self, site: Site) -> bool:
