@@ -11,15 +11,15 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, overload
+from typing import Any, Self, overload
 
 from armprobe.codegen.handlers import Count, Record
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.errors import UsageError
-from armprobe.events.record import unpack
+from armprobe.events.values import unpack
 from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_definition, register_name
 from armprobe.probes.engine import Engine
 from armprobe.probes.explain import Explanation, explain
@@ -41,17 +41,18 @@ class Event:
     probe: Probe
     place: str
     record: bytes
+    symbols: SymbolTable = field(repr=False, compare=False)
 
     @property
-    def values(self) -> dict[str, int]:
-        """The arguments by name."""
+    def values(self) -> dict[str, Any]:
+        """The arguments by name: numbers, strings, lists of them, None where memory could not be read."""
         assert self.probe.definition is not None
-        return unpack(self.probe.definition.layout, self.record)
+        return unpack(self.probe.definition.layout, self.record, describe=self.symbols.place)
 
     def __str__(self) -> str:
         """The line that the kernel's trace file would show."""
         assert self.probe.definition is not None
-        return format_record(self.probe.definition, self.record, place=self.place)
+        return format_record(self.probe.definition, self.record, place=self.place, describe=self.symbols.place)
 
 
 class Session:
@@ -280,7 +281,7 @@ class Session:
     def _event(self, probe: Probe, record: memoryview) -> Event:
         number = self._events
         self._events += 1
-        return Event(number, probe, self.symbols.place(probe.address), bytes(record))
+        return Event(number, probe, self.symbols.place(probe.address), bytes(record), self.symbols)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from armprobe.errors import UsageError
-from armprobe.events.record import TYPES, Field, make_header, make_layout, split_header, unpack
+from armprobe.events.record import TYPES, Field, make_header, make_layout, split_header
+from armprobe.events.values import show, unpack
 
 
 def test_fields_stand_at_their_natural_alignment_after_the_header():
@@ -44,7 +45,7 @@ def test_unpack_gives_each_field_as_its_type():
 )
 def test_a_value_of_each_type_is_shown_as_in_the_kernels_trace(name, number, text):
     assert TYPES[name].name == name
-    assert TYPES[name].show(number) == text
+    assert show(TYPES[name], number) == text
 
 
 def test_the_header_holds_the_probe_and_the_size():

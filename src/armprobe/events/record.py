@@ -1,7 +1,12 @@
 """The layout of a record: one definition, used by the code that writes records and by the reader.
 
-A record is a header word, `probe id << 8 | size in words`, and its fields in the order of their definition, each at its
-natural alignment. All is little-endian. A header is never zero: zero says that the record is not yet complete.
+    header      `probe id << 8 | size in words`; never zero: zero says that the record is not yet complete
+    faults      a bit for each field whose memory could not be read; no word where no field reads memory
+    fields      in the order of their definition, each at its natural alignment, at most that of a word
+    texts       the bytes of strings, each from a word on
+
+A string's field is a word, `length << 16 | offset` of its bytes in the record, 0 where it could not be read. The bytes
+end in a zero, but for a string longer than `Layout.text`, which is cut. Constants take no place. All is little-endian.
 """
 
 from __future__ import annotations
@@ -10,52 +15,81 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from armprobe.errors import UsageError
+from armprobe.events.source import Source, is_constant, reads_memory
 
 HEADER_BYTES = 4
 MAX_WORDS = 255
 MAX_PROBE = (1 << 24) - 1
+#: bytes of a string that a record keeps, at most and at least
+MAX_TEXT, MIN_TEXT = 256, 16
+MAX_COUNT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """How a field is stored and shown: `size` bytes; `style` is `u`, `s`, `x` or `char`, as in the kernel's names."""
+    """How a field is read, stored and shown.
+
+    `size` is bytes, of one element; `style` is `u`, `s`, `x`, `char`, `symbol`, `symstr` or `string`, as in the
+    kernel's names. `bits` are (width, offset from the lowest bit) of a bit-field in `size` bytes; `count` is the number
+    of elements of an array, 0 if it is none. An array of strings is one of pointers to strings.
+    """
 
     size: int
     style: str
+    bits: tuple[int, int] | None = None
+    count: int = 0
 
     @property
     def name(self) -> str:
-        """The kernel's name: `u8`, `x32`, `char`."""
-        return self.style if self.style == "char" else f"{self.style}{self.size * 8}"
+        """The kernel's name: `u8`, `x32`, `char`, `b4@2/32`, `u8[6]`."""
+        if self.bits is not None:
+            name = f"b{self.bits[0]}@{self.bits[1]}/{self.size * 8}"
+        else:
+            name = f"{self.style}{self.size * 8}" if self.style in ("u", "s", "x") else self.style
+        return f"{name}[{self.count}]" if self.count else name
 
     @property
     def signed(self) -> bool:
         """Whether comparisons are signed and the value is extended with its sign."""
         return self.style == "s"
 
-    def show(self, value: int) -> str:
-        """The text of `value` in the kernel's trace file."""
-        if self.style == "char":
-            return f"'{chr(value)}'" if 32 <= value < 127 else f"'\\x{value:02x}'"
-        return f"0x{value:x}" if self.style == "x" else str(value)
+    @property
+    def is_text(self) -> bool:
+        """Whether the record holds the bytes of a string."""
+        return self.style == "string"
+
+    @property
+    def stored(self) -> int:
+        """Bytes in a record, without those of strings."""
+        return self.size * (self.count or 1)
+
+    @property
+    def alignment(self) -> int:
+        """Alignment in a record: a record starts at a word, and arrays are copied by words."""
+        return 4 if self.count else min(self.size, 4)
 
 
-#: every type a field may have, by name
+#: every type of one number that a register can have, by name
 TYPES = {kind.name: kind for kind in (*(FieldType(size, style) for style in "usx" for size in (1, 2, 4)),
                                       FieldType(1, "char"))}  # fmt: skip
+#: all types that have a name of their own; bit-fields and arrays are made of these
+NAMED_TYPES = TYPES | {kind.name: kind for kind in (*(FieldType(8, style) for style in "usx"),
+                       FieldType(4, "symbol"), FieldType(4, "symstr"), FieldType(4, "string"))}  # fmt: skip
 #: the type of a field whose definition names none
 DEFAULT_TYPE = TYPES["x32"]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: `source` is the register it comes from (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`)."""
+    """One field: where it comes from and where it stands."""
 
     name: str
-    source: str
+    source: Source
     type: FieldType
-    #: bytes from the start of the record
+    #: bytes from the start of the record; 0 for a constant, which is not in it
     offset: int
+    #: the number of the bit that says that memory could not be read, None where that can't be
+    fault: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +97,45 @@ class Layout:
     """The fields of a record, and its size in words with the header."""
 
     fields: tuple[Field, ...]
+    #: without the bytes of strings
     words: int
+    #: words of fault bits, after the header
+    faults: int = 0
+    #: bytes that are kept of each string, with its zero
+    text: int = 0
+    #: with the longest strings
+    longest: int = 0
 
 
-def make_layout(fields: Iterable[tuple[str, str, FieldType]]) -> Layout:
+def make_layout(fields: Iterable[tuple[str, Source, FieldType]]) -> Layout:
     """Place fields, given as (name, source, type).
 
     Raises UsageError when the record is longer than a header can say (255 words).
     """
+    wanted = list(fields)
+    faulting = [index for index, (_, source, kind) in enumerate(wanted) if reads_memory(source) and not kind.is_text]
+    faults = (len(faulting) + 31) // 32
     placed = []
-    offset = HEADER_BYTES
-    for name, source, kind in fields:
-        offset += -offset % kind.size
-        placed.append(Field(name, source, kind, offset))
-        offset += kind.size
+    offset = HEADER_BYTES + 4 * faults
+    texts = 0
+    for index, (name, source, kind) in enumerate(wanted):
+        if is_constant(source):
+            placed.append(Field(name, source, kind, 0))
+            continue
+        offset += -offset % kind.alignment
+        placed.append(Field(name, source, kind, offset, faulting.index(index) if index in faulting else None))
+        offset += kind.stored
+        texts += kind.is_text and (kind.count or 1)
     words = (offset + 3) // 4
     if words > MAX_WORDS:
         raise UsageError(f"a record holds at most {MAX_WORDS} words, and these fields need {words}")
-    return Layout(tuple(placed), words)
+    text = min(MAX_TEXT, 4 * ((MAX_WORDS - words) // texts)) if texts else 0
+    if texts and text < MIN_TEXT:
+        raise UsageError(
+            f"a record holds at most {MAX_WORDS} words, which leaves {text} bytes for each of {texts} strings",
+            hint=f"ask for fewer: {MIN_TEXT} bytes are the least",
+        )
+    return Layout(tuple(placed), words, faults, text, words + texts * text // 4)
 
 
 def make_header(probe: int, words: int) -> int:
@@ -95,13 +150,3 @@ def make_header(probe: int, words: int) -> int:
 def split_header(header: int) -> tuple[int, int]:
     """(probe number, size in words) of a header word."""
     return header >> 8, header & 0xFF
-
-
-def unpack(layout: Layout, record: bytes | memoryview) -> dict[str, int]:
-    """The values of the fields of a record by name, in the order of the layout."""
-    return {
-        field.name: int.from_bytes(
-            record[field.offset : field.offset + field.type.size], "little", signed=field.type.signed
-        )
-        for field in layout.fields
-    }

@@ -17,7 +17,8 @@ from typing import NoReturn
 
 from armprobe.codegen.filters import Filter
 from armprobe.errors import UsageError
-from armprobe.events.record import DEFAULT_TYPE, TYPES, FieldType, Layout, make_layout, unpack
+from armprobe.events.record import DEFAULT_TYPE, TYPES, FieldType, Layout, make_layout
+from armprobe.events.values import Describe, show, unpack
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
 from armprobe.probes.filter_parser import parse_filter, point_at
 
@@ -70,13 +71,17 @@ def parse_definition(text: str) -> ProbeDefinition:
     return _Parser(text).parse()
 
 
-def format_record(definition: ProbeDefinition, record: bytes | memoryview, *, place: str) -> str:
+def format_record(
+    definition: ProbeDefinition, record: bytes | memoryview, *, place: str, describe: Describe = hex
+) -> str:
     """The line of the kernel's trace file for a record: `EVENT: (place) name=value ...`.
 
-    `place` is `symbol+0x0/0xsize`, or an address.
+    `place` is `symbol+0x0/0xsize`, or an address; `describe` makes the same of any address.
     """
-    values = unpack(definition.layout, record)
-    fields = (f"{argument.name}={argument.type.show(values[argument.name])}" for argument in definition.arguments)
+    values = unpack(definition.layout, record, describe=describe)
+    fields = (
+        f"{argument.name}={show(argument.type, values[argument.name], describe)}" for argument in definition.arguments
+    )
     return " ".join([f"{definition.event}: ({place})", *fields])
 
 
