@@ -13,11 +13,15 @@ from typing import Any
 
 from armprobe.codegen.body import END, Body, make_body
 from armprobe.codegen.filters import And, Compare, Constant, Filter, Not, Register, sources
+from armprobe.codegen.ir import Lines
 from armprobe.codegen.llvm import compile_module
+from armprobe.codegen.map_writer import add_to_map
 from armprobe.codegen.object_file import read_object
+from armprobe.codegen.python_emit import Emitter
+from armprobe.codegen.python_tree import FAULTS, Program
+from armprobe.codegen.ring_writer import write_record
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import FieldType, Layout
-from armprobe.events.ring import BUFFER, LOST, READ, WRITE
 
 #: the symbol that stands for the address of the site
 SITE = "site"
@@ -59,15 +63,37 @@ class Stop:
     filter: Filter | None = None
 
 
-Action = Count | Record | Stop
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run a checked Python function, where `filter` holds.
+
+    Its symbols begin with `prefix`: `hits`, `faults` and `lost` are words that count, `header` and `probe` numbers,
+    `map0`... the maps of the program. `capacity` is that of the ring, with the symbol `ring`.
+    """
+
+    program: Program
+    capacity: int
+    filter: Filter | None = None
+    prefix: str = ""
+    ring: str = "ring"
+
+
+Action = Count | Record | Stop | Call
 
 
 @lru_cache(maxsize=1024)
-def compile_actions(actions: tuple[Action, ...], *, architecture: int = 7, atomic: bool = False) -> Body:
+def compile_actions(
+    actions: tuple[Action, ...],
+    *,
+    architecture: int = 7,
+    atomic: bool = False,
+    readable: tuple[tuple[int, int], ...] = (),
+) -> Body:
     """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
 
-    `atomic`: several CPUs, or interrupt handlers, may run it at once. Raises MissingDependency without llvmlite, and
-    Refused for atomic actions on an architecture without load-exclusive.
+    `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable` are the [start, end) ranges of memory
+    that handlers may read. Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture
+    without load-exclusive (of two words, for maps).
     """
     if not actions:
         raise UsageError("there are no actions to compile")
@@ -77,11 +103,17 @@ def compile_actions(actions: tuple[Action, ...], *, architecture: int = 7, atomi
             f"this target has architecture {architecture}",
             hint="use a host handler",
         )
-    function = _Function(atomic)
+    if atomic and architecture < 7 and any(isinstance(action, Call) and action.program.maps for action in actions):
+        raise Refused(
+            "adding to a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
+            f"processor has from architecture 7 on; this target has architecture {architecture}",
+            hint="count with session.count(), or use a host handler",
+        )
+    function = _Function(atomic, architecture, readable)
     for condition, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
         function.group(condition, list(group))
     arguments = _place(frozenset(function.read) - {"pc"})
-    returns = any(isinstance(action, Stop) or (isinstance(action, Record) and action.stops) for action in actions)
+    returns = any(map(_returns, actions))
     code = read_object(compile_module(function.module(arguments, returns), architecture=architecture))
     return make_body(code, arguments=arguments, returns=returns, atomic=atomic)
 
@@ -106,15 +138,25 @@ def _source_order(name: str) -> tuple[int, str]:
     return (int(name[1:]), "") if name[1:].isdigit() else (16, name)
 
 
+def _returns(action: Action) -> bool:
+    """Whether the action may want the host."""
+    match action:
+        case Record():
+            return action.stops
+        case Call():
+            return action.program.layout is not None
+        case _:
+            return isinstance(action, Stop)
+
+
 class _Function:
     """Collects the lines of an IR function. Methods that return a string return the name of a value."""
 
-    def __init__(self, atomic: bool) -> None:
+    def __init__(self, atomic: bool, architecture: int, readable: tuple[tuple[int, int], ...]) -> None:
         self.read: set[str] = set()
-        self._atomic = atomic
-        self._lines: list[str] = []
-        self._names = count()
-        self._globals: dict[str, str] = {}
+        self._ir = Lines(atomic=atomic)
+        self._architecture = architecture
+        self._readable = readable
 
     def module(self, arguments: tuple[tuple[int, str], ...], returns: bool) -> str:
         """The text of the module; the parameters are at the positions of `arguments`."""
@@ -127,16 +169,19 @@ class _Function:
         body = [
             "%wanted = alloca i32",
             "store i32 0, ptr %wanted",
-            *self._lines,
+            *self._ir.entry,
+            *self._ir.lines,
             *result,
             f"tail call void @{END}({'i32 %result' if returns else ''})",
             "ret void",
         ]
         return "\n".join(
             [
-                *(f"@{name} = {kind}" for name, kind in self._globals.items()),
+                *(f"@{name} = {kind}" for name, kind in self._ir.globals.items()),
+                *(f"declare {signature}" for signature in sorted(self._ir.declarations)),
                 f"declare void @{END}({'i32' if returns else ''}) nounwind",
-                f'define void @handler({parameters}) nounwind "no-jump-tables"="true" {{',
+                # Memory at 0 is memory like any other.
+                f'define void @handler({parameters}) nounwind null_pointer_is_valid "no-jump-tables"="true" {{',
                 *body,
                 "}",
                 '!0 = !{!"branch_weights", i32 1, i32 2000}',
@@ -147,34 +192,38 @@ class _Function:
         """Do `actions` where `condition` holds."""
         if condition is not None:
             self.read |= sources(condition)
-            yes, out = self._label(), self._label()
-            self._line(f"br i1 {self._condition(condition)}, label %{yes}, label %{out}")
-            self._line(f"{yes}:")
+            yes, out = self._ir.label(), self._ir.label()
+            self._ir.branch(self._condition(condition), yes, out)
+            self._ir.begin(yes)
         for action in actions:
             match action:
                 case Count(counter):
-                    self._increment(self._global(counter))
+                    self._ir.add(self._ir.symbol(counter))
                 case Record():
                     self._record(action)
+                case Call():
+                    self._call(action)
                 case Stop():
                     self._want(str(STOP))
         if condition is not None:
-            self._line(f"br label %{out}")
-            self._line(f"{out}:")
+            self._ir.jump(out)
+            self._ir.begin(out)
 
     def _condition(self, condition: Filter) -> str:
         match condition:
             case Not(operand):
-                return self._value(f"xor i1 {self._condition(operand)}, true")
+                return self._ir.value(f"xor i1 {self._condition(operand)}, true")
             case Compare(op, left, right):
                 sides = f"{self._operand(left)}, {self._operand(right)}"
                 if op == "&":
-                    return self._value(f"icmp ne i32 {self._value(f'and i32 {sides}')}, 0")
+                    return self._ir.value(f"icmp ne i32 {self._ir.value(f'and i32 {sides}')}, 0")
                 sign = "" if op in ("==", "!=") else "s" if condition.signed else "u"
-                return self._value(f"icmp {sign}{_PREDICATES[op]} i32 {sides}")
+                return self._ir.value(f"icmp {sign}{_PREDICATES[op]} i32 {sides}")
             case _:
                 word = "and" if isinstance(condition, And) else "or"
-                return self._value(f"{word} i1 {self._condition(condition.left)}, {self._condition(condition.right)}")
+                return self._ir.value(
+                    f"{word} i1 {self._condition(condition.left)}, {self._condition(condition.right)}"
+                )
 
     def _operand(self, operand: Register | Constant) -> str:
         if isinstance(operand, Constant):
@@ -183,103 +232,64 @@ class _Function:
         if kind.size == 4:
             return value
         narrow = self._narrow(value, kind)
-        return self._value(f"{'sext' if kind.signed else 'zext'} i{kind.size * 8} {narrow} to i32")
+        return self._ir.value(f"{'sext' if kind.signed else 'zext'} i{kind.size * 8} {narrow} to i32")
 
     def _register(self, name: str) -> str:
         """The register as it was at the site; `pc` is the address of the site, known when the body is linked."""
         self.read.add(name)
-        return self._address(SITE) if name == "pc" else f"%{name}"
+        return self._ir.number(SITE) if name == "pc" else f"%{name}"
 
     def _narrow(self, value: str, kind: FieldType) -> str:
-        return value if kind.size == 4 else self._value(f"trunc i32 {value} to i{kind.size * 8}")
+        return value if kind.size == 4 else self._ir.value(f"trunc i32 {value} to i{kind.size * 8}")
 
     def _record(self, record: Record) -> None:
-        """Reserve, fill, commit: the rules are those of `armprobe.events.ring`."""
-        ring, words, capacity = self._global(record.ring, "[4 x i32]", 8), record.layout.words, record.capacity
-        if capacity & (capacity - 1) or capacity < 4 * words:
-            raise UsageError(f"a ring of {capacity} words is no ring for records of {words} words")
-        full, room, out = self._label(), self._label(), self._label()
-        write, used = self._reserve(ring, words, capacity, full, room)
-        self._line(f"{full}:")
-        self._increment(self._offset(ring, LOST))
-        self._increment(self._global(record.lost))
+        values = [self._narrow(self._register(field.source), field.type) for field in record.layout.fields]
+        drain = write_record(
+            self._ir, record.layout, values,
+            ring=record.ring, capacity=record.capacity, header=record.header, lost=record.lost,
+        )  # fmt: skip
         if record.stops:
-            self._want(str(DRAIN))
-        self._line(f"br label %{out}")
-        self._line(f"{room}:")
-        start = self._value(f"and i32 {write}, {capacity - 1}")
-        buffer = self._offset(ring, BUFFER)
-        place = self._value(f"getelementptr i32, ptr {buffer}, i32 {start}")
-        # Volatile, so that the header stays last. (It also keeps LLVM from moving fields about to pair their stores.)
-        for field in record.layout.fields:
-            value = self._narrow(self._register(field.source), field.type)
-            size = field.type.size
-            self._line(f"store volatile i{size * 8} {value}, ptr {self._offset(place, field.offset)}, align {size}")
-        header = self._address(record.header)
-        if self._atomic:
-            self._line("fence release")
-        self._line(f"store volatile i32 {header}, ptr {place}")
-        if record.stops:
-            many = self._value(f"icmp ugt i32 {used}, {capacity * 3 // 4}")
-            self._want(self._value(f"select i1 {many}, i32 {DRAIN}, i32 0"))
-        self._line(f"br label %{out}")
-        self._line(f"{out}:")
+            self._want_drain(drain)
 
-    def _reserve(self, ring: str, words: int, capacity: int, full: str, room: str) -> tuple[str, str]:
-        """Move `write` on and go to `room`, or go to `full`; give the old `write` and the words in use with the record.
+    def _call(self, call: Call) -> None:
+        ir, program, prefix = self._ir, call.program, call.prefix
+        ir.add(ir.symbol(f"{prefix}hits"))
 
-        `read` is loaded first: it is never ahead of a `write` loaded later, so a ring with room never looks full.
-        """
-        again, free = self._label(), self._label()
-        self._line(f"br label %{again}")
-        self._line(f"{again}:")
-        consumed = self._value(f"load volatile i32, ptr {self._offset(ring, READ)}")
-        write = self._value(f"load volatile i32, ptr {self._offset(ring, WRITE)}")
-        new = self._value(f"add i32 {write}, {words}")
-        used = self._value(f"sub i32 {new}, {consumed}")
-        many = self._value(f"icmp ugt i32 {used}, {capacity}")
-        self._line(f"br i1 {many}, label %{full}, label %{free}, !prof !0")
-        self._line(f"{free}:")
-        if self._atomic:
-            pair = self._value(f"cmpxchg weak ptr {ring}, i32 {write}, i32 {new} monotonic monotonic")
-            done = self._value(f"extractvalue {{ i32, i1 }} {pair}, 1")
-            self._line(f"br i1 {done}, label %{room}, label %{again}")
-        else:
-            self._line(f"store i32 {new}, ptr {ring}")
-            self._line(f"br label %{room}")
-        return write, used
+        def record(values: list[str], faults: str) -> None:
+            assert program.layout is not None
+            marks = [faults] if program.layout.fields[-1:] and program.layout.fields[-1].name == FAULTS else []
+            drain = write_record(
+                ir, program.layout, [*values, *marks],
+                ring=call.ring, capacity=call.capacity, header=f"{prefix}header", lost=f"{prefix}lost",
+            )  # fmt: skip
+            self._want_drain(drain)
+
+        fault, out = ir.label(), ir.label()
+        emitter = Emitter(
+            ir,
+            readable=self._readable,
+            has_clz=self._architecture >= 5,
+            register=self._register,
+            probe=lambda: ir.number(f"{prefix}probe"),
+            add_to_map=lambda number, key, kind, amount: add_to_map(
+                ir, f"{prefix}map{number}", program.maps[number], key, kind, amount
+            ),
+            record=record,
+            fault=fault,
+            out=out,
+        )
+        emitter.block(program.body)
+        ir.jump(out)
+        if program.reads:
+            ir.begin(fault)
+            ir.add(ir.symbol(f"{prefix}faults"))
+            ir.jump(out)
+        ir.begin(out)
+
+    def _want_drain(self, wanted: str) -> None:
+        self._want(self._ir.value(f"select i1 {wanted}, i32 {DRAIN}, i32 0"))
 
     def _want(self, bits: str) -> None:
         """Add bits to the result."""
-        old = self._value("load i32, ptr %wanted")
-        self._line(f"store i32 {self._value(f'or i32 {old}, {bits}')}, ptr %wanted")
-
-    def _increment(self, pointer: str) -> None:
-        if self._atomic:
-            self._value(f"atomicrmw add ptr {pointer}, i32 1 monotonic")
-        else:
-            old = self._value(f"load i32, ptr {pointer}")
-            self._line(f"store i32 {self._value(f'add i32 {old}, 1')}, ptr {pointer}")
-
-    def _offset(self, pointer: str, offset: int) -> str:
-        return self._value(f"getelementptr i8, ptr {pointer}, i32 {offset}")
-
-    def _global(self, symbol: str, kind: str = "i32", align: int = 4) -> str:
-        self._globals[symbol] = f"external global {kind}, align {align}"
-        return f"@{symbol}"
-
-    def _address(self, symbol: str) -> str:
-        """A symbol as a number: weak, because the compiler takes any other to be no zero."""
-        self._globals[symbol] = "extern_weak global i8, align 1"
-        return self._value(f"ptrtoint ptr @{symbol} to i32")
-
-    def _value(self, expression: str) -> str:
-        name = f"%v{next(self._names)}"
-        self._line(f"{name} = {expression}")
-        return name
-
-    def _label(self) -> str:
-        return f"l{next(self._names)}"
-
-    def _line(self, line: str) -> None:
-        self._lines.append(line)
+        old = self._ir.value("load i32, ptr %wanted")
+        self._ir.line(f"store i32 {self._ir.value(f'or i32 {old}, {bits}')}, ptr %wanted")

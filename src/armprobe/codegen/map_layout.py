@@ -1,0 +1,59 @@
+"""How maps stand in target memory: one definition, for the code that writes them and for the reader.
+
+    offset 0    overflow: u64, updates that found no place
+    offset 8    `cells` values of u64
+    then        table only: the keys of the cells, u32
+
+A counter is one cell, a histogram one for each bucket. A table has `size` cells whose keys are no zero (a zero key
+says that the cell is free) and, last, one for the key 0. The cell of a key is the first, from the one that `first_cell`
+gives on and around the end, that holds the key or is free; MAX_STEPS cells are looked at. A key stays where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+CELLS = 8
+CELL_BYTES = 8
+MAX_STEPS = 64
+MAX_CELLS = 1 << 16
+#: 2^32 divided by the golden ratio: spreads keys that are close together, as addresses are
+HASH = 0x9E3779B1
+
+
+class MapKind(Enum):
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+    TABLE = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class MapShape:
+    """What a map is; `size` is the number of buckets, or of keys that are no zero (a counter: 1)."""
+
+    kind: MapKind
+    size: int = 1
+
+    @property
+    def cells(self) -> int:
+        return self.size + (self.kind is MapKind.TABLE)
+
+    @property
+    def keys(self) -> int:
+        """Offset of the keys of a table."""
+        return CELLS + CELL_BYTES * self.cells
+
+    @property
+    def bytes(self) -> int:
+        return self.keys + (4 * self.cells if self.kind is MapKind.TABLE else 0)
+
+    @property
+    def steps(self) -> int:
+        """How many cells are looked at for one key."""
+        return min(self.size, MAX_STEPS)
+
+
+def first_cell(key: int, size: int) -> int:
+    """Where the search for a key of a table starts."""
+    return ((key * HASH & 0xFFFFFFFF) * size) >> 32

@@ -1,0 +1,272 @@
+"""Checked trees of compiled handlers to LLVM's language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from armprobe.codegen import python_tree as tree
+from armprobe.codegen.ir import Lines
+from armprobe.codegen.words import BOOL, Type
+
+_OPERATORS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
+_PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+
+
+@dataclass(slots=True, eq=False)
+class Emitter:
+    """Emits one handler. `register`, `probe`, `add_to_map` and `record` are what the surroundings know to do."""
+
+    ir: Lines
+    #: [start, end) ranges of memory that may be read
+    readable: Sequence[tuple[int, int]]
+    #: has CLZ, which came with architecture 5
+    has_clz: bool
+    register: Callable[[str], str]
+    probe: Callable[[], str]
+    add_to_map: Callable[[int, str | None, Type | None, str], None]
+    record: Callable[[list[str], str], None]
+    #: where a read goes that may not be done
+    fault: str
+    #: where `return` goes, and the variable that takes its value
+    out: str
+    result: str | None = None
+    #: (`break`, `continue`) of the loop at hand
+    loop: tuple[str, str] = ("", "")
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def block(self, statements: Sequence[tree.Statement]) -> None:
+        for statement in statements:
+            self._statement(statement)
+
+    def _statement(self, statement: tree.Statement) -> None:
+        ir = self.ir
+        match statement:
+            case tree.Assign(name, value):
+                self._store(name, value.type, self.value(value))
+            case tree.If(condition, then, orelse):
+                yes, no, end = ir.label(), ir.label(), ir.label()
+                ir.branch(self.value(condition), yes, no)
+                for label, body in ((yes, then), (no, orelse)):
+                    ir.begin(label)
+                    self.block(body)
+                    ir.jump(end)
+                ir.begin(end)
+            case tree.For():
+                self._loop(statement)
+            case tree.Break():
+                self._leave(self.loop[0])
+            case tree.Continue():
+                self._leave(self.loop[1])
+            case tree.Return(value):
+                if value is not None:
+                    text = self.value(value)
+                    assert self.result is not None
+                    ir.line(f"store {_kind(value.type)} {text}, ptr {self.result}")
+                self._leave(self.out)
+            case tree.Evaluate(value):
+                self.value(value)
+            case tree.MapAdd(number, key, amount):
+                place = None if key is None else self.value(key)
+                self.add_to_map(number, place, None if key is None else key.type, self.value(amount))
+            case tree.Emit(values):
+                self._emit(values)
+
+    def _leave(self, label: str) -> None:
+        """Go elsewhere; what is emitted next is never reached."""
+        self.ir.jump(label)
+        self.ir.begin(self.ir.label())
+
+    def _store(self, name: str, kind: Type, value: str) -> None:
+        if name not in self.variables:
+            self.variables[name] = self.ir.variable(_kind(kind))
+        self.ir.line(f"store {_kind(kind)} {value}, ptr {self.variables[name]}")
+
+    def _loop(self, loop: tree.For) -> None:
+        """A loop over the index, so that the variable may be assigned to in the body."""
+        ir, values = self.ir, loop.values
+        if not values:
+            return
+        kind = _kind(loop.type)
+        index = ir.variable("i32")
+        body, onward, end = ir.label(), ir.label(), ir.label()
+        ir.line(f"store i32 0, ptr {index}")
+        ir.jump(body)
+        ir.begin(body)
+        position = ir.value(f"load i32, ptr {index}")
+        wide = position if loop.type.bits == 32 else ir.value(f"zext i32 {position} to {kind}")
+        scaled = ir.value(f"mul {kind} {wide}, {values.step}")
+        self._store(loop.name, loop.type, ir.value(f"add {kind} {scaled}, {values.start}"))
+        outer, self.loop = self.loop, (end, onward)
+        self.block(loop.body)
+        self.loop = outer
+        ir.jump(onward)
+        ir.begin(onward)
+        following = ir.value(f"add i32 {ir.value(f'load i32, ptr {index}')}, 1")
+        ir.line(f"store i32 {following}, ptr {index}")
+        ir.branch(ir.value(f"icmp ult i32 {following}, {len(values)}"), body, end)
+        ir.begin(end)
+
+    def _emit(self, values: Sequence[tree.Expression]) -> None:
+        """A read that faults in one field leaves the others alone."""
+        ir, outer = self.ir, self.fault
+        faults = ir.variable("i32")
+        ir.line(f"store i32 0, ptr {faults}")
+        texts = []
+        for number, value in enumerate(values):
+            kind = _kind(value.type)
+            place = ir.variable(kind)
+            ir.line(f"store {kind} 0, ptr {place}")
+            self.fault, end = ir.label(), ir.label()
+            ir.line(f"store {kind} {self.value(value)}, ptr {place}")
+            ir.jump(end)
+            ir.begin(self.fault)
+            bit = ir.value(f"or i32 {ir.value(f'load i32, ptr {faults}')}, {1 << number}")
+            ir.line(f"store i32 {bit}, ptr {faults}")
+            ir.jump(end)
+            ir.begin(end)
+            text = ir.value(f"load {kind}, ptr {place}")
+            texts.append(ir.value(f"zext i1 {text} to i8") if value.type == BOOL else text)
+        self.fault = outer
+        self.record(texts, ir.value(f"load i32, ptr {faults}"))
+
+    def value(self, node: tree.Expression) -> str:
+        """The text of a value, after the lines that compute it."""
+        ir, kind = self.ir, _kind(node.type)
+        match node:
+            case tree.Constant(_, value):
+                return str(value)
+            case tree.Local(_, name):
+                return ir.value(f"load {kind}, ptr {self.variables[name]}")
+            case tree.Register(_, name):
+                return self.register(name)
+            case tree.ProbeNumber():
+                return self.probe()
+            case tree.Convert(_, operand, bits, signed):
+                return self._extend(
+                    self._truncate(self.value(operand), operand.type.bits, bits), bits, node.type, signed
+                )
+            case tree.Binary():
+                return self._binary(node)
+            case tree.Compare(_, op, left, right):
+                sides = f"{_kind(left.type)} {self.value(left)}, {self.value(right)}"
+                sign = "" if op in ("==", "!=") else "s" if left.type.signed else "u"
+                return ir.value(f"icmp {sign}{_PREDICATES[op]} {sides}")
+            case tree.Not(_, operand):
+                return ir.value(f"xor i1 {self.value(operand)}, true")
+            case tree.Logic(_, op, left, right):
+                first = self.value(left)
+                if op == "and":
+                    return self._choose(first, lambda: self.value(right), lambda: "0", kind)
+                return self._choose(first, lambda: "1", lambda: self.value(right), kind)
+            case tree.Choice(_, condition, yes, no):
+                return self._choose(self.value(condition), lambda: self.value(yes), lambda: self.value(no), kind)
+            case tree.Log2(_, operand):
+                return self._log2(operand)
+            case tree.Read():
+                return self._read(node)
+            case tree.Inline():
+                return self._inline(node)
+
+    def _choose(self, condition: str, yes: Callable[[], str], no: Callable[[], str], kind: str) -> str:
+        """The value of one of two sides, of which only one is computed."""
+        ir = self.ir
+        place = ir.variable(kind)
+        labels, end = (ir.label(), ir.label()), ir.label()
+        ir.branch(condition, *labels)
+        for label, side in zip(labels, (yes, no), strict=True):
+            ir.begin(label)
+            ir.line(f"store {kind} {side()}, ptr {place}")
+            ir.jump(end)
+        ir.begin(end)
+        return ir.value(f"load {kind}, ptr {place}")
+
+    def _binary(self, node: tree.Binary) -> str:
+        ir, kind, op = self.ir, _kind(node.type), node.op
+        left, right = self.value(node.left), self.value(node.right)
+        if op in _OPERATORS:
+            return ir.value(f"{_OPERATORS[op]} {kind} {left}, {right}")
+        if op in ("min", "max"):
+            order = f"{'s' if node.type.signed else 'u'}{'lt' if op == 'min' else 'gt'}"
+            return ir.value(
+                f"select i1 {ir.value(f'icmp {order} {kind} {left}, {right}')}, {kind} {left}, {kind} {right}"
+            )
+        if op in ("<<", ">>"):
+            return self._shift(node, left, right)
+        if not node.type.signed:
+            return ir.value(f"{'udiv' if op == '//' else 'urem'} {kind} {left}, {right}")
+        # Towards minus infinity, as in Python: the machine's way is towards zero. The divisor is positive.
+        rest = ir.value(f"srem {kind} {left}, {right}")
+        negative = ir.value(f"icmp slt {kind} {rest}, 0")
+        if op == "%":
+            return ir.value(f"select i1 {negative}, {kind} {ir.value(f'add {kind} {rest}, {right}')}, {kind} {rest}")
+        quotient = ir.value(f"sdiv {kind} {left}, {right}")
+        return ir.value(f"sub {kind} {quotient}, {ir.value(f'zext i1 {negative} to {kind}')}")
+
+    def _shift(self, node: tree.Binary, left: str, right: str) -> str:
+        """As in Python once the distance is the width or more: nothing is left, but for the sign."""
+        ir, kind, bits = self.ir, _kind(node.type), node.type.bits
+        wide = _kind(node.right.type)
+        inside = ir.value(f"icmp ult {wide} {right}, {bits}")
+        most = bits - 1 if node.op == ">>" and node.type.signed else 0
+        distance = ir.value(f"select i1 {inside}, {wide} {right}, {wide} {most}")
+        if node.right.type.bits != bits:
+            distance = ir.value(f"{'zext' if bits == 64 else 'trunc'} {wide} {distance} to {kind}")
+        name = "shl" if node.op == "<<" else "ashr" if node.type.signed else "lshr"
+        shifted = ir.value(f"{name} {kind} {left}, {distance}")
+        return shifted if most else ir.value(f"select i1 {inside}, {kind} {shifted}, {kind} 0")
+
+    def _log2(self, node: tree.Expression) -> str:
+        ir, kind, bits = self.ir, _kind(node.type), node.type.bits
+        odd = ir.value(f"or {kind} {self.value(node)}, 1")
+        if self.has_clz:
+            ir.declare(f"{kind} @llvm.ctlz.{kind}({kind}, i1)")
+            zeros = ir.value(f"call {kind} @llvm.ctlz.{kind}({kind} {odd}, i1 true)")
+            return self._truncate(ir.value(f"xor {kind} {zeros}, {bits - 1}"), bits, 32)
+        result, rest, step = "0", odd, bits // 2
+        while step:
+            upper = ir.value(f"lshr {kind} {rest}, {step}")
+            high = ir.value(f"icmp ne {kind} {upper}, 0")
+            rest = ir.value(f"select i1 {high}, {kind} {upper}, {kind} {rest}")
+            result = ir.value(f"add i32 {result}, {ir.value(f'select i1 {high}, i32 {step}, i32 0')}")
+            step //= 2
+        return result
+
+    def _read(self, node: tree.Read) -> str:
+        """Check the range, then load: bytes, as the address may have any alignment."""
+        ir, address, size = self.ir, self.value(node.address), node.bits // 8
+        known = "false"
+        for start, end in self.readable:
+            if end - start >= size:
+                distance = ir.value(f"sub i32 {address}, {start}")
+                inside = ir.value(f"icmp ule i32 {distance}, {end - start - size}")
+                known = ir.value(f"or i1 {known}, {inside}")
+        good = ir.label()
+        ir.branch(ir.value(f"xor i1 {known}, true"), self.fault, good, rare=True)
+        ir.begin(good)
+        pointer = ir.value(f"inttoptr i32 {address} to ptr")
+        loaded = ir.value(f"load i{node.bits}, ptr {pointer}, align 1")
+        return self._extend(loaded, node.bits, node.type, node.signed)
+
+    def _inline(self, node: tree.Inline) -> str:
+        ir, outer = self.ir, (self.out, self.result)
+        kind = _kind(node.type)
+        self.out, self.result = ir.label(), ir.variable(kind) if node.result is not None else None
+        self.block(node.body)
+        ir.jump(self.out)
+        ir.begin(self.out)
+        value = ir.value(f"load {kind}, ptr {self.result}") if self.result is not None else "0"
+        self.out, self.result = outer
+        return value
+
+    def _truncate(self, value: str, bits: int, wanted: int) -> str:
+        return value if wanted >= bits else self.ir.value(f"trunc i{bits} {value} to i{wanted}")
+
+    def _extend(self, value: str, bits: int, kind: Type, signed: bool) -> str:
+        if bits == kind.bits:
+            return value
+        return self.ir.value(f"{'sext' if signed else 'zext'} i{bits} {value} to i{kind.bits}")
+
+
+def _kind(kind: Type) -> str:
+    return f"i{kind.bits}"

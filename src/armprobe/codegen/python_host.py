@@ -1,0 +1,163 @@
+"""The other side of a compiled handler: the same function, run by Python itself on the host.
+
+Python computes with numbers of any size. Where a word would wrap, the result is reduced to the type that the checker
+found; everything else runs as it is written.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from armprobe.codegen.python_scope import Scope
+from armprobe.codegen.python_subset import Checked
+from armprobe.codegen.words import Type, log2, shift_left
+
+_SIZES = (8, 16, 32, 64)
+
+
+class Fault(Exception):
+    """A read of memory that may not be read."""
+
+
+class Surroundings(Protocol):
+    """What a handler reaches at one hit."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Raises Fault."""
+
+    def add(self, number: int, key: int, amount: int) -> None:
+        """Add to the map with that number."""
+
+    def record(self, values: Mapping[str, int | None]) -> None:
+        """Keep a record; None for what could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Registers:
+    """`hit` as the function sees it."""
+
+    pc: int
+    probe: int
+    regs: Any
+
+
+def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
+    """Make a function of (surroundings, registers, probe number) that does what the compiled handler does.
+
+    It returns False when a read faulted, which ends the handler.
+    """
+    at_hit: list[Surroundings] = []
+    function = _build(checked.scope, at_hit)
+    parameters = [argument.arg for argument in checked.scope.source.tree.args.args]
+
+    def call(surroundings: Surroundings, registers: Any, probe: int) -> bool:
+        hit = _Registers(registers.pc, probe, registers)
+        at_hit.append(surroundings)
+        try:
+            function(*(hit if name == "hit" else getattr(registers, name) for name in parameters))
+        except Fault:
+            return False
+        finally:
+            at_hit.pop()
+        return True
+
+    return call
+
+
+def _build(scope: Scope, at_hit: list[Surroundings]) -> Callable[..., Any]:
+    """Compile a function and those that it calls."""
+    names: dict[str, Any] = {"log2": log2, "__shift_left": shift_left}
+    for signed in (False, True):
+        for bits in _SIZES:
+            kind = Type(bits, signed)
+            names[f"as_{kind.name}"] = kind.wrap
+            names[f"__{kind.name}"] = kind
+            names[kind.name] = partial(_read, at_hit, bits // 8, signed)
+    names |= scope.outside
+    names["__emit"] = partial(_emit, at_hit)
+    names["__add"] = partial(_add, at_hit)
+    names |= {f"__{inner.number}": _build(inner, at_hit) for inner in scope.calls.values()}
+    function = _Rewriter(scope).visit(scope.source.tree)
+    function.decorator_list = []
+    module = ast.fix_missing_locations(ast.Module([function], []))
+    exec(compile(module, scope.source.filename, "exec", dont_inherit=True), names)  # noqa: S102 - it was checked
+    return names[scope.source.name]  # type: ignore[no-any-return]
+
+
+def _read(at_hit: list[Surroundings], size: int, signed: bool, address: int) -> int:
+    return int.from_bytes(at_hit[-1].read(address, size), "little", signed=signed)
+
+
+def _add(at_hit: list[Surroundings], number: int, key: int, amount: int) -> None:
+    at_hit[-1].add(number, key, amount)
+
+
+def _emit(at_hit: list[Surroundings], **fields: Callable[[], int]) -> None:
+    values: dict[str, int | None] = {}
+    for name, compute in fields.items():
+        try:
+            values[name] = int(compute())
+        except Fault:
+            values[name] = None
+    at_hit[-1].record(values)
+
+
+class _Rewriter(ast.NodeTransformer):
+    """Puts the reduction to words, and the surroundings, into the tree of a checked function."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def visit_BinOp(self, node: ast.BinOp) -> Any:
+        return self._wrap(node, self.generic_visit(node))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:
+        return self._wrap(node, self.generic_visit(node))
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        if isinstance(node.target, ast.Subscript):
+            return ast.copy_location(
+                ast.Expr(self._add(node.target.value, self.visit(node.target.slice), self.visit(node.value))), node
+            )
+        assert isinstance(node.target, ast.Name)
+        result = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, self.visit(node.value))
+        return ast.copy_location(ast.Assign([node.target], self._wrap(node, ast.copy_location(result, node))), node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        inner = self._scope.calls.get(node)
+        self.generic_visit(node)
+        function = node.func
+        if isinstance(function, ast.Attribute):
+            return ast.copy_location(
+                self._add(function.value, ast.Constant(0), node.args[0] if node.args else ast.Constant(1)), node
+            )
+        assert isinstance(function, ast.Name)
+        if inner is not None:
+            function.id = f"__{inner.number}"
+        elif function.id == "emit":
+            function.id = "__emit"
+            for keyword in node.keywords:
+                nothing = ast.arguments([], [], None, [], [], None, [])
+                keyword.value = ast.copy_location(ast.Lambda(nothing, keyword.value), keyword.value)
+        return node
+
+    def _wrap(self, key: ast.AST, node: Any) -> Any:
+        kind = self._scope.wraps.get(key)
+        if kind is None:
+            return node
+        word = ast.Name(f"__{kind.name}", ast.Load())
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
+            new = ast.Call(ast.Name("__shift_left", ast.Load()), [word, node.left, node.right], [])
+        else:
+            new = ast.Call(ast.Attribute(word, "wrap", ast.Load()), [node], [])
+        return ast.copy_location(new, node)
+
+    def _add(self, name: ast.expr, key: ast.expr, amount: ast.expr) -> ast.Call:
+        assert isinstance(name, ast.Name)
+        wanted = self._scope.outside[name.id]
+        number = next(number for number, known in enumerate(self._scope.handler.maps) if known is wanted)
+        return ast.Call(ast.Name("__add", ast.Load()), [ast.Constant(number), key, amount], [])

@@ -1,0 +1,279 @@
+"""The Python subset of compiled handlers: a function to a checked tree, or a refusal that points at the line.
+
+A handler takes registers (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`) or the hit (`hit.pc`, `hit.probe`, `hit.regs.r0`).
+docs/handlers.md is the reference of the language; tests/codegen/test_python_semantics.py holds both sides to it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from armprobe.codegen import python_tree as tree
+from armprobe.codegen.map_layout import MapKind, MapShape
+from armprobe.codegen.python_calls import assigned_names, check_call, positional_parameters
+from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
+from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
+from armprobe.codegen.python_source import read_source
+from armprobe.codegen.words import U32, U64
+from armprobe.events.record import FieldType, make_layout
+
+MAX_FIELDS = 31
+_WORDS = {ast.While: "while", ast.Assert: "assert", ast.Raise: "raise", ast.Try: "try", ast.With: "with",
+          ast.Import: "import", ast.ImportFrom: "import", ast.FunctionDef: "a function in a function",
+          ast.ClassDef: "a class", ast.Delete: "del", ast.Global: "global", ast.Nonlocal: "nonlocal",
+          ast.Match: "match", ast.AnnAssign: "an annotation"}  # fmt: skip
+_HINTS = {ast.While: "for ... in range(N) is, with a plain number N: it ends", ast.AnnAssign: "write NAME = VALUE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A checked handler, and what the host needs to run the same function: its scope and the maps it adds to."""
+
+    program: tree.Program
+    scope: Scope
+    maps: tuple[object, ...]
+
+
+def check_handler(function: Callable[..., object], shape_of: Callable[[object], MapShape | None]) -> Checked:
+    """Check a function; `shape_of` tells what map a value is, None for what is no map.
+
+    Raises UsageError with the file and line, the source line and a caret as evidence.
+    """
+    source = read_source(function)
+    scope = Scope(Handler(shape_of, check_value, _check_body), source)
+    for name in positional_parameters(scope):
+        register = register_named(name)
+        if register is None and name != "hit":
+            raise source.error(source.tree, f"the parameter {name!r} is no register",
+                        hint="a compiled handler takes r0 to r12, sp, lr, pc, cpsr, or hit")  # fmt: skip
+        scope.parameters[name] = register
+    # A parameter that is assigned to becomes a variable that begins as the register.
+    local_names = assigned_names(source.tree)
+    start: list[tree.Statement] = []
+    for name, value in scope.parameters.items():
+        if name in local_names and isinstance(value, tree.Register):
+            scope.types[name] = U32
+            scope.assigned.add(name)
+            start.append(tree.Assign(scope.name(name), value))
+    if "hit" in local_names and "hit" in scope.parameters:
+        raise source.error(source.tree, "the hit is not assigned to")
+    scope.local_names = local_names
+    body = (*start, *_check_body(scope))
+    if scope.returns is not None:
+        raise source.error(source.tree, f"{source.name}() returns a value, and nobody takes it",
+                    hint="return ends a handler; emit() records values")  # fmt: skip
+    handler = scope.handler
+    layout = None
+    if handler.fields is not None:
+        fields = [(name, "", FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u"))
+                  for name, kind in handler.fields.items()]  # fmt: skip
+        faults = [(tree.FAULTS, "", FieldType(4, "x"))] if handler.faults else []
+        layout = make_layout([*fields, *faults])
+    shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
+    return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
+
+
+def _check_body(scope: Scope) -> tuple[tree.Statement, ...]:
+    body = scope.source.tree.body
+    if (
+        isinstance(body[0], ast.Expr)
+        and isinstance(body[0].value, ast.Constant)
+        and isinstance(body[0].value.value, str)
+    ):
+        body = body[1:]
+    return _check_block(scope, body)
+
+
+def _check_block(scope: Scope, nodes: list[ast.stmt]) -> tuple[tree.Statement, ...]:
+    checked: list[tree.Statement] = []
+    for node in nodes:
+        if not scope.reachable:
+            raise scope.source.error(node, "this is never reached")
+        checked += _check_statement(scope, node)
+    return tuple(checked)
+
+
+def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
+    match node:
+        case ast.Pass():
+            return []
+        case ast.Assign([ast.Name(name)], value):
+            return [_assign(scope, name, value, check_value(scope, value))]
+        case ast.AugAssign(ast.Name(name) as target, op, value):
+            load = ast.copy_location(ast.Name(name, ast.Load()), target)
+            result = check_operation(scope, node, op, (load, check_number(scope, load)), value)
+            return [_assign(scope, name, target, result)]
+        case ast.AugAssign(ast.Subscript() as target, op, value):
+            return [_check_map_add(scope, node, target, op, value)]
+        case ast.Expr(ast.Call() as call):
+            return [_check_call_statement(scope, call)]
+        case ast.If(test, body, orelse):
+            return [_check_if(scope, check_truth(scope, test), body, orelse)]
+        case ast.For():
+            return [_check_for(scope, node)]
+        case ast.Break() | ast.Continue():
+            scope.reachable = False
+            return [tree.Break() if isinstance(node, ast.Break) else tree.Continue()]
+        case ast.Return(value):
+            return [_check_return(scope, node, value)]
+        case ast.Assign():
+            raise scope.source.error(node, "only variables are assigned to, one at a time",
+                              hint="a map is added to: map[KEY] += 1")  # fmt: skip
+        case ast.Expr():
+            raise scope.source.error(node, "this has no effect")
+    word = _WORDS.get(type(node), "this statement")
+    raise scope.source.error(node, f"{word} is not there in compiled handlers", hint=_HINTS.get(type(node), ""))
+
+
+def _assign(scope: Scope, name: str, where: ast.expr, value: int | tree.Expression) -> tree.Assign:
+    kind = scope.types.get(name)
+    checked = typed(scope, where, value) if kind is None else scope.adapt(where, value, kind)
+    scope.types[name] = checked.type
+    scope.assigned.add(name)
+    return tree.Assign(scope.name(name), checked)
+
+
+def _check_if(scope: Scope, condition: tree.Expression, body: list[ast.stmt], orelse: list[ast.stmt]) -> tree.Statement:
+    before = set(scope.assigned)
+    then = _check_block(scope, body)
+    then_assigned, then_reachable = scope.assigned, scope.reachable
+    scope.assigned, scope.reachable = before, True
+    other = _check_block(scope, orelse)
+    if then_reachable:
+        scope.assigned = then_assigned & scope.assigned if scope.reachable else then_assigned
+        scope.reachable = True
+    return tree.If(condition, then, other)
+
+
+def _check_for(scope: Scope, node: ast.For) -> tree.Statement:
+    source = scope.source
+    if not isinstance(node.target, ast.Name):
+        raise source.error(node.target, "a loop has one variable")
+    if node.orelse:
+        raise source.error(node.orelse[0], "else of a loop is not there in compiled handlers")
+    values = _check_range(scope, node.iter)
+    name, kind = node.target.id, scope.types.get(node.target.id)
+    ends = [values[0], values[-1]] if values else [0]
+    kind = kind or typed(scope, node.iter, min(ends)).type
+    if not all(kind.holds(value) for value in ends):
+        raise source.error(node.iter, f"{name!r} is {kind.name}, which does not hold all of {values!r}")
+    scope.types[name] = kind
+    passes, assigned = scope.passes, set(scope.assigned)
+    scope.passes *= max(len(values), 1)
+    if scope.passes > MAX_PASSES:
+        raise source.error(node, f"this loop runs up to {scope.passes} times for one hit, and {MAX_PASSES} is the most")
+    scope.assigned.add(name)
+    body = _check_block(scope, node.body)
+    # Its last pass may have ended anywhere.
+    scope.passes, scope.assigned, scope.reachable = passes, assigned, True
+    return tree.For(kind, scope.name(name), values, body)
+
+
+def _check_range(scope: Scope, node: ast.expr) -> range:
+    is_range = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
+    if not is_range or not isinstance(node, ast.Call) or not scope.is_helper("range"):
+        raise scope.source.error(node, "a loop runs over range(...)", hint="for i in range(8):")
+    arguments = []
+    for argument in node.args:
+        value = check_value(scope, argument)
+        if not isinstance(value, int):
+            raise scope.source.error(argument, "the ends of a range are plain numbers, so that the loop ends")
+        arguments.append(value)
+    if node.keywords or not 1 <= len(arguments) <= 3:
+        raise scope.source.error(node, "range() takes one to three numbers")
+    if len(arguments) == 3 and arguments[2] == 0:
+        raise scope.source.error(node, "the step of a range is not 0")
+    return range(*arguments)
+
+
+def _check_return(scope: Scope, node: ast.Return, value: ast.expr | None) -> tree.Statement:
+    scope.reachable = False
+    if value is None or (isinstance(value, ast.Constant) and value.value is None):
+        if scope.returns is not None:
+            raise scope.source.error(node, f"{scope.source.name}() returns a value elsewhere")
+        scope.returns_nothing = True
+        return tree.Return()
+    if scope.returns_nothing:
+        raise scope.source.error(node, f"{scope.source.name}() returns without a value elsewhere")
+    result = check_value(scope, value)
+    checked = typed(scope, value, result) if scope.returns is None else scope.adapt(value, result, scope.returns)
+    scope.returns = checked.type
+    return tree.Return(checked)
+
+
+def _check_call_statement(scope: Scope, call: ast.Call) -> tree.Statement:
+    if isinstance(call.func, ast.Name) and call.func.id == "emit" and scope.is_helper("emit"):
+        return _check_emit(scope, call)
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "add":
+        number, shape = _map_of(scope, call.func.value)
+        if shape.kind is not MapKind.COUNTER or call.keywords or len(call.args) > 1:
+            raise scope.source.error(call, f"a {shape.kind.value} is added to by key", hint="write MAP[KEY] += 1")
+        if not call.args:
+            return tree.MapAdd(number, None, tree.Constant(U64, 1))
+        return tree.MapAdd(number, None, _amount(scope, call.args[0]))
+    value = check_call(scope, call)
+    return tree.Evaluate(typed(scope, call, value))
+
+
+def _check_map_add(
+    scope: Scope, node: ast.AugAssign, target: ast.Subscript, op: ast.operator, value: ast.expr
+) -> tree.Statement:
+    number, shape = _map_of(scope, target.value)
+    if not isinstance(op, ast.Add):
+        raise scope.source.error(node, "a map is only added to", hint="write MAP[KEY] += 1")
+    if shape.kind is MapKind.COUNTER:
+        raise scope.source.error(node, "a counter has no keys", hint="write COUNTER.add(1)")
+    key = typed(scope, target.slice, check_number(scope, target.slice))
+    if key.type.signed:
+        raise scope.source.error(
+            target.slice, f"a key is unsigned, and this is {key.type.name}", hint="as_u32() converts"
+        )
+    if shape.kind is MapKind.TABLE and key.type != U32:
+        raise scope.source.error(target.slice, f"the keys of a table are u32, and this is {key.type.name}",
+                          hint="as_u32() takes the lower half")  # fmt: skip
+    return tree.MapAdd(number, key, _amount(scope, value))
+
+
+def _amount(scope: Scope, node: ast.expr) -> tree.Expression:
+    return scope.adapt(node, check_number(scope, node), U64)
+
+
+def _map_of(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:
+    """The number and the shape of the map that an expression names."""
+    if isinstance(node, ast.Name) and node.id not in scope.local_names and node.id not in scope.parameters:
+        value = scope.lookup(node)
+        shape = scope.handler.shape_of(value)
+        if shape is not None:
+            maps = scope.handler.maps
+            number = next((number for number, known in enumerate(maps) if known is value), len(maps))
+            if number == len(maps):
+                maps.append(value)
+            return number, shape
+    raise scope.source.error(node, "this is no map", hint="session.counter(), histogram() and table() make maps")
+
+
+def _check_emit(scope: Scope, call: ast.Call) -> tree.Statement:
+    if call.args:
+        raise scope.source.error(call.args[0], "a field has a name", hint="write emit(NAME=VALUE)")
+    handler, source = scope.handler, scope.source
+    if len(call.keywords) > MAX_FIELDS:
+        raise source.error(call, f"a record has at most {MAX_FIELDS} fields, not {len(call.keywords)}")
+    names = [keyword.arg for keyword in call.keywords]
+    if handler.fields is not None and list(handler.fields) != names:
+        raise source.error(call, f"the handler emits the fields {', '.join(handler.fields)} elsewhere",
+                    hint="a handler has one kind of record")  # fmt: skip
+    kinds, values = {}, []
+    for keyword in call.keywords:
+        if keyword.arg is None or keyword.arg.startswith("__"):
+            raise source.error(keyword.value, "a field is written NAME=VALUE, and its name does not begin with __")
+        reads = handler.reads
+        value = check_value(scope, keyword.value)
+        known = handler.fields[keyword.arg] if handler.fields is not None else None
+        checked = typed(scope, keyword.value, value) if known is None else scope.adapt(keyword.value, value, known)
+        handler.faults |= handler.reads > reads
+        kinds[keyword.arg] = checked.type
+        values.append(checked)
+    handler.fields = kinds
+    return tree.Emit(tuple(values))

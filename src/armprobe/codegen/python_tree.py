@@ -1,0 +1,208 @@
+"""Compiled handlers as checked trees: every name resolved, every value typed, calls inlined.
+
+Trees compare by what they do, so that functions that do the same share one compilation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from armprobe.codegen.map_layout import MapShape
+from armprobe.codegen.words import Type
+from armprobe.events.record import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    type: Type
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`) as it was at the site, u32."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeNumber:
+    """The number of the probe, u32."""
+
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """The lowest `bits` bits of the operand, extended with their sign or with zeros."""
+
+    type: Type
+    operand: Expression
+    bits: int
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """`op` is + - * // % << >> & | ^ min max; both sides have the type (the distance of a shift: u32 or u64).
+
+    The right side of // and % is a positive Constant, and one that is a power of two for 64 bits.
+    """
+
+    type: Type
+    op: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`op` is == != < <= > >=; both sides have one type."""
+
+    type: Type
+    op: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """`op` is `and` or `or`; the right side is evaluated only where it matters."""
+
+    type: Type
+    op: str
+    left: Expression
+    right: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    type: Type
+    operand: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`yes if condition else no`; only one of them is evaluated."""
+
+    type: Type
+    condition: Expression
+    yes: Expression
+    no: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Log2:
+    """u32, whatever the operand."""
+
+    type: Type
+    operand: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`bits` bits of memory at the u32 `address`, at any alignment, extended with their sign or with zeros."""
+
+    type: Type
+    address: Expression
+    bits: int
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A call: the body runs until a Return, whose value is left in the variable `result` (None: there is none)."""
+
+    type: Type
+    body: tuple[Statement, ...]
+    result: str | None
+
+
+Expression = (
+    Constant | Local | Register | ProbeNumber | Convert | Binary | Compare | Logic | Not | Choice | Log2 | Read | Inline
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    name: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    condition: Expression
+    then: tuple[Statement, ...]
+    orelse: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """The variable `name` runs through `values`, which is not empty."""
+
+    type: Type
+    name: str
+    values: range
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    value: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class MapAdd:
+    """Add the u64 `amount` to the cell of `key` in the map with the number `map`; a counter has no key."""
+
+    map: int
+    key: Expression | None
+    amount: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Write one record. A read that faults in a value leaves 0 there and sets the bit of its field in the last field,
+    if the layout has FAULTS."""
+
+    values: tuple[Expression, ...]
+
+
+Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapAdd | Emit
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A checked handler. `maps` are the shapes of the maps it adds to; `layout` is that of its records, if it emits."""
+
+    body: tuple[Statement, ...]
+    maps: tuple[MapShape, ...] = ()
+    layout: Layout | None = None
+    #: whether it reads memory, so that it may fault
+    reads: bool = False
+
+
+#: the name of the field of a record that tells which of the others could not be read, bit by bit
+FAULTS = "__faults"

@@ -1,0 +1,141 @@
+"""Maps: counters, histograms and tables in target memory, which compiled handlers add to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from armprobe.codegen.map_layout import CELL_BYTES, CELLS, MAX_CELLS, MapKind, MapShape, first_cell
+from armprobe.errors import UsageError
+
+_CELL = (1 << 64) - 1
+_BAR = 40
+
+
+class _Memory(Protocol):
+    def read_memory(self, address: int, size: int) -> bytes: ...
+
+    def write_memory(self, address: int, data: bytes) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Map:
+    """Numbers of 64 bits by key, in target memory; made by a session. After its end, they are as they were last.
+
+    A compiled handler adds to it: `histogram[KEY] += N`, `table[KEY] += N`, `counter.add(N)`. An update without a place
+    (a bucket that is not there, a new key for a full table) is counted in `overflow`.
+    """
+
+    name: str
+    shape: MapShape
+    address: int = field(repr=False)
+    #: whether the buckets are powers of two: bucket n has the numbers from 2**n on, bucket 0 the 0 as well
+    log2: bool = False
+    _memory: _Memory | None = field(default=None, repr=False)
+    _final: bytes = field(default=b"", repr=False)
+
+    def values(self) -> dict[int, int]:
+        """The numbers that are not zero, by key in ascending order; the key of a counter is 0."""
+        data, shape = self._data(), self.shape
+        found = {}
+        for cell in range(shape.cells):
+            number = _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
+            if number:
+                found[_word(data, shape.keys + 4 * cell, 4) if shape.kind is MapKind.TABLE else cell] = number
+        return dict(sorted(found.items()))
+
+    @property
+    def total(self) -> int:
+        """The sum of all numbers: the value of a counter."""
+        return sum(self.values().values())
+
+    @property
+    def overflow(self) -> int:
+        """Updates that found no place."""
+        return _word(self._data(), 0, CELL_BYTES)
+
+    def __getitem__(self, key: int) -> int:
+        """The number of a key; 0 for one that is not there."""
+        return self.values().get(key, 0)
+
+    def __setitem__(self, key: int, number: int) -> None:
+        """Set a number: `map[key] += 1` in a host handler. A key without a place counts as overflow."""
+        self.add(number - self[key], key)
+
+    def add(self, amount: int = 1, key: int = 0) -> None:
+        """Add as target code does, modulo 2**64."""
+        offset = self._place(key)
+        self._add(0 if offset is None else offset, 1 if offset is None else amount)
+
+    def clear(self) -> None:
+        """Set everything to zero; a table forgets its keys."""
+        self._write(0, bytes(self.shape.bytes))
+
+    def freeze(self) -> None:
+        """Keep the numbers as they are now: the memory is about to go."""
+        self._final, self._memory = self._data(), None
+
+    def __str__(self) -> str:
+        """The map as text: a line for each number."""
+        numbers, most = self.values(), max(self.values().values(), default=1)
+        lines = [f"{self.name}: {self.total}" + (f", {self.overflow} without a place" if self.overflow else "")]
+        if self.shape.kind is MapKind.COUNTER or not numbers:
+            return lines[0]
+        if self.shape.kind is MapKind.HISTOGRAM:
+            numbers = {key: numbers.get(key, 0) for key in range(min(numbers), max(numbers) + 1)}
+        labels = {key: self._label(key) for key in numbers}
+        width, digits = max(map(len, labels.values())), len(str(most))
+        for key, number in numbers.items():
+            bar = "#" * -(-_BAR * number // most)
+            lines.append(f"  {labels[key]:>{width}}  {number:>{digits}}  {bar}".rstrip())
+        return "\n".join(lines)
+
+    def _label(self, key: int) -> str:
+        if self.shape.kind is MapKind.TABLE:
+            return f"0x{key:08x}"
+        return f"{1 << key if key else 0} to {(2 << key) - 1}" if self.log2 else str(key)
+
+    def _place(self, key: int) -> int | None:
+        """The offset of the cell of a key; a new key gets a free one. None where there is no place."""
+        shape = self.shape
+        if shape.kind is not MapKind.TABLE:
+            return CELLS + CELL_BYTES * key if 0 <= key < shape.size else None
+        if key == 0:
+            return CELLS + CELL_BYTES * shape.size
+        data, cell = self._data(), first_cell(key, shape.size)
+        for _ in range(shape.steps):
+            held = _word(data, shape.keys + 4 * cell, 4)
+            if not held:
+                self._write(shape.keys + 4 * cell, key.to_bytes(4, "little"))
+            if held in (0, key):
+                return CELLS + CELL_BYTES * cell
+            cell = (cell + 1) % shape.size
+        return None
+
+    def _add(self, offset: int, amount: int) -> None:
+        value = _word(self._data(), offset, CELL_BYTES) + amount & _CELL
+        self._write(offset, value.to_bytes(CELL_BYTES, "little"))
+
+    def _data(self) -> bytes:
+        return self._final if self._memory is None else self._memory.read_memory(self.address, self.shape.bytes)
+
+    def _write(self, offset: int, data: bytes) -> None:
+        if self._memory is None:
+            raise UsageError(f"the map {self.name!r} can't be changed any more: its session is closed")
+        self._memory.write_memory(self.address + offset, data)
+
+
+def map_shape(kind: MapKind, size: int) -> MapShape:
+    """The shape of a map with `size` buckets or keys. Raises UsageError for sizes that make no sense."""
+    if not 1 <= size <= MAX_CELLS:
+        raise UsageError(f"a {kind.value} has 1 to {MAX_CELLS} places, not {size}")
+    return MapShape(kind, size)
+
+
+def shape_of(value: object) -> MapShape | None:
+    """The shape of a map, None for anything else."""
+    return value.shape if isinstance(value, Map) else None
+
+
+def _word(data: bytes, offset: int, size: int) -> int:
+    return int.from_bytes(data[offset : offset + size], "little")
