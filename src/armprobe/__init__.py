@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from armprobe.probes.probe import Hit, Probe
-    from armprobe.session import Event, Session, emulate
+    from armprobe.session import Event, Session, attach_gdb, emulate
     from armprobe.symbols.image import Image
     from armprobe.targets.base import Region, Registers, Stop, StopReason
 
@@ -47,6 +47,7 @@ __all__ = [
     "TargetLost",
     "UsageError",
     "__version__",
+    "attach_gdb",
     "emulate",
 ]
 
@@ -61,6 +62,7 @@ _HOME = {
     "Session": "armprobe.session",
     "Stop": "armprobe.targets.base",
     "StopReason": "armprobe.targets.base",
+    "attach_gdb": "armprobe.session",
     "emulate": "armprobe.session",
 }
 

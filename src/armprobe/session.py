@@ -61,9 +61,20 @@ class Session:
     Methods take a place as text (`symbol`, `symbol+0x10`, `0xADDRESS`) or as an address.
     """
 
-    def __init__(self, target: Target, *, symbols: SymbolTable, slots: Sequence[Region] = ()) -> None:
-        """Start a session on a target that stands still. `slots` are regions that the program does not use."""
+    def __init__(
+        self,
+        target: Target,
+        *,
+        symbols: SymbolTable,
+        slots: Sequence[Region] = (),
+        detach: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Start a session on a target that stands still.
+
+        `slots` are regions that the program does not use. `detach` is called at the end, to let go of the target.
+        """
         self.target = target
+        self._detach = detach
         self.symbols = symbols
         self._engine = Engine(target, regions=slots, code_map=symbols)
         self._engine.instruments.sink = self._on_record
@@ -86,7 +97,10 @@ class Session:
             raise UsageError("a handler can't close its session", hint="call stop(), and close when run() has returned")
         if not self._closed:
             self._closed = True
-            self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+            try:
+                self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+            finally:
+                self._detach()
 
     # --- probes
 
@@ -229,6 +243,11 @@ class Session:
         except BaseException:
             self.close()
             raise
+        if stop.gone:
+            # There is nothing left to restore or to read.
+            self._closed = True
+            self._detach()
+            return stop
         engine.instruments.drain()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
             # Whoever looks at registers now wants to see the program, not our code.
@@ -329,6 +348,36 @@ def emulate(
         board = virt(print_bytes)
     target = UnicornTarget.from_image(image, cpu=cpu, machine=board, output=print_bytes, arguments=arguments)
     return Session(target, symbols=SymbolTable.from_image(image), slots=slots)
+
+
+def attach_gdb(
+    address: str,
+    program: str | Path | Image,
+    *,
+    cpu: str | None = None,
+    base: int | None = None,
+    output: Callable[[bytes], object] | None = None,
+    slots: Sequence[Region] = (),
+) -> Session:
+    """Take hold of the program behind the GDB stub at `HOST:PORT`, and start a session on it.
+
+    The stub is that of QEMU, OpenOCD, a debug probe or gdbserver; `:PORT` is this computer. The program stands still
+    until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
+    binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
+    none by itself. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
+    the program prints through the stub (default: standard output).
+    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program.
+    """
+    from armprobe.targets.gdbremote import GdbRemoteTarget
+    from armprobe.targets.machine import cpu_named
+
+    image = program if isinstance(program, Image) else Image.load(program, base=base)
+    target = GdbRemoteTarget.connect(
+        address,
+        architecture=None if cpu is None else cpu_named(cpu).architecture,
+        output=output if output is not None else _print,
+    )
+    return Session(target, symbols=SymbolTable.from_image(image), slots=slots, detach=target.detach)
 
 
 def _print(data: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from armprobe.errors import UsageError
-from armprobe.session import MACHINES, Session, emulate
+from armprobe.session import MACHINES, Session, attach_gdb, emulate
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
@@ -35,6 +35,7 @@ class ProgramOptions:
     slots: tuple[Region, ...]
     after: str | None
     bias: int
+    gdb: str | None
 
 
 def to_number(_context: click.Context, option: click.Parameter, value: str | None) -> int | None:
@@ -105,6 +106,10 @@ _PARAMETERS = (
         "--bias", callback=to_number, metavar="BYTES", default="0",
         help="With --after: the program has moved itself up by BYTES, and its symbols with it.",
     ),
+    click.option(
+        "--gdb", metavar="HOST:PORT",
+        help="The program runs behind a GDB stub: QEMU, OpenOCD, gdbserver. Needs --slots, for memory it does not use.",
+    ),
 )  # fmt: skip
 
 
@@ -114,14 +119,19 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_program(
         *, image: Path, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
-        after: str | None, bias: int, **rest: Any,
+        after: str | None, bias: int, gdb: str | None, **rest: Any,
     ) -> Any:  # fmt: skip
         if bias and after is None:
             raise UsageError(
                 "--bias is for a program that moves itself, and that takes a while",
                 hint="say with --after LOCATION when it has done so",
             )
-        return command(program=ProgramOptions(image, machine, cpu, base, slots, after, bias), **rest)
+        if gdb is not None and machine is not None:
+            raise UsageError(
+                "--machine is for the embedded emulator, and --gdb for a program that runs elsewhere",
+                hint="leave one of them out",
+            )
+        return command(program=ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb), **rest)
 
     decorated: Callable[..., Any] = with_program
     for parameter in reversed(_PARAMETERS):
@@ -141,13 +151,23 @@ def open_session(
     symbols = SymbolTable.from_image(image).rebased(program.bias)
     for place in (image, image.rebased(program.bias)):
         _check_slots(program.slots, place)
-    session = emulate(
-        image, machine=program.machine, cpu=program.cpu, arguments=[image.name, *arguments], output=output,
-    )  # fmt: skip
-    if program.after is not None:
-        _run_to(session, program.after, symbols)
-    with Session(session.target, symbols=symbols, slots=program.slots) as own:
-        yield own
+    with _start(program, image, output=output, arguments=arguments) as session:
+        if program.after is not None:
+            _run_to(session, program.after, symbols)
+        with Session(session.target, symbols=symbols, slots=program.slots) as own:
+            yield own
+
+
+def _start(
+    program: ProgramOptions, image: Image, *, output: Callable[[bytes], object], arguments: Sequence[str]
+) -> Session:
+    if program.gdb is None:
+        return emulate(
+            image, machine=program.machine, cpu=program.cpu, arguments=[image.name, *arguments], output=output,
+        )  # fmt: skip
+    if arguments:
+        raise UsageError("a program behind a GDB stub has got its arguments already", hint="leave them out")
+    return attach_gdb(program.gdb, image, cpu=program.cpu, output=output)
 
 
 def _check_slots(slots: Sequence[Region], image: Image) -> None:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 
-from armprobe.errors import Refused, TargetError, UsageError
+from armprobe.errors import Refused, TargetError, TargetLost, UsageError
 from armprobe.patching.execute import execute
-from armprobe.patching.plan import PatchPlan, Write, plan_patch
+from armprobe.patching.plan import PatchPlan, Write, plan_patch, show
 from armprobe.patching.slots import SlotAllocator
 from armprobe.probes.dispatch import Dispatcher, Point, PointKind
 from armprobe.probes.instruments import Instruments
@@ -307,12 +307,22 @@ class Engine:
         """Restore every byte and give all memory back.
 
         `run` executes one instruction, to lead a thread out of a slot. Raises TargetError when something could not be
-        restored; `evidence` lists it, and everything else is restored.
+        restored; `evidence` lists it, and everything else is restored. Raises TargetLost when nothing could be.
         """
+        try:
+            self._close(run)
+        except TargetLost as error:
+            changed = [site for site in self.sites.values() if site.planted != site.original]
+            lines = [f"{self.program.describe(site.address)} held {show(site.original)}" for site in changed]
+            raise TargetLost(error.message, evidence="\n".join(lines), hint=error.hint) from error
+
+    def _close(self, run: Callable[[], Stop]) -> None:
         left: list[str] = []
         armed = [site for site in self.sites.values() if site.state is not SiteState.DISARMED]
         try:
             self.patch([(site, "disarm") for site in armed])
+        except TargetLost:
+            raise
         except (Refused, TargetError):
             # One of them was changed by someone else, or can't be written: restore all others.
             for site in armed:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from armprobe.errors import TargetError
+from armprobe.errors import TargetFault
 from armprobe.targets.base import Registers, Stop, StopReason, Target
 
 #: bytes of each stack that are searched for return addresses and saved PCs
 STACK_SEARCHED = 0x10000
 #: instructions after which a thread must have left a slot
 STEPS = 4096
+_PAGE = 4096
 
 
 def find_references(target: Target, ranges: Sequence[tuple[int, int]]) -> set[int]:
@@ -35,6 +36,8 @@ def leave_slots(target: Target, slots: Sequence[tuple[int, int, int]], step: Cal
 
     It executes one instruction after another. Where that faults, PC becomes that of the site: the fault is its own.
     """
+    if not slots:
+        return True
     for _ in range(STEPS):
         registers = target.read_registers()
         site = next((site for start, end, site in slots if start <= registers.pc < end), None)
@@ -59,6 +62,20 @@ def _stack_words(target: Target, sp: int) -> tuple[int, ...]:
         return ()
     size = min(region.end - sp, STACK_SEARCHED) & ~3
     try:
-        return tuple(memoryview(target.read_memory(sp, size)).cast("I"))
-    except TargetError:
-        return ()
+        data = target.read_memory(sp, size)
+    except TargetFault:
+        data = _readable(target, sp, sp + size)
+    return tuple(memoryview(data).cast("I"))
+
+
+def _readable(target: Target, start: int, end: int) -> bytes:
+    """What can be read from `start` on: nobody may know where memory ends."""
+    data = b""
+    while start < end:
+        size = min(end, (start | _PAGE - 1) + 1) - start
+        try:
+            data += target.read_memory(start, size)
+        except TargetFault:
+            break
+        start += size
+    return data

@@ -201,10 +201,11 @@ class GdbRemoteTarget:
     def detach(self) -> None:
         """Let go of the target, which runs on from its registers as they are now, and close the connection."""
         try:
-            self._connection.exchange(self.threads.flush())
-            current = self.threads.current
-            process = current.process if current is not None else None
-            self._connection.ask(b"D" if process is None else b"D;%x" % process)
+            if self._connection.alive:
+                self._connection.exchange(self.threads.flush())
+                current = self.threads.current
+                process = current.process if current is not None else None
+                self._connection.ask(b"D" if process is None else b"D;%x" % process)
         finally:
             self._connection.close()
 
