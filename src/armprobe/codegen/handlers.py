@@ -6,7 +6,7 @@ counters, rings and the numbers of probes are symbols, so that one compilation s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count, groupby
 from typing import Any
@@ -18,7 +18,7 @@ from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.map_writer import add_to_map
 from armprobe.codegen.object_file import read_object
 from armprobe.codegen.python_emit import Emitter
-from armprobe.codegen.python_tree import FAULTS, Program
+from armprobe.codegen.python_tree import Program
 from armprobe.codegen.ring_writer import write_record
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import FieldType, Layout
@@ -76,6 +76,9 @@ class Call:
     filter: Filter | None = None
     prefix: str = ""
     ring: str = "ring"
+    #: the addresses of its maps, and the function's name and place: they do not change the code
+    maps: tuple[int, ...] = field(default=(), compare=False)
+    origin: str = field(default="", compare=False)
 
 
 Action = Count | Record | Stop | Call
@@ -257,9 +260,8 @@ class _Function:
 
         def record(values: list[str], faults: str) -> None:
             assert program.layout is not None
-            marks = [faults] if program.layout.fields[-1:] and program.layout.fields[-1].name == FAULTS else []
             drain = write_record(
-                ir, program.layout, [*values, *marks],
+                ir, program.layout, values, [faults] * program.layout.faults,
                 ring=call.ring, capacity=call.capacity, header=f"{prefix}header", lost=f"{prefix}lost",
             )  # fmt: skip
             self._want_drain(drain)
@@ -267,6 +269,7 @@ class _Function:
         fault, out = ir.label(), ir.label()
         emitter = Emitter(
             ir,
+            layout=program.layout,
             readable=self._readable,
             has_clz=self._architecture >= 5,
             register=self._register,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.words import BOOL, Type
+from armprobe.events.record import Layout
 
 _OPERATORS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -18,6 +19,8 @@ class Emitter:
     """Emits one handler. `register`, `probe`, `add_to_map` and `record` are what the surroundings know to do."""
 
     ir: Lines
+    #: how its records are
+    layout: Layout | None
     #: [start, end) ranges of memory that may be read
     readable: Sequence[tuple[int, int]]
     #: has CLZ, which came with architecture 5
@@ -113,7 +116,8 @@ class Emitter:
         faults = ir.variable("i32")
         ir.line(f"store i32 0, ptr {faults}")
         texts = []
-        for number, value in enumerate(values):
+        assert self.layout is not None
+        for stored, value in zip(self.layout.fields, values, strict=True):
             kind = _kind(value.type)
             place = ir.variable(kind)
             ir.line(f"store {kind} 0, ptr {place}")
@@ -121,7 +125,7 @@ class Emitter:
             ir.line(f"store {kind} {self.value(value)}, ptr {place}")
             ir.jump(end)
             ir.begin(self.fault)
-            bit = ir.value(f"or i32 {ir.value(f'load i32, ptr {faults}')}, {1 << number}")
+            bit = ir.value(f"or i32 {ir.value(f'load i32, ptr {faults}')}, {1 << (stored.fault or 0)}")
             ir.line(f"store i32 {bit}, ptr {faults}")
             ir.jump(end)
             ir.begin(end)

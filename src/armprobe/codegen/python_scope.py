@@ -30,8 +30,8 @@ class Handler:
     maps: list[Any] = field(default_factory=list)
     #: name -> type of the fields that it emits
     fields: dict[str, Type] | None = None
-    #: whether a field may fault, so that records say which did
-    faults: bool = False
+    #: those of them that are read from memory
+    faults: set[str] = field(default_factory=set)
     reads: int = 0
     values: int = 0
     scopes: int = 0

@@ -18,6 +18,7 @@ from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_numb
 from armprobe.codegen.python_source import read_source
 from armprobe.codegen.words import U32, U64
 from armprobe.events.record import FieldType, make_layout
+from armprobe.events.source import Computed
 
 MAX_FIELDS = 31
 _WORDS = {ast.While: "while", ast.Assert: "assert", ast.Raise: "raise", ast.Try: "try", ast.With: "with",
@@ -67,10 +68,10 @@ def check_handler(function: Callable[..., object], shape_of: Callable[[object], 
     handler = scope.handler
     layout = None
     if handler.fields is not None:
-        fields = [(name, "", FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u"))
-                  for name, kind in handler.fields.items()]  # fmt: skip
-        faults = [(tree.FAULTS, "", FieldType(4, "x"))] if handler.faults else []
-        layout = make_layout([*fields, *faults])
+        layout = make_layout(
+            (name, Computed(name in handler.faults), FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u"))
+            for name, kind in handler.fields.items()
+        )
     shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
     return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
 
@@ -272,7 +273,8 @@ def _check_emit(scope: Scope, call: ast.Call) -> tree.Statement:
         value = check_value(scope, keyword.value)
         known = handler.fields[keyword.arg] if handler.fields is not None else None
         checked = typed(scope, keyword.value, value) if known is None else scope.adapt(keyword.value, value, known)
-        handler.faults |= handler.reads > reads
+        if handler.reads > reads:
+            handler.faults.add(keyword.arg)
         kinds[keyword.arg] = checked.type
         values.append(checked)
     handler.fields = kinds

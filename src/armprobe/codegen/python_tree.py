@@ -184,8 +184,7 @@ class MapAdd:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Write one record. A read that faults in a value leaves 0 there and sets the bit of its field in the last field,
-    if the layout has FAULTS."""
+    """Write one record. A read that faults in a value leaves 0 there and sets the fault bit of its field."""
 
     values: tuple[Expression, ...]
 
@@ -202,7 +201,3 @@ class Program:
     layout: Layout | None = None
     #: whether it reads memory, so that it may fault
     reads: bool = False
-
-
-#: the name of the field of a record that tells which of the others could not be read, bit by bit
-FAULTS = "__faults"

@@ -6,14 +6,24 @@ from collections.abc import Sequence
 
 from armprobe.codegen.ir import Lines
 from armprobe.errors import UsageError
-from armprobe.events.record import Layout
+from armprobe.events.record import HEADER_BYTES, Layout
 from armprobe.events.ring import BUFFER, LOST, READ, WRITE
 
 
 def write_record(
-    ir: Lines, layout: Layout, values: Sequence[str], *, ring: str, capacity: int, header: str, lost: str
+    ir: Lines,
+    layout: Layout,
+    values: Sequence[str],
+    faults: Sequence[str] = (),
+    *,
+    ring: str,
+    capacity: int,
+    header: str,
+    lost: str,
 ) -> str:
-    """Write a record of `values`, one for each field and as wide as it; `ring`, `header` and `lost` are symbols.
+    """Write a record of `values`, one for each field and as wide as it, after the words `faults`.
+
+    `ring`, `header` and `lost` are symbols.
 
     Returns an i1 that says that the host should empty the ring: it is three quarters full, or the record was lost.
     """
@@ -31,6 +41,8 @@ def write_record(
     start = ir.value(f"and i32 {write}, {capacity - 1}")
     place = ir.value(f"getelementptr i32, ptr {ir.offset(base, BUFFER)}, i32 {start}")
     # Volatile, so that the header stays last. (It also keeps LLVM from moving fields about to pair their stores.)
+    for index, fault in enumerate(faults):
+        ir.line(f"store volatile i32 {fault}, ptr {ir.offset(place, HEADER_BYTES + 4 * index)}")
     for field, value in zip(layout.fields, values, strict=True):
         for part, text, offset in _parts(ir, value, 8 * field.type.size, field.offset):
             ir.line(f"store volatile i{part} {text}, ptr {ir.offset(place, offset)}, align {part // 8}")

@@ -38,12 +38,19 @@ class Text:
     text: str
 
 
-Source = str | Memory | Number | SymbolAddress | Text
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a handler written in Python computed; `reads`: from memory too."""
+
+    reads: bool
+
+
+Source = str | Memory | Number | SymbolAddress | Text | Computed
 
 
 def reads_memory(source: Source) -> bool:
     """Whether fetching it may fail: memory need not be there."""
-    return isinstance(source, Memory)
+    return isinstance(source, Memory) or (isinstance(source, Computed) and source.reads)
 
 
 def is_constant(source: Source) -> bool:
