@@ -63,12 +63,13 @@ def check(
         following: list[int] = []
         for state in level:
             found = space.successors(state)
-            if not found:
-                if found is not None and space.is_end(state):
+            if space.has_ended(state):
+                if found == [] and space.all_finished(state):
                     continue
+                ends_among_running = ends_among_running or not space.all_finished(state)
+            if not found:
                 run = _replay(space, came_from, state)
                 return Result(protocol, cores, passes, len(came_from), run[-1].violation, run)
-            ends_among_running = ends_among_running or space.has_ended(state)
             for new in found:
                 if new not in came_from:
                     came_from[new] = state

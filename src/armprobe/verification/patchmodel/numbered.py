@@ -37,6 +37,8 @@ class Operation:
 
     def successors(self, cores: Sequence[int]) -> list[list[int]]:
         """The cores after the operation, in the same order; several where it falls on one core, none where it waits."""
+        if not self.step.ready:
+            return []
         if self.step.only_one:
             return [[*cores[:i], self._effect(cores[i]), *cores[i + 1 :]] for i in range(len(cores))]
         after = [self._effect(core) for core in cores]
@@ -118,13 +120,13 @@ class Space:
             self._operations[shared] = None if step is None else Operation(self, step)
         return self._operations[shared]
 
-    def is_end(self, state: int) -> bool:
-        """Whether the protocol has ended and all cores have finished."""
-        return self.has_ended(state) and state & ((1 << self._width) - 1) == self._all_finished
-
     def has_ended(self, state: int) -> bool:
         """Whether the protocol has ended."""
         return self.operation(state >> self._width) is None
+
+    def all_finished(self, state: int) -> bool:
+        """Whether all cores have finished."""
+        return state & ((1 << self._width) - 1) == self._all_finished
 
     def successors(self, state: int) -> list[int] | None:
         """Every state after one step; None if a step breaks a rule."""

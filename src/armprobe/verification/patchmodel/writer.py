@@ -43,15 +43,16 @@ Effect = Callable[[Core], Core | Violation | None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation, ready to be done.
+    """One operation and what it does.
 
-    `effect` is applied to every core; with `only_one`, to a single one, whichever. `enough` cores that are ready will
-    do; None means all. `otherwise` takes the place of the step when a core is not ready.
+    It waits until `ready`. `effect` is applied to every core; with `only_one`, to a single one, whichever. `enough`
+    cores that are ready will do; None means all. `otherwise` takes the place of the step when a core is not ready.
     """
 
     text: str
     shared: Shared
     effect: Effect
+    ready: bool = True
     only_one: bool = False
     enough: int | None = None
     otherwise: Step | None = None
@@ -118,10 +119,10 @@ def step(protocol: Protocol, shared: Shared) -> Step | None:
         case Dc(cell):
             return Step(text, next_._replace(memory=memory.begin_clean(shared.memory, cell)), _unchanged)
         case Ic(cell, broadcast):
-            return Step(text, next_, _on_view(lambda view: memory.begin_invalidate(view, cell)), not broadcast)
+            return Step(text, next_, _on_view(lambda view: memory.begin_invalidate(view, cell)), only_one=not broadcast)
         case Dsb():
-            done = not shared.memory.cleaning
-            return Step(text, next_, _when(lambda core: done and not core.view.invalidating))
+            reached = _when(lambda core: not core.view.invalidating)
+            return Step(text, next_, reached, ready=not shared.memory.cleaning)
         case Stop():
             return Step(text, next_._replace(stopping=True), _unchanged)
         case WaitStopped(count):
@@ -203,7 +204,8 @@ def _resumed(protocol: Protocol, shared: Shared, *, synchronize: bool) -> Effect
 
 def _again(protocol: Protocol, shared: Shared) -> Step:
     """Resume all, and go back to the request to stop them."""
-    stop = max(number for number in range(shared.at) if isinstance(protocol.operations[number], Stop))
+    stops = (number for number in range(shared.at) if isinstance(protocol.operations[number], Stop))
+    stop = max(stops, default=shared.at)
     resumed = shared._replace(at=stop, stopping=False)
     return Step("a PC is there: resume, and stop again", resumed, _resumed(protocol, shared, synchronize=True))
 
