@@ -87,7 +87,7 @@ def test_a_run_is_told_step_by_step():
     assert [f"{event.actor}: {event.text}" for event in result.run] == [
         "patcher: promise: every pass hits",
         "patcher: promise: nothing",
-        "patcher: store 0xea00040e to the site",
+        "patcher: the site := ea00040e (branch to copy)",
         "patcher: DC the site",
         "memory: DC of the site completes",
         "patcher: DSB",

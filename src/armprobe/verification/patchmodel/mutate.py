@@ -13,9 +13,9 @@ _LATER = "the synchronisation of the first word, which follows, does the same"
 
 #: what may be left out after all, and why
 EXPLAINED = {
-    "B2n without 2. store 0xea0003fe to the site": "nothing changes then, and the trap goes on hitting",
-    "C5 without 1. store 0xea00040e to the site": "a toggle that a later one repeats",
-    "C5 without 2. store 0xea0003fe to the site": "a toggle that the next one undoes",
+    "B2n without 2. the site := ea0003fe (branch to hook)": "nothing changes then, and the trap goes on hitting",
+    "C5 without 1. the site := ea00040e (branch to copy)": "a toggle that a later one repeats",
+    "C5 without 2. the site := ea0003fe (branch to hook)": "a toggle that the next one undoes",
     "D3 without 14. free the stub": _LEAK,
     "D5 without 13. free the stub": _LEAK,
     "E2 without 13. no core before its handler": "then it is E3: a handler with neither probe nor trap tries again",
@@ -38,6 +38,6 @@ def deletions(protocol: Protocol) -> Iterator[Protocol]:
             continue
         yield replace(
             protocol,
-            name=f"{protocol.name} without {number + 1}. {describe(operation)}",
+            name=f"{protocol.name} without {number + 1}. {describe(operation, protocol)}",
             operations=(*protocol.operations[:number], *protocol.operations[number + 1 :]),
         )

@@ -75,8 +75,10 @@ def picture(result: Result, title: str) -> str:
     lanes = [_MARGIN + _WIDTH * number + (_WIDTH - 12) // 2 for number in range(len(actors))]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" role="img">',
+            (
+                f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+                f'viewBox="0 0 {width} {height}" role="img">'
+            ),
             f"<title>{escape(title)}</title>",
             f"<style>{_STYLE}</style>",
             f'<rect width="{width}" height="{height}" fill="#fff"/>',

@@ -103,7 +103,7 @@ def _execute(protocol: Protocol, shared: Shared, core: Core, action: Action) -> 
         case Kind.TRAP:
             return "trap", _synchronized(core)._replace(mode=Mode.TRAPPED)
         case Kind.GOTO:
-            return f"branch to {place_name(action.place)}", _go(core, action.place)
+            return str(action), _go(core, action.place)
         case Kind.LOAD_PC:
             address = protocol.meaning.get(shared.memory.newest[SECOND])
             if address is None or address.kind is not Kind.ADDRESS:

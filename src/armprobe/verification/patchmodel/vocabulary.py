@@ -98,6 +98,21 @@ class Action:
     place: int = IDLE
     index: int = 0
 
+    def __str__(self) -> str:
+        match self.kind:
+            case Kind.ORIGINAL:
+                return ("the instruction", "the second instruction")[self.index]
+            case Kind.REPLACEMENT:
+                return "the new instruction"
+            case Kind.TRAP:
+                return "trap"
+            case Kind.GOTO:
+                return f"branch to {place_name(self.place)}"
+            case Kind.LOAD_PC:
+                return "load of PC"
+            case Kind.ADDRESS:
+                return f"address of {place_name(self.place)}"
+
 
 class Handler(Enum):
     """What the trap handler does for a trap of ours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from armprobe.isa.insn import InstructionSet
 from armprobe.verification.patchmodel import fetch, memory
 from armprobe.verification.patchmodel.state import FINISHED, Core, Mode, Shared, Violation
 from armprobe.verification.patchmodel.victim import cell_name, instruction_before
@@ -58,11 +59,11 @@ class Step:
     otherwise: Step | None = None
 
 
-def describe(operation: Operation) -> str:
+def describe(operation: Operation, protocol: Protocol) -> str:
     """An operation as tables show it."""
     match operation:
         case Store(cell, value):
-            return f"store {value:#x} to {cell_name(cell)}"
+            return f"{cell_name(cell)} := {_content(cell, value, protocol)}"
         case Dc(cell):
             return f"DC {cell_name(cell)}"
         case Ic(cell, broadcast):
@@ -98,7 +99,15 @@ def describe(operation: Operation) -> str:
         case Say(promise):
             return f"promise: {promise.value}"
         case Claim(cell, value):
-            return f"claim: all fetch {value:#x} from {cell_name(cell)}"
+            return f"claim: all fetch {_content(cell, value, protocol)} from {cell_name(cell)}"
+
+
+def _content(cell: int, value: int, protocol: Protocol) -> str:
+    if cell > SECOND:
+        return "its code"
+    shown = f"{value:0{8 if protocol.isa is InstructionSet.A32 else 4}x}"
+    action = protocol.meaning.get(value)
+    return shown if action is None else f"{shown} ({action})"
 
 
 def _places(places: tuple[int, ...]) -> str:
@@ -111,7 +120,7 @@ def step(protocol: Protocol, shared: Shared) -> Step | None:
         return None
     operation = protocol.operations[shared.at]
     next_ = shared._replace(at=shared.at + 1)
-    text = describe(operation)
+    text = describe(operation, protocol)
     match operation:
         case Store(cell, value):
             after = next_._replace(memory=memory.store(shared.memory, cell, value))
