@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from armprobe.codegen.handlers import Action
 from armprobe.errors import UsageError
+from armprobe.events.record import Layout
 from armprobe.targets.base import Registers
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ class Probe:
     enabled: bool = True
     missed: int = 0
     host_hits: int = 0
+    host_faults: int = field(default=0, repr=False)
+    #: how the records of a handler in Python are laid out
+    layout: Layout | None = field(default=None, repr=False)
     #: whether hits that find the condition of the instruction false are counted; that takes a trap
     watch_condition: bool = False
     #: address of the counter in target memory, for a probe with a compiled count
@@ -117,6 +121,11 @@ class Probe:
     def hits(self) -> int:
         """How often the handlers ran: exact at every stop of the target."""
         return self.engine.hits(self)
+
+    @property
+    def faults(self) -> int:
+        """How often a read of memory that is not there ended a compiled handler."""
+        return self.engine.instruments.faults(self)
 
     @property
     def false_conditions(self) -> int:

@@ -1,0 +1,94 @@
+"""Python functions as handlers: compiled, run in the target; and the same functions run on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from armprobe.codegen.handlers import Call
+from armprobe.codegen.python_host import Fault, host_function
+from armprobe.codegen.python_subset import Checked, check_handler
+from armprobe.errors import TargetFault, UsageError
+from armprobe.events.record import HEADER_BYTES, Layout, make_header
+from armprobe.probes.instruments import RING_WORDS, Instruments
+from armprobe.probes.maps import Map, shape_of
+from armprobe.probes.probe import Hit, HostHandler, Probe
+
+
+def compiled_call(function: Callable[..., object], instruments: Instruments) -> Call:
+    """Check a function and make it the action of a probe.
+
+    Raises UsageError, with the line and a caret as evidence, for what is not in the subset, and for maps of another
+    session.
+    """
+    checked, maps = _check(function, instruments)
+    source = checked.scope.source
+    origin = f"{source.name}() at {source.filename}:{source.tree.lineno}"
+    return Call(checked.program, RING_WORDS, maps=tuple(known.address for known in maps), origin=origin)
+
+
+def host_handler(function: Callable[..., object], instruments: Instruments) -> tuple[HostHandler, Layout | None]:
+    """Check a function as for the target, and make a host handler that does the same; and how its records are laid out.
+
+    Raises UsageError like `compiled_call`.
+    """
+    checked, maps = _check(function, instruments)
+    run = host_function(checked)
+    layout = checked.program.layout
+
+    def handler(hit: Hit) -> None:
+        if not run(_Surroundings(hit, maps, layout, instruments), hit.regs, hit.probe.number):
+            hit.probe.host_faults += 1
+
+    return handler, layout
+
+
+def _check(function: Callable[..., object], instruments: Instruments) -> tuple[Checked, list[Map]]:
+    checked = check_handler(function, shape_of)
+    maps = [known for known in checked.maps if isinstance(known, Map)]
+    for known in maps:
+        if not instruments.has_map(known):
+            raise UsageError(f"the map {known.name!r} belongs to another session", hint="make maps with this session")
+    return checked, maps
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What a function reaches at one hit, on the host."""
+
+    hit: Hit
+    maps: list[Map]
+    layout: Layout | None
+    instruments: Instruments
+
+    def read(self, address: int, size: int) -> bytes:
+        if not self.instruments.can_read(address, size):
+            raise Fault
+        try:
+            return self.hit.read(address, size)
+        except TargetFault:
+            raise Fault from None
+
+    def add(self, number: int, key: int, amount: int) -> None:
+        self.maps[number].add(amount, key)
+
+    def record(self, values: Mapping[str, int | None]) -> None:
+        assert self.layout is not None
+        self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values))
+
+
+def pack(layout: Layout, probe: Probe, values: Mapping[str, int | None]) -> bytes:
+    """The record that target code would write; None is what could not be read."""
+    record = bytearray(4 * layout.words)
+    record[:HEADER_BYTES] = make_header(probe.number, layout.words).to_bytes(HEADER_BYTES, "little")
+    faults = 0
+    for field in layout.fields:
+        value = values[field.name]
+        if value is None:
+            assert field.fault is not None
+            faults |= 1 << field.fault
+        else:
+            size = field.type.size
+            record[field.offset : field.offset + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+    record[HEADER_BYTES : HEADER_BYTES + 4 * layout.faults] = faults.to_bytes(4 * layout.faults, "little")
+    return bytes(record)
