@@ -12,6 +12,8 @@ from itertools import count, groupby
 from typing import Any
 
 from armprobe.codegen.body import END, Body, make_body
+from armprobe.codegen.event_writer import write_event
+from armprobe.codegen.fetch import Fetcher
 from armprobe.codegen.filters import And, Compare, Constant, Filter, Not, Register, sources
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.llvm import compile_module
@@ -160,6 +162,7 @@ class _Function:
         self._ir = Lines(atomic=atomic)
         self._architecture = architecture
         self._readable = readable
+        self._fetcher = Fetcher(self._ir, readable, self._register)
 
     def module(self, arguments: tuple[tuple[int, str], ...], returns: bool) -> str:
         """The text of the module; the parameters are at the positions of `arguments`."""
@@ -246,9 +249,8 @@ class _Function:
         return value if kind.size == 4 else self._ir.value(f"trunc i32 {value} to i{kind.size * 8}")
 
     def _record(self, record: Record) -> None:
-        values = [self._narrow(self._register(field.source), field.type) for field in record.layout.fields]
-        drain = write_record(
-            self._ir, record.layout, values,
+        drain = write_event(
+            self._fetcher, record.layout,
             ring=record.ring, capacity=record.capacity, header=record.header, lost=record.lost,
         )  # fmt: skip
         if record.stops:

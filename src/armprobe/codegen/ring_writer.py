@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from armprobe.codegen.ir import Lines
 from armprobe.errors import UsageError
@@ -23,16 +23,42 @@ def write_record(
 ) -> str:
     """Write a record of `values`, one for each field and as wide as it, after the words `faults`.
 
-    `ring`, `header` and `lost` are symbols.
+    Symbols and result are as in `write_filled`.
+    """
+
+    def fill(place: str) -> None:
+        for index, fault in enumerate(faults):
+            store(ir, place, HEADER_BYTES + 4 * index, fault, 4)
+        for field, value in zip(layout.fields, values, strict=True):
+            store(ir, place, field.offset, value, field.type.size)
+
+    return write_filled(ir, layout, fill, ring=ring, capacity=capacity, header=header, lost=lost)
+
+
+def write_filled(
+    ir: Lines,
+    layout: Layout,
+    fill: Callable[[str], None],
+    *,
+    ring: str,
+    capacity: int,
+    header: str,
+    lost: str,
+    more: str = "",
+) -> str:
+    """Write a record that `fill` stores all of but the header, given a pointer to the record.
+
+    `ring`, `header` and `lost` are symbols; `more` are the words (an i32) that the record has beyond `layout.words`.
 
     Returns an i1 that says that the host should empty the ring: it is three quarters full, or the record was lost.
     """
-    words = layout.words
-    if capacity & (capacity - 1) or capacity < 4 * words:
-        raise UsageError(f"a ring of {capacity} words is no ring for records of {words} words")
+    longest = max(layout.words, layout.longest)
+    if capacity & (capacity - 1) or capacity < 4 * longest:
+        raise UsageError(f"a ring of {capacity} words is no ring for records of {longest} words")
     base = ir.symbol(ring, "[4 x i32]", 8)
     full, room, out = ir.label(), ir.label(), ir.label()
-    write, used = _reserve(ir, base, words, capacity, full, room)
+    size = ir.value(f"add i32 {more}, {layout.words}") if more else str(layout.words)
+    write, used = _reserve(ir, base, size, capacity, full, room)
     ir.begin(full)
     ir.add(ir.offset(base, LOST))
     ir.add(ir.symbol(lost))
@@ -40,20 +66,28 @@ def write_record(
     ir.begin(room)
     start = ir.value(f"and i32 {write}, {capacity - 1}")
     place = ir.value(f"getelementptr i32, ptr {ir.offset(base, BUFFER)}, i32 {start}")
-    # Volatile, so that the header stays last. (It also keeps LLVM from moving fields about to pair their stores.)
-    for index, fault in enumerate(faults):
-        ir.line(f"store volatile i32 {fault}, ptr {ir.offset(place, HEADER_BYTES + 4 * index)}")
-    for field, value in zip(layout.fields, values, strict=True):
-        for part, text, offset in _parts(ir, value, 8 * field.type.size, field.offset):
-            ir.line(f"store volatile i{part} {text}, ptr {ir.offset(place, offset)}, align {part // 8}")
+    fill(place)
     number = ir.number(header)
+    if more:
+        number = ir.value(f"add i32 {number}, {more}")
     if ir.atomic:
         ir.line("fence release")
     ir.line(f"store volatile i32 {number}, ptr {place}")
-    many = ir.value(f"icmp ugt i32 {used}, {capacity * 3 // 4}")
+    many, done = ir.value(f"icmp ugt i32 {used}, {capacity * 3 // 4}"), ir.label()
+    ir.jump(done)
+    ir.begin(done)
     ir.jump(out)
     ir.begin(out)
-    return ir.value(f"phi i1 [ true, %{full} ], [ {many}, %{room} ]")
+    return ir.value(f"phi i1 [ true, %{full} ], [ {many}, %{done} ]")
+
+
+def store(ir: Lines, place: str, offset: int, value: str, size: int) -> None:
+    """Store `size` bytes in a record; volatile, so that the header stays last.
+
+    (It also keeps LLVM from moving fields about to pair their stores.)
+    """
+    for part, text, at in _parts(ir, value, 8 * size, offset):
+        ir.line(f"store volatile i{part} {text}, ptr {ir.offset(place, at)}, align {part // 8}")
 
 
 def _parts(ir: Lines, value: str, bits: int, offset: int) -> list[tuple[int, str, int]]:
@@ -64,7 +98,7 @@ def _parts(ir: Lines, value: str, bits: int, offset: int) -> list[tuple[int, str
     return [(32, ir.value(f"trunc i64 {value} to i32"), offset), (32, high, offset + 4)]
 
 
-def _reserve(ir: Lines, ring: str, words: int, capacity: int, full: str, room: str) -> tuple[str, str]:
+def _reserve(ir: Lines, ring: str, words: str, capacity: int, full: str, room: str) -> tuple[str, str]:
     """Move `write` on and go to `room`, or go to `full`; give the old `write` and the words in use with the record.
 
     `read` is loaded first: it is never ahead of a `write` loaded later, so a ring with room never looks full.

@@ -1,0 +1,88 @@
+"""Target code that makes the record of an event: `armprobe.events.record` says how it is laid out."""
+
+from __future__ import annotations
+
+from armprobe.codegen import memory
+from armprobe.codegen.fetch import Fetcher
+from armprobe.codegen.ring_writer import store, write_filled
+from armprobe.errors import InternalError
+from armprobe.events.record import HEADER_BYTES, Field, Layout
+from armprobe.events.source import Memory, is_constant
+
+
+def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, header: str, lost: str) -> str:
+    """Fetch all fields and write the record; symbols and result are those of `write_filled`.
+
+    Strings are measured first: the record is as long as they need. All else is fetched when there is room.
+    """
+    ir = fetcher.ir
+    texts = {field.name: _measure(fetcher, field, layout.text) for field in layout.fields
+             if field.type.is_text and not is_constant(field.source)}  # fmt: skip
+    more = ""
+    for _, length in (text for parts in texts.values() for text in parts):
+        words = ir.value(f"lshr i32 {ir.value(f'add i32 {length}, 3')}, 2")
+        more = ir.value(f"add i32 {more}, {words}") if more else words
+
+    def fill(place: str) -> None:
+        faults = ["0"] * layout.faults
+        free = str(4 * layout.words)
+        for field in layout.fields:
+            for number, (address, length) in enumerate(texts.get(field.name, ())):
+                free = _store_text(fetcher, place, field.offset + 4 * number, free, address, length)
+            if not (field.type.is_text or is_constant(field.source)):
+                good = _store_field(fetcher, place, field)
+                if field.fault is not None and good is not None:
+                    word, bit = divmod(field.fault, 32)
+                    failed = ir.value(f"zext i1 {ir.value(f'xor i1 {good}, true')} to i32")
+                    faults[word] = ir.value(f"or i32 {faults[word]}, {ir.value(f'shl i32 {failed}, {bit}')}")
+        for number, bits in enumerate(faults):
+            store(ir, place, HEADER_BYTES + 4 * number, bits, 4)
+
+    with fetcher.scope():
+        return write_filled(ir, layout, fill, more=more, ring=ring, capacity=capacity, header=header, lost=lost)
+
+
+def _measure(fetcher: Fetcher, field: Field, most: int) -> list[tuple[str, str]]:
+    """(address, length) of a string, or of each string of an array of pointers."""
+    source = field.source
+    if not isinstance(source, Memory):
+        raise InternalError(f"the string {field.name} is not in memory: {source!r}")
+    if not field.type.count:
+        return [fetcher.text(source, most)]
+    pointers = [Memory(source.base, source.offset + 4 * number) for number in range(field.type.count)]
+    return [fetcher.text(Memory(pointer, 0), most) for pointer in pointers]
+
+
+def _store_text(fetcher: Fetcher, place: str, offset: int, free: str, address: str, length: str) -> str:
+    """Store where a string is and, unless it could not be read, its bytes at `free`; return what is free then."""
+    ir = fetcher.ir
+    mark = ir.value(f"or i32 {ir.value(f'shl i32 {length}, 16')}, {free}")
+    absent = ir.value(f"icmp eq i32 {length}, 0")
+    store(ir, place, offset, ir.value(f"select i1 {absent}, i32 0, i32 {mark}"), 4)
+    there, end = ir.label(), ir.label()
+    ir.branch(absent, end, there, rare=True)
+    ir.begin(there)
+    memory.copy(ir, address, ir.offset(place, free), length)
+    ir.jump(end)
+    ir.begin(end)
+    padded = ir.value(f"and i32 {ir.value(f'add i32 {length}, 3')}, -4")
+    return ir.value(f"add i32 {free}, {padded}")
+
+
+def _store_field(fetcher: Fetcher, place: str, field: Field) -> str | None:
+    """Store a number or an array; return whether it could be read (None: always)."""
+    ir, kind = fetcher.ir, field.type
+    if not kind.count:
+        value, good = fetcher.fetch(field.source, kind.size)
+        store(ir, place, field.offset, value, kind.size)
+        return good
+    if not isinstance(field.source, Memory):
+        raise InternalError(f"the array {field.name} is not in memory: {field.source!r}")
+    address, good = fetcher.array(field.source, kind.stored)
+    there, end = ir.label(), ir.label()
+    ir.branch(good, there, end)
+    ir.begin(there)
+    memory.copy(ir, address, ir.offset(place, field.offset), str(kind.stored))
+    ir.jump(end)
+    ir.begin(end)
+    return good

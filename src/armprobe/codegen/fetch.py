@@ -1,0 +1,109 @@
+"""Target code that fetches the sources of fields: registers, constants, memory by any number of pointers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from armprobe.codegen import memory
+from armprobe.codegen.ir import Lines
+from armprobe.errors import InternalError
+from armprobe.events.record import FieldType
+from armprobe.events.source import Memory, Number, Source
+
+_WORD = 0xFFFFFFFF
+#: a value, and the i1 that says that it could be read (None: always); a value that could not be read is 0
+Fetched = tuple[str, str | None]
+
+
+@dataclass(slots=True, eq=False)
+class Fetcher:
+    """Fetches sources, each once a hit: what a filter compared is what a record shows."""
+
+    ir: Lines
+    readable: memory.Ranges
+    register: Callable[[str], str]
+    _known: dict[tuple[Source, int], Fetched] = field(default_factory=dict)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Forget at the end what was fetched within: code that comes later may be reached by another way."""
+        known = dict(self._known)
+        yield
+        self._known = known
+
+    def fetch(self, source: Source, size: int) -> Fetched:
+        """The value of `size` bytes. Registers and constants have 32 bits, and zeros above."""
+        match source:
+            case str():
+                return self._resize(self.register(source), size), None
+            case Number(value):
+                return str(value & _WORD & (1 << 8 * size) - 1), None
+            case Memory():
+                if (source, size) not in self._known:
+                    self._known[source, size] = self._read(source, size)
+                return self._known[source, size]
+            case _:
+                raise InternalError(f"{source!r} is not fetched by target code")
+
+    def operand(self, source: Source, kind: FieldType, bits: int) -> Fetched:
+        """The number that a field is, extended to `bits`."""
+        ir, own = self.ir, 8 * kind.size
+        value, good = self.fetch(source, kind.size)
+        if kind.bits is not None:
+            width, low = kind.bits
+            value = ir.value(f"and i{own} {ir.value(f'lshr i{own} {value}, {low}')}, {(1 << width) - 1}")
+        if own < bits:
+            value = ir.value(f"{'sext' if kind.signed else 'zext'} i{own} {value} to i{bits}")
+        return value, good
+
+    def array(self, source: Memory, size: int) -> tuple[str, str]:
+        """The address of `size` bytes, and whether all of them can be read."""
+        ir = self.ir
+        found, good, end = ir.variable("i32", "0"), ir.variable("i1", "false"), ir.label()
+        address = self._address(source, end)
+        memory.check(ir, address, size, self.readable, end)
+        ir.line(f"store i32 {address}, ptr {found}")
+        ir.line(f"store i1 true, ptr {good}")
+        ir.jump(end)
+        ir.begin(end)
+        return ir.value(f"load i32, ptr {found}"), ir.value(f"load i1, ptr {good}")
+
+    def text(self, source: Memory, most: int) -> tuple[str, str]:
+        """The address of a string, and the bytes to copy, with the zero: 0 where it cannot be read."""
+        ir = self.ir
+        found, length, end = ir.variable("i32", "0"), ir.variable("i32", "0"), ir.label()
+        address = self._address(source, end)
+        count = memory.measure(ir, address, self.readable, most, end)
+        ir.line(f"store i32 {address}, ptr {found}")
+        ir.line(f"store i32 {count}, ptr {length}")
+        ir.jump(end)
+        ir.begin(end)
+        return ir.value(f"load i32, ptr {found}"), ir.value(f"load i32, ptr {length}")
+
+    def _read(self, source: Memory, size: int) -> Fetched:
+        ir, kind = self.ir, f"i{8 * size}"
+        value, good, end = ir.variable(kind, "0"), ir.variable("i1", "false"), ir.label()
+        address = self._address(source, end)
+        memory.check(ir, address, size, self.readable, end)
+        ir.line(f"store {kind} {memory.load(ir, address, size)}, ptr {value}")
+        ir.line(f"store i1 true, ptr {good}")
+        ir.jump(end)
+        ir.begin(end)
+        return ir.value(f"load {kind}, ptr {value}"), ir.value(f"load i1, ptr {good}")
+
+    def _address(self, source: Memory, fault: str) -> str:
+        """The address that is meant; go to `fault` where a pointer on the way cannot be read."""
+        ir = self.ir
+        base, good = self.fetch(source.base, 4)
+        if good is not None:
+            onward = ir.label()
+            ir.branch(good, onward, fault)
+            ir.begin(onward)
+        return ir.value(f"add i32 {base}, {source.offset & _WORD}")
+
+    def _resize(self, word: str, size: int) -> str:
+        if size == 4:
+            return word
+        return self.ir.value(f"{'zext' if size > 4 else 'trunc'} i32 {word} to i{8 * size}")
