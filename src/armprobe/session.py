@@ -9,7 +9,6 @@ with armprobe.emulate("firmware.elf") as session:
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any, Self, overload
 from armprobe.codegen.handlers import Count, Record
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.errors import UsageError
+from armprobe.events.batch import Batch, Store
+from armprobe.events.record import split_header
 from armprobe.events.values import unpack
 from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_definition, register_name
 from armprobe.probes.engine import Engine
@@ -77,9 +78,8 @@ class Session:
         self._detach = detach
         self.symbols = symbols
         self._engine = Engine(target, regions=slots, code_map=symbols)
-        self._engine.instruments.sink = self._on_record
-        self._records: deque[tuple[Probe, memoryview]] = deque()
-        self._events = 0
+        self._engine.instruments.sink = self._on_records
+        self._store = Store()
         self._on_event: Callable[[Event], object] | None = None
         self._closed = False
 
@@ -280,8 +280,7 @@ class Session:
         """Take the events recorded so far, oldest first."""
         if not self._closed:
             self._engine.instruments.drain()
-        while self._records:
-            yield self._event(*self._records.popleft())
+        yield from self._take_events()
 
     def on_event(self, callback: Callable[[Event], object] | None) -> None:
         """Call `callback` for every event as it is drained, instead of keeping it for `events`."""
@@ -291,16 +290,19 @@ class Session:
         """Records of the probe that found the ring full."""
         return self._engine.instruments.lost(probe)
 
-    def _on_record(self, probe: Probe, record: memoryview) -> None:
+    def _on_records(self, records: Batch) -> None:
+        self._store.add(records)
         if self._on_event is not None:
-            self._on_event(self._event(probe, record))
-        else:
-            self._records.append((probe, record))
+            for event in self._take_events():
+                self._on_event(event)
 
-    def _event(self, probe: Probe, record: memoryview) -> Event:
-        number = self._events
-        self._events += 1
-        return Event(number, probe, self.symbols.place(probe.address), bytes(record), self.symbols)
+    def _take_events(self) -> Iterator[Event]:
+        places: dict[Probe, str] = {}
+        for number, record in self._store.take_each():
+            probe = self._engine.instruments.probe(split_header(int.from_bytes(record[:4], "little"))[0])
+            if probe not in places:
+                places[probe] = self.symbols.place(probe.address)
+            yield Event(number, probe, places[probe], bytes(record), self.symbols)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -87,7 +87,7 @@ def test_a_record_being_written_holds_back_itself_and_those_after_it():
     memory.commit(offsets[0], 7, [1, 2])
     memory.commit(offsets[2], 9, [5, 6])
     assert [parse(record) for record in drain(memory.ring, memory.read, memory.write).records] == [(7, [1, 2])]
-    assert drain(memory.ring, memory.read, memory.write).records == ()
+    assert list(drain(memory.ring, memory.read, memory.write).records) == []
     memory.commit(offsets[1], 8, [3, 4])
     records = drain(memory.ring, memory.read, memory.write).records
     assert [parse(record) for record in records] == [(8, [3, 4]), (9, [5, 6])]

@@ -15,10 +15,12 @@ record still being written: the reader stops before it. It clears what it has co
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from armprobe.errors import TargetError, UsageError
+from armprobe.events.batch import Batch, join
 from armprobe.events.record import MAX_WORDS
 
 WRITE, READ, LOST, MASK, BUFFER = 0, 4, 8, 12, 16
@@ -55,7 +57,7 @@ class Ring:
 class Drained:
     """What one drain found: whole records (header and fields), oldest first; and how many were lost since the start."""
 
-    records: tuple[memoryview, ...]
+    records: Batch
     lost: int
 
 
@@ -74,12 +76,13 @@ def drain(ring: Ring, read: Callable[[int, int], bytes], write: Callable[[int, b
     pending = reserved - consumed & _WORD
     if mask != ring.capacity - 1 or pending > ring.capacity:
         raise _overwritten(ring, f"write={reserved:#x} read={consumed:#x} mask={mask:#x}")
-    records: list[memoryview] = []
+    records = Batch()
     while pending:
         # One pass takes the records that start between here and the end of the buffer; the last may run into the tail.
         start = consumed & mask
         span = min(pending, ring.capacity - start + ring.longest)
-        data = memoryview(read(ring.address + BUFFER + 4 * start, 4 * span))
+        data = read(ring.address + BUFFER + 4 * start, 4 * span)
+        starts = array("I")
         position = 0
         while position < span and start + position < ring.capacity:
             words = data[4 * position]
@@ -88,17 +91,19 @@ def drain(ring: Ring, read: Callable[[int, int], bytes], write: Callable[[int, b
             if words > min(span - position, ring.longest):
                 header = int.from_bytes(data[4 * position : 4 * position + 4], "little")
                 raise _overwritten(ring, f"header {header:#010x} at word {start + position}, {pending} words pending")
-            records.append(data[4 * position : 4 * (position + words)])
+            starts.append(4 * position)
             position += words
         if not position:
             break
+        found = Batch(data[: 4 * position], starts)
+        records = join(records, found) if records else found
         write(ring.address + BUFFER + 4 * start, bytes(4 * position))
         consumed = consumed + position & _WORD
         write(ring.address + READ, struct.pack("<I", consumed))
         pending -= position
         if start + position < ring.capacity:
             break
-    return Drained(tuple(records), lost)
+    return Drained(records, lost)
 
 
 def _overwritten(ring: Ring, evidence: str) -> TargetError:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from armprobe.codegen.body import Body
 from armprobe.codegen.handlers import SITE, Action, Call, Count, Record, Stop, compile_actions
 from armprobe.codegen.map_layout import MapShape
-from armprobe.events.record import make_header, split_header
+from armprobe.events.batch import Batch
+from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, drain, initialize
 from armprobe.patching.slots import Pool, Slot, SlotAllocator
 from armprobe.probes.maps import Map
@@ -39,7 +40,7 @@ class _Cell:
 
 
 class Instruments:
-    """The counters and the ring of one engine. `sink` is given every record, oldest first."""
+    """The counters and the ring of one engine. `sink` is given the records of each drain, oldest first."""
 
     def __init__(self, target: Target, slots: SlotAllocator) -> None:
         self._target = target
@@ -52,7 +53,7 @@ class Instruments:
         self._maps: list[Map] = []
         #: what compiled handlers may read: the memory of the program, not ours
         self._readable = _merge((region.start, region.end) for region in target.regions if region.readable)
-        self.sink: Callable[[Probe, memoryview], object] = lambda _probe, _record: None
+        self.sink: Callable[[Batch], object] = lambda _records: None
 
     def add(self, probe: Probe) -> None:
         """Give a probe the memory that its actions need. Raises Refused when there is none."""
@@ -132,16 +133,18 @@ class Instruments:
         )
         return Compiled(body, {name: symbols[name] for name in body.symbols})
 
+    def probe(self, number: int) -> Probe:
+        """The probe with that number, which a header names; also one that is not registered any more."""
+        return self._probes[number]
+
     def drain(self) -> None:
         """Hand all complete records to the sink."""
         if self._ring is None:
             return
         drained = drain(self._ring, self._target.read_memory, self._target.write_memory)
-        for record in drained.records:
-            number, _ = split_header(int.from_bytes(record[:4], "little"))
-            probe = self._probes[number]
-            self._records[probe] += 1
-            self.sink(probe, record)
+        for number, count in drained.records.count().items():
+            self._records[self._probes[number]] += count
+        self.sink(drained.records)
 
     def lost(self, probe: Probe) -> int:
         """Records of the probe that found the ring full."""
