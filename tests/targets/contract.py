@@ -1,4 +1,4 @@
-"""What every target must do. `test_contract.py` runs these cases against each target that needs nothing but itself."""
+"""What every target must do, and what emulators do besides. `test_contract.py` holds each target against it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,34 @@ def write_word(target: Target, address: int, word: int) -> None:
     target.write_memory(address, word.to_bytes(4, "little"))
 
 
+def plant(target: Target, address: int) -> None:
+    """Set a trap, in the way of the target."""
+    if target.breakpoints is not None:
+        target.breakpoints.insert([address])
+    else:
+        write_word(target, address, target.trap)
+        synchronize(target, address)
+
+
+def unplant(target: Target, address: int, word: int) -> None:
+    """Take a trap away from where `word` stood."""
+    if target.breakpoints is not None:
+        target.breakpoints.remove([address])
+    else:
+        write_word(target, address, word)
+        synchronize(target, address)
+
+
+def synchronize(target: Target, address: int) -> None:
+    if target.code_sync is not None:
+        target.code_sync.synchronize([(address, address + 4)])
+
+
 class Contract:
-    """Cases; a subclass provides the fixture `make`."""
+    """Cases for all targets; a subclass provides the fixture `make`."""
+
+    #: why memory that is not there can't be read
+    unmapped = "not all of it is mapped"
 
     def test_trap_word_is_bkpt_that_is_always_executed(self, make: Make) -> None:
         assert make([]).trap & 0xFFF000F0 == 0xE1200070
@@ -55,7 +81,7 @@ class Contract:
         target = make([NOP])
         end = target.regions[-1].end
         for start, size in ((end, 4), (end - 2, 4)):
-            message = f"cannot read 4 bytes at 0x{start:08x}: not all of it is mapped"
+            message = f"cannot read 4 bytes at 0x{start:08x}: {self.unmapped}"
             with pytest.raises(TargetFault, match=f"^{re.escape(message)}$") as caught:
                 target.read_memory(start, size)
             assert (caught.value.address, caught.value.size) == (start, size)
@@ -100,9 +126,7 @@ class Contract:
 
     def test_trap_calls_the_handler_with_its_address(self, make: Make) -> None:
         target = make([NOP, NOP, NOP])
-        write_word(target, BASE + 4, target.trap)
-        assert target.code_sync is not None
-        target.code_sync.synchronize([(BASE + 4, BASE + 8)])
+        plant(target, BASE + 4)
         seen = []
 
         def on_trap(address: int) -> bool:
@@ -113,7 +137,8 @@ class Contract:
         assert seen == [(BASE + 4, BASE + 4)]
 
     def test_registers_that_the_handler_sets_take_effect(self, make: Make) -> None:
-        target = make([make([]).trap, UDF, NOP, SELF])
+        target = make([NOP, UDF, NOP, SELF])
+        plant(target, BASE)
 
         def on_trap(_address: int) -> bool:
             registers = target.read_registers()
@@ -130,26 +155,27 @@ class Contract:
         assert registers.cpsr >> 28 == 5
 
     def test_trap_that_no_handler_knows_ends_the_run(self, make: Make) -> None:
-        target = make([NOP, make([]).trap, NOP])
+        target = make([NOP, NOP, NOP])
+        plant(target, BASE + 4)
         assert target.run(refuse) == Stop(StopReason.TRAP, BASE + 4)
         assert target.read_registers().pc == BASE + 4
 
     def test_handler_may_replace_the_trap_and_go_on_there(self, make: Make) -> None:
-        target = make([NOP, make([]).trap, NOP])
+        target = make([NOP, NOP, NOP])
+        plant(target, BASE + 4)
         hits = []
 
         def on_trap(address: int) -> bool:
             hits.append(address)
-            write_word(target, address, NOP)
-            assert target.code_sync is not None
-            target.code_sync.synchronize([(address, address + 4)])
+            unplant(target, address, NOP)
             return True
 
         assert target.run(on_trap, until=BASE + 12) == Stop(StopReason.ADDRESS, BASE + 12)
         assert hits == [BASE + 4]
 
     def test_exception_of_the_handler_ends_the_run_and_is_passed_on(self, make: Make) -> None:
-        target = make([NOP, make([]).trap, NOP])
+        target = make([NOP, NOP, NOP])
+        plant(target, BASE + 4)
 
         def on_trap(_address: int) -> bool:
             raise LookupError("from the handler")
@@ -160,7 +186,8 @@ class Contract:
         assert target.run(skip_word(target), until=BASE + 12).reason is StopReason.ADDRESS
 
     def test_handler_may_stop_the_run(self, make: Make) -> None:
-        target = make([NOP, make([]).trap, NOP, BACK])
+        target = make([NOP, NOP, NOP, BACK])
+        plant(target, BASE + 4)
 
         def on_trap(address: int) -> bool:
             target.stop()
@@ -169,6 +196,46 @@ class Contract:
         assert target.run(on_trap) == Stop(StopReason.INTERRUPT, BASE + 8)
         assert target.read_registers().pc == BASE + 8
         assert target.run(refuse, limit=1) == Stop(StopReason.LIMIT, BASE + 12)
+
+    def test_a_run_with_a_limit_stops_at_traps(self, make: Make) -> None:
+        target = make([NOP, NOP, NOP, BACK])
+        plant(target, BASE + 4)
+        hits = []
+
+        def on_trap(address: int) -> bool:
+            hits.append(address)
+            return skip_word(target)(address)
+
+        # nop, trap, nop, b, nop, b
+        assert target.run(on_trap, limit=6) == Stop(StopReason.LIMIT, BASE + 8)
+        assert hits == [BASE + 4]
+
+    def test_handler_may_run_the_target_from_elsewhere(self, make: Make) -> None:
+        target = make([NOP, NOP, NOP, SELF, NOP, NOP])
+        plant(target, BASE + 4)
+        inner = []
+
+        def on_trap(address: int) -> bool:
+            registers = target.read_registers()
+            called = registers.copy()
+            called.pc, called.r0 = BASE + 16, 0x11
+            target.write_registers(called)
+            inner.append(target.run(refuse, until=BASE + 20))
+            assert target.read_registers().r0 == 0x11
+            registers.pc = address + 4
+            target.write_registers(registers)
+            return True
+
+        registers = target.read_registers()
+        registers.r0 = 0x22
+        target.write_registers(registers)
+        assert target.run(on_trap, until=BASE + 12) == Stop(StopReason.ADDRESS, BASE + 12)
+        assert inner == [Stop(StopReason.ADDRESS, BASE + 20)]
+        assert target.read_registers().r0 == 0x22
+
+
+class EmulatorContract(Contract):
+    """Cases for targets that run code by themselves: they sync it, give memory for slots, and tell of faults."""
 
     def test_code_written_while_it_runs_is_not_seen_before_it_is_synchronised(self, make: Make) -> None:
         trap = make([]).trap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from armprobe.errors import ProtocolError, TargetError, UsageError
@@ -25,6 +26,7 @@ _OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegiste
 #: what a stub takes that does not say: GDB's own guess
 _PACKET_SIZE = 400
 _NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "cpsr")
+_STOP = re.compile(rb"[ST][0-9a-fA-F]{2}.*", re.DOTALL)
 _LONGEST_DOCUMENT = 1 << 20
 #: MIDR bits 19:16 -> architecture version; 0xf: the ID registers tell (DDI 0406C B4.1.105)
 _ARCHITECTURES = {1: 4, 2: 4, 3: 5, 4: 5, 5: 5, 6: 5, 7: 6}
@@ -50,7 +52,7 @@ class Abilities:
 
 def negotiate(connection: Connection) -> Abilities:
     """Ask a stub what it can do. Raises UsageError when its target runs no 32-bit ARM code, ProtocolError."""
-    offered = features(connection.ask(_OFFER))
+    offered = features(_greet(connection))
     if offered.get("QStartNoAckMode") == "+" and connection.ask(b"QStartNoAckMode") == b"OK":
         connection.acknowledges = False
     stop = stop_reply(connection.try_pipelining(b"vMustReplyEmpty", b"?"))
@@ -84,6 +86,16 @@ def negotiate(connection: Connection) -> Abilities:
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
         breakpoints=bool(hardware),
     )
+
+
+def _greet(connection: Connection) -> bytes:
+    """What the stub offers. QEMU first tells that it stopped, if the target ran when we came."""
+    reply: bytes | None = connection.ask(_OFFER)
+    while reply is not None and _STOP.fullmatch(reply):
+        reply = connection.wait(timeout=connection.timeout)
+    if reply is None:
+        raise ProtocolError(f"the stub at {connection.name} does not say what it offers")
+    return reply
 
 
 def _read_object(connection: Connection, kind: str, name: str) -> str:
