@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from armprobe.codegen import memory
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.words import BOOL, Type
@@ -237,20 +238,9 @@ class Emitter:
         return result
 
     def _read(self, node: tree.Read) -> str:
-        """Check the range, then load: bytes, as the address may have any alignment."""
-        ir, address, size = self.ir, self.value(node.address), node.bits // 8
-        known = "false"
-        for start, end in self.readable:
-            if end - start >= size:
-                distance = ir.value(f"sub i32 {address}, {start}")
-                inside = ir.value(f"icmp ule i32 {distance}, {end - start - size}")
-                known = ir.value(f"or i1 {known}, {inside}")
-        good = ir.label()
-        ir.branch(ir.value(f"xor i1 {known}, true"), self.fault, good, rare=True)
-        ir.begin(good)
-        pointer = ir.value(f"inttoptr i32 {address} to ptr")
-        loaded = ir.value(f"load i{node.bits}, ptr {pointer}, align 1")
-        return self._extend(loaded, node.bits, node.type, node.signed)
+        address, size = self.value(node.address), node.bits // 8
+        memory.check(self.ir, address, size, self.readable, self.fault)
+        return self._extend(memory.load(self.ir, address, size), node.bits, node.type, node.signed)
 
     def _inline(self, node: tree.Inline) -> str:
         ir, outer = self.ir, (self.out, self.result)

@@ -5,7 +5,7 @@ Trees compare by what they do, so that functions that do the same share one comp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.words import Type
@@ -196,7 +196,7 @@ Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapAdd | 
 class Program:
     """A checked handler. `maps` are the shapes of the maps it adds to; `layout` is that of its records, if it emits."""
 
-    body: tuple[Statement, ...]
+    body: tuple[Statement, ...] = field(repr=False)
     maps: tuple[MapShape, ...] = ()
     layout: Layout | None = None
     #: whether it reads memory, so that it may fault
