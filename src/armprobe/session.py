@@ -13,19 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Literal, Self, overload
 
 from armprobe.codegen.handlers import Count, Record
 from armprobe.codegen.handlers import Stop as AskHost
+from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import UsageError
 from armprobe.events.batch import Batch, Store
 from armprobe.events.record import split_header
 from armprobe.events.values import unpack
+from armprobe.probes.compiled import OnHost, compiled_call
 from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_definition, register_name
 from armprobe.probes.engine import Engine
 from armprobe.probes.explain import Explanation, explain
 from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
+from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import HostHandler, Probe, check_handlers
 from armprobe.probes.stops import explain_stop
 from armprobe.symbols.image import Image
@@ -36,7 +39,10 @@ from armprobe.targets.base import Region, Registers, Stop, StopReason, Target
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One record of a definition: `number` counts all events of the session from 0, `place` is `symbol+0x0/0xsize`."""
+    """One record of a definition, or of `emit` in a compiled handler.
+
+    `number` counts all events of the session from 0; `place` is `symbol+0x0/0xsize`.
+    """
 
     number: int
     probe: Probe
@@ -47,12 +53,15 @@ class Event:
     @property
     def values(self) -> dict[str, Any]:
         """The arguments by name: numbers, strings, lists of them, None where memory could not be read."""
-        assert self.probe.definition is not None
-        return unpack(self.probe.definition.layout, self.record, describe=self.symbols.place)
+        layout = self.probe.definition.layout if self.probe.definition else self.probe.layout
+        assert layout is not None
+        return unpack(layout, self.record, describe=self.symbols.place)
 
     def __str__(self) -> str:
         """The line that the kernel's trace file would show."""
-        assert self.probe.definition is not None
+        if self.probe.definition is None:
+            fields = (f"{name}={'(fault)' if value is None else value}" for name, value in self.values.items())
+            return " ".join([f"{self.probe.name}: ({self.place})", *fields])
         return format_record(self.probe.definition, self.record, place=self.place, describe=self.symbols.place)
 
 
@@ -110,34 +119,99 @@ class Session:
     ) -> Probe: ...
 
     @overload
+    def probe(
+        self, where: str | int, handler: Callable[..., object], *, compiled: Literal[True], when: str = ""
+    ) -> Probe: ...
+
+    @overload
     def probe(self, where: str | int, *, post_handler: HostHandler) -> Probe: ...
 
     @overload
     def probe(self, where: str | int, *, when: str = "") -> Callable[[HostHandler], Probe]: ...
 
+    @overload
+    def probe(
+        self, where: str | int, *, compiled: Literal[True], when: str = ""
+    ) -> Callable[[Callable[..., object]], Probe]: ...
+
     def probe(
         self,
         where: str | int,
-        handler: HostHandler | None = None,
+        handler: Callable[..., object] | None = None,
         *,
         post_handler: HostHandler | None = None,
         when: str = "",
-    ) -> Probe | Callable[[HostHandler], Probe]:
+        compiled: bool = False,
+    ) -> Probe | Callable[[Callable[..., object]], Probe]:
         """Run `handler` on the host before, `post_handler` after the instruction at `where`.
 
         Both are called with a Hit; a handler that returns True has diverted control. Without either, returns a
         decorator for the handler. With `when`, a filter such as `%r0 > 4096`, the target tests the condition itself,
         and only hits that pass stop it.
-        Raises Refused with the reason when the instruction can't be probed, UsageError for a place that does not exist.
+
+        With `compiled`, the handler becomes ARM code and runs in the target, which does not stop. It takes registers
+        (`def handler(r0, lr)`) or `hit`, and is written in a subset of Python: docs/handlers.md.
+
+        Raises Refused with the reason when the instruction can't be probed, UsageError for a place that does not exist
+        and, with the line and a caret as evidence, for a handler that can't be compiled.
         """
         if handler is None and post_handler is None:
-            return lambda function: self.probe(where, function, when=when)
+            return lambda function: self._probe(where, function, None, when, compiled=compiled)
+        return self._probe(where, handler, post_handler, when, compiled=compiled)
+
+    def _probe(
+        self,
+        where: str | int,
+        handler: Callable[..., object] | None,
+        post_handler: HostHandler | None,
+        when: str,
+        *,
+        compiled: bool,
+    ) -> Probe:
         check_handlers(handler, post_handler)
         probe = self._make(where)
-        probe.pre, probe.post = handler, post_handler
-        if when:
-            probe.actions = (AskHost(parse_filter(when, 0, fields={}, register_name=register_name)),)
+        condition = parse_filter(when, 0, fields={}, register_name=register_name) if when else None
+        probe.post = post_handler
+        if compiled:
+            if handler is None:
+                raise UsageError("there is no handler to compile", hint="a post handler runs on the host")
+            call = compiled_call(handler, self._engine.instruments)
+            probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
+        else:
+            probe.pre = handler
+            if isinstance(handler, OnHost):
+                probe.layout = handler.layout
+            if condition is not None:
+                probe.actions = (AskHost(condition),)
         return self._register([probe])[0]
+
+    def on_host(self, handler: Callable[..., object]) -> HostHandler:
+        """Make a host handler of a function that is written for `probe(..., compiled=True)`: it does the same.
+
+        Raises UsageError as `probe` does for a handler that can't be compiled.
+        """
+        return OnHost(handler, self._engine.instruments)
+
+    # --- maps
+
+    def counter(self, name: str) -> Map:
+        """Make a number in target memory. Compiled handlers write `counter.add(N)`; `counter.total` is its value."""
+        return self._engine.instruments.add_map(name, map_shape(MapKind.COUNTER, 1))
+
+    def histogram(self, name: str, *, log2: bool = True, buckets: int = 64) -> Map:
+        """Make numbers in target memory by bucket. Compiled handlers write `histogram[log2(r0)] += 1`.
+
+        `log2`: the buckets are powers of two, which only matters when the histogram is printed.
+        """
+        return self._engine.instruments.add_map(name, map_shape(MapKind.HISTOGRAM, buckets), log2=log2)
+
+    def table(self, name: str, capacity: int) -> Map:
+        """Make numbers in target memory by key, u32; compiled handlers write `table[lr] += 1`.
+
+        It takes `capacity` keys, and 0. Give it twice the room that you expect to need: up to 64 keys are looked at for
+        a place, and an update without one is only counted, in `overflow`.
+        """
+        return self._engine.instruments.add_map(name, map_shape(MapKind.TABLE, capacity))
 
     def count(self, where: str | int, *, false_conditions: bool = False) -> Probe:
         """Count the executions of the instruction at `where` in the target: `hits` of the probe returned.

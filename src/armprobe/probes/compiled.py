@@ -12,7 +12,7 @@ from armprobe.errors import TargetFault, UsageError
 from armprobe.events.record import HEADER_BYTES, Layout, make_header
 from armprobe.probes.instruments import RING_WORDS, Instruments
 from armprobe.probes.maps import Map, shape_of
-from armprobe.probes.probe import Hit, HostHandler, Probe
+from armprobe.probes.probe import Hit, Probe
 
 
 def compiled_call(function: Callable[..., object], instruments: Instruments) -> Call:
@@ -27,20 +27,20 @@ def compiled_call(function: Callable[..., object], instruments: Instruments) -> 
     return Call(checked.program, RING_WORDS, maps=tuple(known.address for known in maps), origin=origin)
 
 
-def host_handler(function: Callable[..., object], instruments: Instruments) -> tuple[HostHandler, Layout | None]:
-    """Check a function as for the target, and make a host handler that does the same; and how its records are laid out.
+class OnHost:
+    """A host handler that does what a function does in the target. `layout` is that of its records."""
 
-    Raises UsageError like `compiled_call`.
-    """
-    checked, maps = _check(function, instruments)
-    run = host_function(checked)
-    layout = checked.program.layout
+    def __init__(self, function: Callable[..., object], instruments: Instruments) -> None:
+        """Raises UsageError like `compiled_call`."""
+        checked, self._maps = _check(function, instruments)
+        self._run = host_function(checked)
+        self._instruments = instruments
+        self.layout = checked.program.layout
 
-    def handler(hit: Hit) -> None:
-        if not run(_Surroundings(hit, maps, layout, instruments), hit.regs, hit.probe.number):
+    def __call__(self, hit: Hit) -> None:
+        surroundings = _Surroundings(hit, self._maps, self.layout, self._instruments)
+        if not self._run(surroundings, hit.regs, hit.probe.number):
             hit.probe.host_faults += 1
-
-    return handler, layout
 
 
 def _check(function: Callable[..., object], instruments: Instruments) -> tuple[Checked, list[Map]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armprobe.codegen.detour import SlotCode
-from armprobe.codegen.handlers import Count
+from armprobe.codegen.handlers import Call, Count, Record, Stop
 from armprobe.errors import Refused
 from armprobe.isa.insn import Insn
 from armprobe.isa.relocate import Relocation
@@ -33,6 +33,8 @@ class Explanation:
     refused: str
     hint: str = ""
     probes: int = 0
+    #: what runs at a hit, in order: `count`, `record EVENT`, `compiled FUNCTION() at FILE:LINE`, `host FUNCTION()`
+    handlers: tuple[str, ...] = ()
     #: `trap`, `branch`, `parked` or `disabled` now; what it would become, for an address without probes
     state: str = ""
     #: why the site is not, and will not be, a branch
@@ -82,6 +84,7 @@ def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
         site.insn,
         "",
         probes=probes,
+        handlers=tuple(text for probe in site.probes for text in _handlers(probe)) if probes else (),
         state=state,
         reason=site.reason,
         relocation=site.relocations[0],
@@ -91,3 +94,22 @@ def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
         planting=classify(site.original, branch or trap, isa=isa),
         upgrading=classify(trap, branch, isa=isa) if branch else None,
     )
+
+
+def _handlers(probe: Probe) -> list[str]:
+    """What a probe does at a hit."""
+    texts = []
+    for action in probe.actions:
+        match action:
+            case Count():
+                texts.append("count")
+            case Record():
+                texts.append(f"record {probe.name}")
+            case Call():
+                texts.append(f"compiled {action.origin}")
+            case Stop():
+                texts.append("stop where the condition holds")
+    for role, handler in (("host", probe.pre), ("host, after the instruction:", probe.post)):
+        if handler is not None:
+            texts.append(f"{role} {getattr(handler, '__name__', type(handler).__name__)}()")
+    return texts
