@@ -24,7 +24,7 @@ from armprobe.patching.plan import (
     plan_patch,
     show,
 )
-from armprobe.targets.base import Breakpoints, Registers, Target
+from armprobe.targets.base import Breakpoints, Registers, Target, read_all, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _compare(plan: PatchPlan, target: Target) -> dict[int, bytes]:
     """Read every place the plan writes; refuse if one does not hold what the plan expects."""
     before: dict[int, bytes] = {}
     writes = [step for step in plan.steps if isinstance(step, Write)]
-    for step, found in zip(writes, _read(target, [(step.address, len(step.after)) for step in writes]), strict=True):
+    for step, found in zip(writes, read_all(target, [(step.address, len(step.after)) for step in writes]), strict=True):
         before[step.address] = found
         if step.before is not None and found != step.before:
             raise Refused(
@@ -141,20 +141,10 @@ def _compare(plan: PatchPlan, target: Target) -> dict[int, bytes]:
     return before
 
 
-def _read(target: Target, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    if target.bulk is not None:
-        return target.bulk.read_many(ranges)
-    return [target.read_memory(address, size) for address, size in ranges]
-
-
 def _write(target: Target, writes: Sequence[tuple[int, bytes]]) -> None:
     """Write, and read back. Raises TargetError where memory holds something else then."""
-    if target.bulk is not None:
-        target.bulk.write_many(writes)
-    else:
-        for address, code in writes:
-            target.write_memory(address, code)
-    read_back = _read(target, [(address, len(code)) for address, code in writes])
+    write_all(target, writes)
+    read_back = read_all(target, [(address, len(code)) for address, code in writes])
     for (address, code), found in zip(writes, read_back, strict=True):
         if found != code:
             raise TargetError(

@@ -56,7 +56,7 @@ class Engine:
         Raises Refused (with nothing changed) when one of them cannot be placed, with its address and the reason.
         """
         batch = sorted(probes, key=attrgetter("address"))
-        self._placement.batch.update(probe.address for probe in batch)
+        self._placement.expect(probe.address for probe in batch)
         fresh: list[Site] = []
         replaced: list[tuple[Site, Site]] = []
         try:
@@ -73,6 +73,7 @@ class Engine:
                     replaced.append((old, self._placement.rebuild(old, [*old.probes, *added])))
             for site in self._placement.dependents():
                 replaced.append((site, self._placement.rebuild(site, site.probes)))
+            self.instruments.clear(batch)
             self._exchange(fresh, replaced)
         except BaseException:
             for site in (*fresh, *(new for _, new in replaced)):

@@ -1,0 +1,235 @@
+"""What compiled handlers keep in target memory: counters and the ring, and the way to their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from armprobe.codegen.body import Body
+from armprobe.codegen.handlers import SITE, Action, Call, Count, Record, Stop, compile_actions
+from armprobe.codegen.map_layout import MapShape
+from armprobe.events.batch import Batch, single
+from armprobe.events.record import make_header
+from armprobe.events.ring import Ring, drain, initialize
+from armprobe.patching.slots import Pool, Slot, SlotAllocator
+from armprobe.probes.maps import Map
+from armprobe.probes.probe import Probe
+from armprobe.targets.base import Target, read_all, write_all
+
+#: words of the ring that all probes of a session share
+RING_WORDS = 1 << 16
+_WORD = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The compiled part of a site and the values of its symbols."""
+
+    body: Body
+    symbols: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Cell:
+    """A 32-bit counter in target memory, extended on the host: `total` is what was seen up to the value `last`."""
+
+    slot: Slot
+    last: int = 0
+    total: int = 0
+    frozen: bool = False
+
+
+class Instruments:
+    """The counters and the ring of one engine. `sink` is given the records of each drain, oldest first."""
+
+    def __init__(self, target: Target, slots: SlotAllocator) -> None:
+        self._target = target
+        self._slots = slots
+        #: by probe and by what is counted: `hits`, `lost`, `faults`
+        self._cells: dict[Probe, dict[str, _Cell]] = {}
+        self._probes: dict[int, Probe] = {}
+        self._records: dict[Probe, int] = {}
+        self._ring: Ring | None = None
+        self._maps: list[Map] = []
+        #: what compiled handlers may read: the memory of the program, not ours
+        self._readable = _merge((region.start, region.end) for region in target.regions if region.readable)
+        self.sink: Callable[[Batch], object] = lambda _records: None
+
+    def add(self, probe: Probe) -> None:
+        """Give a probe the memory that its actions need. Raises Refused when there is none."""
+        self._probes[probe.number] = probe
+        self._records[probe] = 0
+        self._cells[probe] = {}
+        for role in {role for action in probe.actions for role in _roles(action)}:
+            self._cells[probe][role] = _Cell(self._slots.allocate(4, pool=Pool.DATA))
+        if self._ring is None and any(map(_writes_records, probe.actions)):
+            longest = Ring(0, RING_WORDS).longest
+            slot = self._slots.allocate(Ring(0, RING_WORDS, longest).size, align=8, pool=Pool.DATA)
+            self._ring = Ring(slot.address, RING_WORDS, longest)
+            initialize(self._ring, self._target.write_memory)
+
+    def add_map(self, name: str, shape: MapShape, *, log2: bool = False) -> Map:
+        """Make an empty map. Raises Refused when there is no memory for it."""
+        slot = self._slots.allocate(shape.bytes, align=8, pool=Pool.DATA)
+        self._target.write_memory(slot.address, bytes(shape.bytes))
+        self._maps.append(Map(name, shape, slot.address, log2, self._target))
+        return self._maps[-1]
+
+    def has_map(self, known: Map) -> bool:
+        """Whether the map is one of this target."""
+        return any(known is other for other in self._maps)
+
+    def can_read(self, address: int, size: int) -> bool:
+        """Whether compiled handlers may read these bytes."""
+        return any(start <= address and address + size <= end for start, end in self._readable)
+
+    def clear(self, probes: Iterable[Probe]) -> None:
+        """Set the counters of new probes to zero, before one of them is planted."""
+        cells = [cell for probe in probes for cell in self._cells[probe].values()]
+        write_all(self._target, [(cell.slot.address, bytes(4)) for cell in cells])
+
+    def discard(self, probe: Probe) -> None:
+        """Forget a probe that was never planted."""
+        self._probes.pop(probe.number, None)
+        self._records.pop(probe, None)
+        for cell in self._cells.pop(probe, {}).values():
+            self._slots.free(cell.slot)
+
+    def freeze(self, probe: Probe) -> None:
+        """Keep the last values of a probe's counters. Their words are not reused: a thread may be in the detour."""
+        self._freeze(self._cells.get(probe, {}).values())
+
+    def compile(self, probes: Sequence[Probe], address: int) -> Compiled | None:
+        """The compiled part of these probes together; None when all they have are host handlers."""
+        actions: list[Action] = []
+        symbols = {SITE: address}
+        for index, probe in enumerate(probes):
+            cells = {role: cell.slot.address for role, cell in self._cells[probe].items()}
+            for action in probe.actions:
+                if self._ring is not None:
+                    symbols["ring"] = self._ring.address
+                if isinstance(action, Count):
+                    symbols[f"counter{index}"] = cells["hits"]
+                    actions.append(replace(action, counter=f"counter{index}"))
+                elif isinstance(action, Record):
+                    symbols[f"header{index}"] = make_header(probe.number, action.layout.words)
+                    symbols[f"lost{index}"] = cells["lost"]
+                    actions.append(replace(action, header=f"header{index}", lost=f"lost{index}"))
+                elif isinstance(action, Call):
+                    prefix = f"call{index}_"
+                    numbers = {"probe": probe.number}
+                    if action.program.layout is not None:
+                        numbers["header"] = make_header(probe.number, action.program.layout.words)
+                    maps = {f"map{number}": address for number, address in enumerate(action.maps)}
+                    symbols |= {prefix + name: value for name, value in (cells | numbers | maps).items()}
+                    actions.append(replace(action, prefix=prefix))
+                else:
+                    actions.append(action)
+        if not actions:
+            return None
+        if any(probe.pre is not None and not _asks_itself(probe) for probe in probes):
+            actions.append(Stop())
+        reads = any(isinstance(action, Call) and action.program.reads for action in actions)
+        body = compile_actions(
+            tuple(actions),
+            architecture=self._target.architecture,
+            atomic=self._target.concurrent,
+            readable=self._readable if reads else (),
+        )
+        return Compiled(body, {name: symbols[name] for name in body.symbols})
+
+    def probe(self, number: int) -> Probe:
+        """The probe with that number, which a header names; also one that is not registered any more."""
+        return self._probes[number]
+
+    def drain(self) -> None:
+        """Hand all complete records to the sink."""
+        if self._ring is None:
+            return
+        drained = drain(self._ring, self._target.read_memory, self._target.write_memory)
+        for number, count in drained.records.count().items():
+            self._records[self._probes[number]] += count
+        self.sink(drained.records)
+
+    def record(self, probe: Probe, record: bytes) -> None:
+        """Hand a record that was made on the host to the sink, after those that are in the ring."""
+        self.drain()
+        self._records[probe] += 1
+        self.sink(single(record))
+
+    def lost(self, probe: Probe) -> int:
+        """Records of the probe that found the ring full."""
+        return self._count(probe, "lost")
+
+    def faults(self, probe: Probe) -> int:
+        """How often a read of memory that is not there ended the compiled handler of the probe."""
+        return self._count(probe, "faults") + probe.host_faults
+
+    def hits(self, probe: Probe) -> int:
+        """How often the probe's handlers ran."""
+        if not probe.actions or all(isinstance(action, Stop) for action in probe.actions):
+            return probe.host_hits
+        if any(isinstance(action, Record) for action in probe.actions):
+            self.drain()
+            return self._records[probe] + self._count(probe, "lost")
+        return self._count(probe, "hits")
+
+    def close(self) -> None:
+        """Read the ring, all counters and maps for the last time: their memory is about to go."""
+        self.drain()
+        self._ring = None
+        self._freeze([cell for cells in self._cells.values() for cell in cells.values()])
+        for known in self._maps:
+            known.freeze()
+
+    def _count(self, probe: Probe, role: str) -> int:
+        cell = self._cells.get(probe, {}).get(role)
+        if cell is None:
+            return 0
+        self._update([cell])
+        return cell.total
+
+    def _freeze(self, cells: Collection[_Cell]) -> None:
+        self._update(cells)
+        for cell in cells:
+            cell.frozen = True
+
+    def _update(self, cells: Collection[_Cell]) -> None:
+        """Read those that still count."""
+        counting = [cell for cell in cells if not cell.frozen]
+        for cell, data in zip(counting, read_all(self._target, [(at.slot.address, 4) for at in counting]), strict=True):
+            value = int.from_bytes(data, "little")
+            cell.total += (value - cell.last) & _WORD
+            cell.last = value
+
+
+def _roles(action: Action) -> tuple[str, ...]:
+    """The counters in target memory that an action needs."""
+    match action:
+        case Count():
+            return ("hits",)
+        case Record():
+            return ("lost",)
+        case Call(program):
+            return ("hits", *(("lost",) if program.layout is not None else ()), *(("faults",) if program.reads else ()))
+        case Stop():
+            return ()
+
+
+def _writes_records(action: Action) -> bool:
+    return isinstance(action, Record) or (isinstance(action, Call) and action.program.layout is not None)
+
+
+def _merge(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same addresses in as few [start, end) ranges as possible."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+def _asks_itself(probe: Probe) -> bool:
+    return any(isinstance(action, Stop) for action in probe.actions)

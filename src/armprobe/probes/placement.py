@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from armprobe.codegen.detour import Handler, SlotCode, build_slot
@@ -28,6 +29,7 @@ HOST_ONLY = "its handlers run on the host, which stops the target anyway"
 WATCHES_CONDITION = "it counts false conditions, which a conditional branch never sees"
 _WORD = 4
 _PAGE = 4096
+_ADDRESS_SPACE = 1 << 32
 #: bytes that the ways out of a far slot may need beyond those of a near one
 _FAR_WAYS = 32
 
@@ -79,7 +81,9 @@ class Placement:
             )
         if self._code_map is not None and self._code_map.is_code(address) is False:
             raise Refused(f"{where} is data by the mapping symbols of the image, not A32 code")
-        original = engine.target.read_memory(address, _WORD)
+        page = self._page(address // _PAGE)
+        offset = address % _PAGE
+        original = engine.target.read_memory(address, _WORD) if page is None else page[offset : offset + _WORD]
         insn = decode(int.from_bytes(original, "little"))
         bounds = self._code_map.function_bounds(address) if self._code_map is not None else None
         near = (address - 4 * EXCLUSIVE_REACH) // _PAGE, (address + 4 * EXCLUSIVE_REACH) // _PAGE
@@ -120,6 +124,17 @@ class Placement:
             words = memoryview(self._page(number) or b"").cast("I")
             self._exclusives[number] = any(word & 0x0F8000F0 == 0x01800090 for word in words)
         return self._exclusives[number]
+
+    def expect(self, addresses: Iterable[int]) -> None:
+        """Get ready to place sites at all these addresses, before the first of them."""
+        self.batch.update(addresses)
+        if self._engine.target.bulk is not None:
+            reach = 4 * EXCLUSIVE_REACH
+            edges = {edge // _PAGE for address in self.batch for edge in (address - reach, address, address + reach)}
+            pages = sorted(page for page in edges if 0 <= page < _ADDRESS_SPACE // _PAGE)
+            with suppress(TargetFault):  # then they are read one by one, and what can't be read is refused
+                found = self._engine.target.bulk.read_many([(page * _PAGE, _PAGE) for page in pages])
+                self._pages.update(zip(pages, found, strict=True))
 
     def forget(self) -> None:
         """Forget the code that was read: the program may change it from now on."""

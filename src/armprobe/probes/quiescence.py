@@ -57,7 +57,7 @@ def _all_registers(target: Target) -> list[Registers]:
 
 
 def _stack_words(target: Target, sp: int) -> tuple[int, ...]:
-    region = next((region for region in target.regions if sp in region and region.readable), None)
+    region = next((region for region in target.regions if sp in region), None)
     if region is None or sp % 4:
         return ()
     size = min(region.end - sp, STACK_SEARCHED) & ~3

@@ -167,6 +167,22 @@ class BulkMemory(Protocol):
         """
 
 
+def read_all(target: Target, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Read (address, size) ranges, together where the target can. Raises TargetFault."""
+    if target.bulk is not None:
+        return target.bulk.read_many(ranges)
+    return [target.read_memory(address, size) for address, size in ranges]
+
+
+def write_all(target: Target, writes: Sequence[tuple[int, bytes]]) -> None:
+    """Write (address, data) pairs that do not overlap, together where the target can. Raises TargetFault."""
+    if target.bulk is not None:
+        target.bulk.write_many(writes)
+    else:
+        for address, data in writes:
+            target.write_memory(address, data)
+
+
 class Clock(Protocol):
     """A time the target's own code can read: not available in the embedded emulator."""
 

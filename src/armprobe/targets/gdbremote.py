@@ -26,8 +26,8 @@ from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_rep
 
 #: BKPT #0x5be0, for stubs without breakpoints of their own
 TRAP = 0xE125BE70
-#: what a target may have whose stub has no memory map
-EVERYWHERE = Region(0, 1 << 32, name="unknown")
+#: stands for memory that nobody knows of: compiled handlers read none of it
+EVERYWHERE = Region(0, 1 << 32, readable=False, name="unknown")
 _INTERRUPT_SIGNAL, _TRAP_SIGNAL = 2, 5
 #: signals, in GDB's numbering, that stand for a fault of the program: kind of access, and what happened
 _FAULTS = {
