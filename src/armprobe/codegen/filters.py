@@ -1,4 +1,4 @@
-"""Filters: conditions over registers and constants, decided in the target."""
+"""Filters: conditions over fields, registers and constants, decided in the target."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
+from armprobe.events.source import Source
 
 _UNSIGNED = TYPES["u32"]
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "&"})
@@ -18,56 +19,88 @@ class Register:
     name: str
     type: FieldType = _UNSIGNED
 
+    @property
+    def source(self) -> Source:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A field that is not a register as it stands: memory, or a constant of a definition."""
+
+    source: Source
+    type: FieldType
+
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A number, -2**31 to 2**32 - 1."""
+    """A number, -2**63 to 2**64 - 1."""
 
     value: int
+
+
+Operand = Register | Fetch | Constant
 
 
 @dataclass(frozen=True, slots=True)
 class Compare:
     """`left op right`, with `op` out of COMPARISONS; `&` asks whether they share a bit.
 
-    The comparison is of numbers: signed if a side has a signed type. Raises UsageError for two constants, where 32 bits
-    cannot hold both sides, and for a constant that the other side's type never has.
+    The comparison is of numbers: signed if a side has a signed type, of 64 bits if a side has. It does not hold when
+    memory that it needs can't be read. Raises UsageError for two constants, where so many bits cannot hold both sides,
+    for a constant that the other side's type never has, and for what is no number.
     """
 
     op: str
-    left: Register | Constant
-    right: Register | Constant
+    left: Operand
+    right: Operand
 
     def __post_init__(self) -> None:
         if isinstance(self.left, Constant) and isinstance(self.right, Constant):
             raise UsageError("a comparison needs a field or a register")
         for side, other in ((self.left, self.right), (self.right, self.left)):
             if isinstance(side, Constant):
-                if not -(1 << 31) <= side.value < 1 << 32:
-                    raise UsageError(f"{side.value} does not fit in 32 bits")
-                if isinstance(other, Register):
+                if not -(1 << self.bits - 1) <= side.value < 1 << self.bits:
+                    raise UsageError(f"{side.value} does not fit in {self.bits} bits")
+                if not isinstance(other, Constant):
                     self._check_constant(side.value, other.type)
-            elif isinstance(other, Register) and side.type.signed and _is_unsigned_word(other.type):
+                continue
+            if side.type.count or side.type.style in ("string", "symstr"):
+                raise UsageError(
+                    f"a field of type {side.type.name} can't be compared yet",
+                    hint="compare numbers: a field such as +0(%r0):u8 is one",
+                )
+            if not isinstance(other, Constant) and side.type.signed and self._fills(other.type):
                 if self.op != "&":
                     raise UsageError(
-                        f"{side.type.name} and {other.type.name} do not compare: 32 bits cannot hold both",
+                        f"{side.type.name} and {other.type.name} do not compare: {self.bits} bits cannot hold both",
                         hint="give both sides a signed or an unsigned type",
                     )
 
     def _check_constant(self, value: int, kind: FieldType) -> None:
-        bits = kind.size * 8
+        bits = kind.bits[0] if kind.bits is not None else kind.size * 8
         lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if kind.signed else (0, (1 << bits) - 1)
-        pattern = (self.op in ("==", "!=") and kind.size == 4) or self.op == "&"  # only the bits matter
+        pattern = (self.op in ("==", "!=") and bits == self.bits) or self.op == "&"  # only the bits matter
         if not lowest <= value <= highest and not pattern:
             raise UsageError(
                 f"{value} is no {kind.name}: that is {lowest} to {highest}",
-                hint="" if kind.signed or value >= 0 else f"write :s{bits} to compare with a sign",
+                hint="" if kind.signed or value >= 0 or kind.bits else f"write :s{bits} to compare with a sign",
             )
 
     @property
     def signed(self) -> bool:
-        """Whether the comparison is of signed 32-bit numbers."""
-        return any(isinstance(side, Register) and side.type.signed for side in (self.left, self.right))
+        """Whether the comparison is of signed numbers."""
+        return any(not isinstance(side, Constant) and side.type.signed for side in (self.left, self.right))
+
+    @property
+    def bits(self) -> int:
+        """The width of the comparison: 32 or 64."""
+        sizes = [side.type.size for side in (self.left, self.right) if not isinstance(side, Constant)]
+        return 64 if 8 in sizes else 32
+
+    def _fills(self, kind: FieldType) -> bool:
+        """Whether the numbers of an unsigned type need all bits."""
+        return kind.size * 8 == self.bits and not kind.signed and kind.bits is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +123,12 @@ class Or:
 Filter = Compare | Not | And | Or
 
 
-def sources(condition: Filter) -> frozenset[str]:
-    """The registers that `condition` reads."""
+def sources(condition: Filter) -> frozenset[Source]:
+    """The registers and the memory that `condition` looks at."""
     match condition:
         case Not(operand):
             return sources(operand)
         case And(left, right) | Or(left, right):
             return sources(left) | sources(right)
         case Compare(_, left, right):
-            return frozenset(side.name for side in (left, right) if isinstance(side, Register))
-
-
-def _is_unsigned_word(kind: FieldType) -> bool:
-    return kind.size == 4 and not kind.signed
+            return frozenset(side.source for side in (left, right) if not isinstance(side, Constant))

@@ -12,9 +12,10 @@ from itertools import count, groupby
 from typing import Any
 
 from armprobe.codegen.body import END, Body, make_body
+from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event
 from armprobe.codegen.fetch import Fetcher
-from armprobe.codegen.filters import And, Compare, Constant, Filter, Not, Register, sources
+from armprobe.codegen.filters import Filter
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.map_writer import add_to_map
@@ -23,13 +24,12 @@ from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
 from armprobe.codegen.ring_writer import write_record
 from armprobe.errors import Refused, UsageError
-from armprobe.events.record import FieldType, Layout
+from armprobe.events.record import Layout
 
 #: the symbol that stands for the address of the site
 SITE = "site"
 #: what r0 tells at the end of a Body with `returns`: the ring should be emptied, host handlers are wanted
 DRAIN, STOP = 1, 2
-_PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ def compile_actions(
             hint="count with session.count(), or use a host handler",
         )
     function = _Function(atomic, architecture, readable)
-    for condition, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
-        function.group(condition, list(group))
+    for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
+        function.group(wanted, list(group))
     arguments = _place(frozenset(function.read) - {"pc"})
     returns = any(map(_returns, actions))
     code = read_object(compile_module(function.module(arguments, returns), architecture=architecture))
@@ -194,59 +194,32 @@ class _Function:
             ]
         )
 
-    def group(self, condition: Filter | None, actions: list[Action]) -> None:
-        """Do `actions` where `condition` holds."""
-        if condition is not None:
-            self.read |= sources(condition)
-            yes, out = self._ir.label(), self._ir.label()
-            self._ir.branch(self._condition(condition), yes, out)
-            self._ir.begin(yes)
-        for action in actions:
-            match action:
-                case Count(counter):
-                    self._ir.add(self._ir.symbol(counter))
-                case Record():
-                    self._record(action)
-                case Call():
-                    self._call(action)
-                case Stop():
-                    self._want(str(STOP))
-        if condition is not None:
-            self._ir.jump(out)
-            self._ir.begin(out)
-
-    def _condition(self, condition: Filter) -> str:
-        match condition:
-            case Not(operand):
-                return self._ir.value(f"xor i1 {self._condition(operand)}, true")
-            case Compare(op, left, right):
-                sides = f"{self._operand(left)}, {self._operand(right)}"
-                if op == "&":
-                    return self._ir.value(f"icmp ne i32 {self._ir.value(f'and i32 {sides}')}, 0")
-                sign = "" if op in ("==", "!=") else "s" if condition.signed else "u"
-                return self._ir.value(f"icmp {sign}{_PREDICATES[op]} i32 {sides}")
-            case _:
-                word = "and" if isinstance(condition, And) else "or"
-                return self._ir.value(
-                    f"{word} i1 {self._condition(condition.left)}, {self._condition(condition.right)}"
-                )
-
-    def _operand(self, operand: Register | Constant) -> str:
-        if isinstance(operand, Constant):
-            return str(operand.value & 0xFFFFFFFF)
-        value, kind = self._register(operand.name), operand.type
-        if kind.size == 4:
-            return value
-        narrow = self._narrow(value, kind)
-        return self._ir.value(f"{'sext' if kind.signed else 'zext'} i{kind.size * 8} {narrow} to i32")
+    def group(self, wanted: Filter | None, actions: list[Action]) -> None:
+        """Do `actions` where the filter `wanted` holds."""
+        ir = self._ir
+        yes, out = ir.label(), ir.label()
+        if wanted is not None:
+            ir.branch(condition(self._fetcher, wanted), yes, out)
+            ir.begin(yes)
+        with self._fetcher.scope():
+            for action in actions:
+                match action:
+                    case Count(counter):
+                        ir.add(ir.symbol(counter))
+                    case Record():
+                        self._record(action)
+                    case Call():
+                        self._call(action)
+                    case Stop():
+                        self._want(str(STOP))
+        if wanted is not None:
+            ir.jump(out)
+            ir.begin(out)
 
     def _register(self, name: str) -> str:
         """The register as it was at the site; `pc` is the address of the site, known when the body is linked."""
         self.read.add(name)
         return self._ir.number(SITE) if name == "pc" else f"%{name}"
-
-    def _narrow(self, value: str, kind: FieldType) -> str:
-        return value if kind.size == 4 else self._ir.value(f"trunc i32 {value} to i{kind.size * 8}")
 
     def _record(self, record: Record) -> None:
         drain = write_event(
