@@ -1,0 +1,106 @@
+"""Functions made of text, for tests of compiled handlers, and a machine that runs them on both sides."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping
+from itertools import count
+from types import SimpleNamespace
+
+from tests.codegen.test_handlers import CAPACITY, DATA, PAGE, RING, Machine
+
+from armprobe.codegen.handlers import Call, compile_actions
+from armprobe.codegen.map_layout import MapShape
+from armprobe.codegen.python_host import Fault, host_function
+from armprobe.codegen.python_subset import Checked, check_handler
+from armprobe.events.record import make_header
+from armprobe.events.ring import drain
+from armprobe.events.values import unpack
+from armprobe.probes.maps import Map
+
+_numbers = count()
+#: memory that handlers may read
+READ, READ_SIZE = 0x0004_0040, 64
+HITS, FAULTS, LOST = DATA, DATA + 4, DATA + 8
+MAPS = DATA + 0x800
+PROBE = 0x1234
+MEMORY = bytes(7 * n + 0x81 & 0xFF for n in range(READ_SIZE))
+
+
+def define(source: str, **names: object) -> Callable[..., object]:
+    """The last function of a text, whose lines errors can show; `names` are what it finds outside."""
+    filename = f"<handler {next(_numbers)}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    before = set(names)
+    exec(compile(source, filename, "exec", dont_inherit=True), names)  # noqa: S102
+    return [value for name, value in names.items() if name not in before and callable(value)][-1]
+
+
+def shape_of(value: object) -> MapShape | None:
+    return value.shape if isinstance(value, Map) else None
+
+
+class BothSides:
+    """One handler: compiled, run on Unicorn; and on the host. Each side has memory of its own for its maps."""
+
+    def __init__(self, function: Callable[..., object], *, architecture: int = 7, atomic: bool = False) -> None:
+        self.checked: Checked = check_handler(function, shape_of)
+        self.program = self.checked.program
+        self.body = compile_actions(
+            (Call(self.program, CAPACITY),), architecture=architecture, atomic=atomic,
+            readable=((READ, READ + READ_SIZE),),
+        )  # fmt: skip
+        self.machine = Machine()
+        self.machine.uc.mem_map(READ & -PAGE, PAGE)
+        self.machine.write(READ, MEMORY)
+        self.machine.write(DATA, bytes(16))
+        self.machine.write(MAPS, bytes(PAGE - 0x800))
+        self.host_memory = bytearray(PAGE - 0x800)
+        self._call = host_function(self.checked)
+        self._addresses = [known.address for known in self.checked.maps if isinstance(known, Map)]
+        self._host_maps = [
+            Map(known.name, known.shape, known.address, _memory=self) for known in self.checked.maps
+            if isinstance(known, Map)
+        ]  # fmt: skip
+        self._records: list[dict[str, int | None]] = []
+
+    def target(self, registers: Mapping[str, int]) -> tuple[list[dict[str, int | None]], bool]:
+        """Run the compiled handler: its records, and whether it faulted."""
+        layout = self.program.layout
+        symbols = {"hits": HITS, "faults": FAULTS, "lost": LOST, "probe": PROBE, "ring": RING, "site": registers["pc"]}
+        symbols["header"] = make_header(PROBE, layout.words) if layout else 0
+        symbols |= {f"map{number}": address for number, address in enumerate(self._addresses)}
+        hits, faults = self.machine.word(HITS), self.machine.word(FAULTS)
+        self.machine.run(self.body, dict(registers), symbols)
+        assert self.machine.word(HITS) == hits + 1
+        records = drain(self.machine.ring, self.machine.read, self.machine.write).records
+        return [unpack(layout, record) for record in records], self.machine.word(FAULTS) == faults + 1
+
+    def host(self, registers: Mapping[str, int]) -> tuple[list[dict[str, int | None]], bool]:
+        """The same on the host."""
+        self._records = []
+        faulted = not self._call(self, SimpleNamespace(**registers), PROBE)
+        return self._records, faulted
+
+    @property
+    def target_maps(self) -> bytes:
+        return self.machine.read(MAPS, PAGE - 0x800)
+
+    # --- what the function reaches on the host
+
+    def read(self, address: int, size: int) -> bytes:
+        if not READ <= address <= READ + READ_SIZE - size:
+            raise Fault
+        return MEMORY[address - READ :][:size]
+
+    def add(self, number: int, key: int, amount: int) -> None:
+        self._host_maps[number].add(amount, key)
+
+    def record(self, values: Mapping[str, int | None]) -> None:
+        self._records.append(dict(values))
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return bytes(self.host_memory[address - MAPS :][:size])
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        self.host_memory[address - MAPS : address - MAPS + len(data)] = data

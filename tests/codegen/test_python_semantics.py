@@ -1,0 +1,169 @@
+"""What handlers written in Python compute: the compiled code, the host and a model, held together."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.codegen.python_functions import READ, BothSides, define
+from tests.codegen.python_model import ModelFault, numbers, truths
+from tests.codegen.test_handlers import state
+
+INTERESTING = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFF80]
+PARAMETERS = "hit, r0, r1, r3, r4, lr, sp"
+
+
+@pytest.mark.slow
+@given(
+    expressions=st.lists(st.one_of(numbers(), truths(2)), min_size=1, max_size=4),
+    seed=st.integers(0, 1 << 16),
+    architecture=st.sampled_from([4, 5, 7]),
+)
+@settings(max_examples=150, deadline=None)
+def test_expressions_are_the_same_in_the_target_on_the_host_and_in_the_model(expressions, seed, architecture):
+    fields = ", ".join(f"v{number}={expression}" for number, expression in enumerate(expressions))
+    both = BothSides(define(f"def handler({PARAMETERS}):\n    emit({fields})\n"), architecture=architecture)
+    generator = random.Random(seed)
+    for _ in range(6):
+        registers = state(generator.getrandbits(32))
+        registers |= {name: generator.choice(INTERESTING) for name in ("r0", "r1", "r3") if generator.random() < 0.7}
+        expected = {}
+        for number, expression in enumerate(expressions):
+            try:
+                expected[f"v{number}"] = int(expression.value(registers))
+            except ModelFault:
+                expected[f"v{number}"] = None
+        message = f"emit({fields}) with {registers}, architecture {architecture}"
+        assert both.target(registers) == ([expected], False), message
+        assert both.host(registers) == ([expected], False), message
+
+
+def run(source: str, *, architecture: int = 7, **registers: int):
+    """Run a handler on both sides, which must agree; return its records and whether it faulted."""
+    both = BothSides(define(source), architecture=architecture)
+    registers = state(1) | registers
+    result = both.target(registers)
+    assert both.host(registers) == result
+    return result
+
+
+@pytest.mark.parametrize(
+    ("expression", "r0", "expected"),
+    [
+        ("r0 + 1", 0xFFFFFFFF, 0),
+        ("r0 - 1", 0, 0xFFFFFFFF),
+        ("-r0", 1, 0xFFFFFFFF),
+        ("~r0", 0, 0xFFFFFFFF),
+        ("r0 & ~3", 7, 4),
+        ("as_u64(r0) + 1", 0xFFFFFFFF, 0x100000000),
+        ("as_s32(r0) // 2", 0xFFFFFFFD, -2),
+        ("as_s32(r0) % 10", 0xFFFFFFFD, 7),
+        ("as_s64(r0) - 1", 0, -1),
+        ("as_s8(r0)", 0x180, -128),
+        ("as_u8(r0)", 0x180, 0x80),
+        ("as_u64(as_s32(r0))", 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF),
+        ("as_u32(r0 > 5)", 6, 1),
+        ("r0 << 32 - 1", 3, 0x80000000),
+        ("r0 << r0", 32, 0),
+        ("r0 >> r0", 33, 0),
+        ("as_s32(r0) >> as_u32(100)", 0x80000000, -1),
+        ("1 << r0", 31, 0x80000000),
+        ("log2(r0)", 0, 0),
+        ("log2(r0)", 1, 0),
+        ("log2(r0)", 0xFFFFFFFF, 31),
+        ("log2(as_u64(r0) << 32)", 1, 32),
+        ("min(r0, 7, 9)", 8, 7),
+        ("max(r0, 7, 9)", 8, 9),
+        ("2 ** 20 + r0", 1, 0x100001),
+        ("-1 if r0 else 1", 1, -1),
+        ("1 if r0 and 3 < r0 <= 5 else 0", 5, 1),
+        ("r0 == 5", 5, 1),
+        ("not r0", 5, 0),
+    ],
+)
+@pytest.mark.parametrize("architecture", [4, 7])
+def test_what_an_expression_means(expression, r0, expected, architecture):
+    source = f"def handler(r0):\n    emit(value={expression})\n"
+    assert run(source, architecture=architecture, r0=r0) == ([{"value": expected}], False)
+
+
+@pytest.mark.parametrize(
+    ("body", "r0", "expected"),
+    [
+        ("total = 0\nfor i in range(4):\n    total += i * r0\nemit(v=total)", 2, [12]),
+        ("for i in range(10, 0, -3):\n    emit(v=i)", 0, [10, 7, 4, 1]),
+        ("for i in range(-2, 2):\n    emit(v=i)", 0, [-2, -1, 0, 1]),
+        ("for i in range(0):\n    emit(v=i)", 0, []),
+        ("for i in range(9):\n    if i == r0:\n        break\n    if i & 1:\n        continue\n    emit(v=i)", 6,
+         [0, 2, 4]),
+        ("for i in range(2):\n    for j in range(2):\n        if j == r0:\n            break\n        emit(v=9 * i + j)",
+         1, [0, 9]),
+        ("for i in range(3):\n    i += 5\n    emit(v=i)", 0, [5, 6, 7]),
+        ("if r0 > 5:\n    return\nemit(v=r0)", 6, []),
+        ("if r0 > 5:\n    return\nemit(v=r0)", 5, [5]),
+        ("if r0 > 5:\n    x = 1\nelif r0 > 3:\n    x = 2\nelse:\n    x = 3\nemit(v=x)", 4, [2]),
+        ("r0 += 1\nr0 *= 2\nr0 //= 3\nemit(v=r0)", 5, [4]),
+        ("x = as_s32(r0)\nx = -5\nemit(v=x)", 0, [-5]),
+        ("ok = r0 > 3\nif ok and True:\n    emit(v=1)\npass", 4, [1]),
+    ],
+)  # fmt: skip
+def test_what_statements_do(body, r0, expected):
+    source = "def handler(r0):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    assert run(source, r0=r0) == ([{"v": value} for value in expected], False)
+
+
+def test_functions_are_inlined_with_variables_of_their_own():
+    source = (
+        "def clamp(x, most):\n    if x > most:\n        return most\n    return x\n"
+        "def note(x):\n    y = x + 1\n    emit(v=y)\n    if x == 7:\n        return\n    emit(v=0)\n"
+        "def handler(r0):\n    y = 3\n    note(clamp(r0, 7))\n    emit(v=clamp(clamp(r0, 9), y))\n"
+    )
+    assert run(source, r0=100) == ([{"v": 8}, {"v": 3}], False)
+    assert run(source, r0=1) == ([{"v": 2}, {"v": 0}, {"v": 1}], False)
+
+
+def test_numbers_of_closures_modules_and_enumerations_are_constants():
+    from enum import IntEnum
+    from signal import SIGKILL
+
+    class Color(IntEnum):
+        RED = 5
+
+    both = BothSides(
+        define(
+            "def handler(r0):\n    emit(a=LIMIT + r0, b=Color.RED, c=SIGKILL)\n", LIMIT=9, Color=Color, SIGKILL=SIGKILL
+        )
+    )
+    assert both.target(state(r0=1)) == both.host(state(r0=1)) == ([{"a": 10, "b": 5, "c": 9}], False)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+@pytest.mark.parametrize("architecture", [4, 7])
+def test_a_read_outside_of_the_memory_is_a_fault_to_the_byte(size, architecture):
+    source = f"def handler(r0):\n    emit(v=u{8 * size}(r0), w=r0)\n"
+    both = BothSides(define(source), architecture=architecture)
+    inside = [READ, READ + 1, READ + 64 - size]
+    outside = [READ - 1, READ + 64 - size + 1, READ + 64, 0, 0xFFFFFFFF, 0xFFFFFFFC, READ - size]
+    for address in (*inside, *outside):
+        (record,), faulted = both.target(state(r0=address))
+        assert ([record], faulted) == both.host(state(r0=address))
+        assert (record["v"] is None, record["w"], faulted) == (address in outside, address, False), hex(address)
+
+
+def test_a_fault_ends_the_handler_but_in_a_field_of_a_record():
+    source = "def handler(r0):\n    emit(v=1)\n    x = u8(r0)\n    emit(v=x)\n"
+    assert run(source, r0=0) == ([{"v": 1}], True)
+    assert run(source, r0=READ) == ([{"v": 1}, {"v": 0x81}], False)
+    inlined = (
+        "def get(a):\n    return u8(a)\ndef handler(r0):\n    emit(v=get(r0), w=get(r0 + 1))\n    emit(v=2, w=3)\n"
+    )
+    assert run(inlined, r0=READ - 1) == ([{"v": None, "w": 0x81}, {"v": 2, "w": 3}], False)
+
+
+def test_only_what_is_needed_is_evaluated():
+    source = "def handler(r0):\n    emit(v=r0 != 0 and u8(r0) == 0x81, w=1 if r0 == 0 else u8(r0))\n"
+    assert run(source, r0=0) == ([{"v": 0, "w": 1}], False)
+    assert run(source, r0=READ) == ([{"v": 1, "w": 0x81}], False)
+    assert run(source, r0=1) == ([{"v": None, "w": None}], False)
