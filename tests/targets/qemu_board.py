@@ -47,7 +47,8 @@ def board(*options: str, machine: str = BOARD, arguments: Sequence[str] = ()) ->
         command = [
             "qemu-system-arm", "-M", machine, "-S", "-display", "none", "-nic", "none", "-audiodev", "none,id=quiet",
             "-monitor", "none", "-serial", "null", "-semihosting-config", semihosting,
-            "-chardev", f"socket,id=stub,server=on,wait=off,nodelay=on,fd={listening.fileno()}", "-gdb", "chardev:stub", *options,
+            "-chardev", f"socket,id=stub,server=on,wait=off,nodelay=on,fd={listening.fileno()}",
+            "-gdb", "chardev:stub", *options,
         ]  # fmt: skip
         port = listening.getsockname()[1]
         process = subprocess.Popen(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.targets.contract import BASE, SELF, Contract, EmulatorContract, Make
 from tests.targets.qemu_board import RAM, Board, board, raw
+from tests.targets.stub import Stub
 
 from armprobe.symbols import Image
 from armprobe.targets.base import Target
@@ -32,6 +34,26 @@ class TestUnicorn(EmulatorContract):
             return UnicornTarget.from_image(Image.from_words(words or [0], base=BASE), cpu=request.param)
 
         return make
+
+
+class TestStub(Contract):
+    """A stub as such, with and without acknowledgements and binary packets."""
+
+    unmapped = "the stub answers E14"
+
+    @pytest.fixture(params=["plain", "binary", "acknowledged"])
+    def make(self, request) -> Iterator[Make]:
+        offers = "" if request.param == "acknowledged" else "QStartNoAckMode+;qXfer:features:read+"
+        with ExitStack() as stack:
+
+            def make(words: Sequence[int]) -> Target:
+                fake = FakeTarget(words, base=BASE)
+                stub = stack.enter_context(Stub(fake, offers=offers, binary=request.param == "binary"))
+                target = GdbRemoteTarget.connect(stub.address, regions=fake.regions, timeout=2)
+                stack.callback(target.detach)
+                return target
+
+            yield make
 
 
 @pytest.fixture(scope="module")
