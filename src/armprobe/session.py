@@ -29,7 +29,8 @@ from armprobe.probes.explain import Explanation, explain
 from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
-from armprobe.probes.probe import HostHandler, Probe, check_handlers
+from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
+from armprobe.probes.returns import MAXACTIVE, Returning, check_returning
 from armprobe.probes.stops import explain_stop
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
@@ -183,6 +184,44 @@ class Session:
                 probe.layout = handler.layout
             if condition is not None:
                 probe.actions = (AskHost(condition),)
+        return self._register([probe])[0]
+
+    @overload
+    def retprobe(
+        self,
+        where: str | int,
+        handler: HostHandler,
+        *,
+        entry: Callable[[Hit], object] | None = None,
+        maxactive: int = MAXACTIVE,
+    ) -> Probe: ...
+
+    @overload
+    def retprobe(
+        self, where: str | int, *, entry: Callable[[Hit], object] | None = None, maxactive: int = MAXACTIVE
+    ) -> Callable[[HostHandler], Probe]: ...
+
+    def retprobe(
+        self,
+        where: str | int,
+        handler: HostHandler | None = None,
+        *,
+        entry: Callable[[Hit], object] | None = None,
+        maxactive: int = MAXACTIVE,
+    ) -> Probe | Callable[[HostHandler], Probe]:
+        """Run `handler` on the host each time the function at `where` returns, with its result as `hit.retval`.
+
+        The handler may set `hit.regs.r0`, the result. `entry` runs when the function is called; what it returns is
+        `hit.entry` later. Of at most `maxactive` calls at once the return is seen; the others count as missed. Without
+        a handler, returns a decorator for it. docs/return-probes.md tells how it works, and what it can't see.
+        Raises Refused with the reason where returns can't be followed, UsageError for a place that does not exist.
+        """
+        if handler is None:
+            return lambda function: self.retprobe(where, function, entry=entry, maxactive=maxactive)
+        returning = Returning(handler, entry, maxactive)
+        check_returning(returning)
+        probe = self._make(where)
+        probe.returning = returning
         return self._register([probe])[0]
 
     def on_host(self, handler: Callable[..., object]) -> HostHandler:

@@ -7,6 +7,8 @@ removed the trap (patching.md 4.4). A trap that was removed stays in the table a
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,7 +56,10 @@ class Dispatcher:
         """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""
         point = self.points.get(pc)
         if point is None:
-            return False
+            if not self._engine.returns.on_trap(pc):
+                return False
+            self._engine.optimizer.at_stop()
+            return True
         self.handling.append(point.site)
         try:
             self._handle(point)
@@ -94,33 +99,67 @@ class Dispatcher:
                         hint="return True to divert control, or leave pc alone",
                     )
                 regs.pc = site.code.post_copy if site.code.post_copy is not None else site.code.copy
+                self._follow_calls(site, regs)
         target.write_registers(regs)
 
     def _run(self, site: Site, regs: Registers, *, post: bool) -> bool:
         """Run the enabled pre (post) handlers in the order of registration; True when one diverted control."""
-        cpu = self._engine.current_cpu()
         for probe in tuple(site.probes):
             handler = probe.post if post else probe.pre
             if handler is None or not probe.enabled:
                 continue
-            if cpu in self.running:
-                probe.missed += 1
-                continue
-            self.running[cpu] = probe
-            try:
+            with self._alone(probe) as alone:
+                if not alone:
+                    continue
                 if not post or probe.pre is None:
                     probe.host_hits += 1
-                if call_handler(handler, Hit(self._engine, probe, regs, cpu)) and not post:
+                hit = Hit(self._engine, probe, regs, self._engine.current_cpu())
+                if call_handler(handler, hit) is True and not post:
                     return True
-            finally:
-                del self.running[cpu]
         return False
 
+    def _follow_calls(self, site: Site, regs: Registers) -> None:
+        """Let the return probes at a site follow the call that begins."""
+        for probe in tuple(site.probes):
+            if probe.returning is not None and probe.enabled:
+                with self._alone(probe) as alone:
+                    if alone:
+                        self._engine.returns.enter(probe, regs)
 
-def call_handler(handler: HostHandler, hit: Hit) -> bool:
+    def run_return(self, probe: Probe, handler: HostHandler, hit: Hit) -> bool:
+        """Run the handler of a return probe; True when it diverted control."""
+        pc = hit.regs.pc
+        with self._alone(probe) as alone:
+            if not alone:
+                return False
+            probe.host_hits += 1
+            diverted = call_handler(handler, hit) is True
+        if not diverted and hit.regs.pc != pc:
+            raise UsageError(
+                f"the return handler of {hit.symbol} changed pc to 0x{hit.regs.pc:08x} but did not return True",
+                hint="return True to divert control, or leave pc alone",
+            )
+        return diverted
+
+    @contextmanager
+    def _alone(self, probe: Probe) -> Iterator[bool]:
+        """Hold the control block of this CPU for a probe; False, and a miss, while another handler runs on it."""
+        cpu = self._engine.current_cpu()
+        if cpu in self.running:
+            probe.missed += 1
+            yield False
+            return
+        self.running[cpu] = probe
+        try:
+            yield True
+        finally:
+            del self.running[cpu]
+
+
+def call_handler(handler: Callable[[Hit], object], hit: Hit) -> object:
     """Call a user's handler; whatever it raises becomes a HandlerError that shows the user's own line."""
     try:
-        return handler(hit) is True
+        return handler(hit)
     except ArmprobeError:
         raise
     except Exception as error:

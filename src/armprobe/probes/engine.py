@@ -21,6 +21,7 @@ from armprobe.probes.placement import Placement, planted_bytes
 from armprobe.probes.probe import Probe
 from armprobe.probes.program import CodeMap, Program
 from armprobe.probes.quiescence import find_references, leave_slots
+from armprobe.probes.returns import Returns
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
 from armprobe.targets.base import Region, Stop, Target
@@ -45,6 +46,7 @@ class Engine:
         self.dispatcher = Dispatcher(self)
         self.optimizer = Optimizer(self)
         self.instruments = Instruments(target, self.slots)
+        self.returns = Returns(self)
         self._placement = Placement(self, code_map)
         self._numbers = 0
 
@@ -66,6 +68,8 @@ class Engine:
                     self._numbers += 1
                     probe.number = self._numbers
                     self.instruments.add(probe)
+                    self._placement.check_entry(probe)
+                    self.returns.add(probe)
                 old = self.sites.get(address)
                 if old is None:
                     fresh.append(self._placement.place(address, added))
@@ -80,6 +84,7 @@ class Engine:
                 self._placement.release(site)
             for probe in batch:
                 self.instruments.discard(probe)
+                self.returns.discard(probe)
             raise
         finally:
             self._placement.forget()
@@ -92,6 +97,7 @@ class Engine:
         # A thread may still be in the old detour, on its way to a trap there.
         probe.enabled = False
         self.instruments.freeze(probe)
+        self.returns.retire(probe)
 
     def enable(self, probe: Probe) -> None:
         self._switch(probe, on=True)
@@ -263,7 +269,8 @@ class Engine:
     def leave_slots(self, step: Callable[[], Stop]) -> bool:
         """Lead the thread that stopped out of all slots; `step` executes one instruction. False if it stays in one."""
         sites = (*self.sites.values(), *self.retired)
-        return leave_slots(self.target, [(site.slot.address, site.slot.end, site.address) for site in sites], step)
+        slots = [(site.slot.address, site.slot.end, site.address) for site in sites]
+        return leave_slots(self.target, [*slots, *self.returns.slots], step)
 
     def free_slots(self, sites: Sequence[Site]) -> None:
         if self.target.breakpoints is not None and sites:
@@ -335,16 +342,19 @@ class Engine:
         if self.target.breakpoints is not None:
             try:
                 self.target.breakpoints.remove(_traps_in_slots([*self.sites.values(), *self.retired]))
+                self.returns.remove_traps()
             except TargetError as error:
                 left.append(str(error))
         self.instruments.close()
-        if left_slots:
+        if not left_slots:
+            left.append("a thread stays in a slot: its memory was not given back")
+        unreturned = self.returns.restore()
+        left += unreturned
+        if left_slots and not unreturned:
             self.sites.clear()
             self.retired.clear()
             self.dispatcher.points.clear()
             self.slots.close()
-        else:
-            left.append("a thread stays in a slot: its memory was not given back")
         if left:
             changes = "1 change" if len(left) == 1 else f"{len(left)} changes"
             raise TargetError(f"{changes} could not be undone", evidence="\n".join(left))

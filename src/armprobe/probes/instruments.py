@@ -127,7 +127,7 @@ class Instruments:
                     actions.append(action)
         if not actions:
             return None
-        if any(probe.pre is not None and not _asks_itself(probe) for probe in probes):
+        if any(probe.returning or (probe.pre is not None and not _asks_itself(probe)) for probe in probes):
             actions.append(Stop())
         reads = any(isinstance(action, Call) and action.program.reads for action in actions)
         body = compile_actions(

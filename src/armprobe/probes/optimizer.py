@@ -75,8 +75,9 @@ class Optimizer:
         optimized = self._optimize(batch)
         log.debug("step 3: %d of %d traps became branches", optimized, len(batch))
         engine.free_slots(quiescent)
+        engine.returns.free_quiescent()
         log.debug("step 4: %d slots freed", len(quiescent))
-        if engine.retired:
+        if engine.retired or engine.returns.retired:
             self.kick()
         log.debug("step 5: %s", "another pass will follow" if engine.retired else "no work left")
         return optimized

@@ -19,6 +19,7 @@ from armprobe.patching.slots import Slot
 from armprobe.patching.window import prove_window
 from armprobe.probes.probe import Probe
 from armprobe.probes.program import CodeMap
+from armprobe.probes.returns import check_entry
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 
@@ -98,6 +99,18 @@ class Placement:
                 hint="probe the load-exclusive itself, or an instruction after the store",
             )
         return original, insn, relocate(insn, address, architecture=engine.target.architecture)
+
+    def check_entry(self, probe: Probe) -> None:
+        """Raise Refused unless a probe that follows returns may do so from its address."""
+        if probe.returning is not None:
+            address, code_map = probe.address, self._code_map
+            check_entry(
+                address,
+                self._engine.program.describe(address),
+                bounds=code_map.function_bounds(address) if code_map is not None else None,
+                cond=self.inspect(address)[1].cond,
+                read_word=self.read_word,
+            )
 
     def read_word(self, address: int) -> int | None:
         """The program's own word at `address`; None where nothing can be read."""
@@ -232,7 +245,7 @@ class Placement:
         compiled = self._engine.instruments.compile([probe for probe in probes if probe.enabled], address)
         if compiled is None:
             return None
-        if any(probe.enabled and (probe.pre or probe.post) for probe in probes):
+        if any(probe.enabled and (probe.pre or probe.post or probe.returning) for probe in probes):
             # A host handler is shown all registers, dead for the program or not.
             return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE)
         visited: list[int] = []

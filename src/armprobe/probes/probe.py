@@ -14,6 +14,7 @@ from armprobe.targets.base import Registers
 if TYPE_CHECKING:
     from armprobe.probes.definition import ProbeDefinition
     from armprobe.probes.engine import Engine
+    from armprobe.probes.returns import Returning
 
 
 class Hit:
@@ -22,19 +23,28 @@ class Hit:
     `regs` is the state just before the displaced instruction (for a post handler: just after it), with `pc` the
     address of the probe (post: of the next instruction) and `orig_r0` 0xffffffff. Registers that the handler sets are
     written back. `cpu` is the number of the CPU or thread.
+
+    For the handler of a return probe `regs` is the state in which the function came back, with `pc` the return address,
+    and `entry` is what the probe's entry handler returned.
     """
 
-    __slots__ = ("_engine", "cpu", "probe", "regs")
+    __slots__ = ("_engine", "cpu", "entry", "probe", "regs")
 
-    def __init__(self, engine: Engine, probe: Probe, regs: Registers, cpu: int) -> None:
+    def __init__(self, engine: Engine, probe: Probe, regs: Registers, cpu: int, *, entry: object = None) -> None:
         self._engine = engine
         self.probe = probe
         self.regs = regs
         self.cpu = cpu
+        self.entry = entry
 
     @property
     def address(self) -> int:
         return self.probe.address
+
+    @property
+    def retval(self) -> int:
+        """What the function of a return probe returned: r0. A result of 64 bits has its upper half in `regs.r1`."""
+        return self.regs.r0
 
     @property
     def symbol(self) -> str:
@@ -90,7 +100,8 @@ class Probe:
     """A place with handlers. Made by a session; it works from the moment it is returned until `unregister`.
 
     `pre` and `post` are host handlers, `actions` compiled ones. `missed` counts hits whose handlers did not run because
-    another handler was running on the same CPU.
+    another handler was running on the same CPU, and calls that a return probe did not follow because so many were in
+    progress already.
     """
 
     engine: Engine = field(repr=False)
@@ -100,6 +111,8 @@ class Probe:
     post: HostHandler | None = None
     actions: tuple[Action, ...] = ()
     definition: ProbeDefinition | None = None
+    #: what makes it a return probe
+    returning: Returning | None = None
     number: int = 0
     enabled: bool = True
     missed: int = 0
@@ -121,6 +134,11 @@ class Probe:
     def hits(self) -> int:
         """How often the handlers ran: exact at every stop of the target."""
         return self.engine.hits(self)
+
+    @property
+    def active(self) -> int:
+        """Calls in progress that a return probe follows: they will come back."""
+        return self.engine.returns.active_calls(self)
 
     @property
     def faults(self) -> int:
