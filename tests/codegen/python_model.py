@@ -87,8 +87,7 @@ def numbers(draw: st.DrawFn, depth: int = 4) -> Expr:
             plain = Expr(f"({number})", left.kind, lambda _: number)
             sides = (left, plain) if draw(st.booleans()) else (plain, left)
             op = draw(st.sampled_from(sorted(_ARITHMETIC)))
-            return Expr(f"({sides[0].text} {op} {sides[1].text})", left.kind,
-                        lambda env: wrap(left.kind, _ARITHMETIC[op](sides[0].value(env), sides[1].value(env))))  # fmt: skip
+            return arithmetic(op, *sides)
         case 5:
             return shift(draw(st.sampled_from(["<<", ">>"])), draw(inner), draw(distances(depth - 1)))
         case 6:
@@ -119,6 +118,7 @@ def numbers(draw: st.DrawFn, depth: int = 4) -> Expr:
 
 
 def arithmetic(op: str, left: Expr, right: Expr) -> Expr:
+    """Both sides are of one kind."""
     return Expr(f"({left.text} {op} {right.text})", left.kind,
                 lambda env: wrap(left.kind, _ARITHMETIC[op](left.value(env), right.value(env))))  # fmt: skip
 

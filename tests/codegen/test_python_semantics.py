@@ -98,7 +98,7 @@ def test_what_an_expression_means(expression, r0, expected, architecture):
         ("for i in range(0):\n    emit(v=i)", 0, []),
         ("for i in range(9):\n    if i == r0:\n        break\n    if i & 1:\n        continue\n    emit(v=i)", 6,
          [0, 2, 4]),
-        ("for i in range(2):\n    for j in range(2):\n        if j == r0:\n            break\n        emit(v=9 * i + j)",
+        ("for i in range(2):\n    for j in range(2):\n        if j == 1:\n            break\n        emit(v=9 * i + j)",
          1, [0, 9]),
         ("for i in range(3):\n    i += 5\n    emit(v=i)", 0, [5, 6, 7]),
         ("if r0 > 5:\n    return\nemit(v=r0)", 6, []),

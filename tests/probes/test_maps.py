@@ -1,0 +1,196 @@
+"""Maps: what target code adds, against the same on the host and a dictionary."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.codegen.python_functions import MAPS, PAGE, BothSides, define
+from tests.codegen.test_handlers import state
+from tests.probes.program import END, LOOP, start
+
+from armprobe.codegen.map_layout import CELLS, MapKind, MapShape
+from armprobe.errors import Refused, UsageError
+from armprobe.probes.maps import Map
+
+
+class Memory:
+    """Target memory from MAPS on."""
+
+    def __init__(self) -> None:
+        self.data = bytearray(PAGE)
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return bytes(self.data[address - MAPS :][:size])
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        self.data[address - MAPS : address - MAPS + len(data)] = data
+
+
+def make(kind: MapKind, size: int = 1, **options: object) -> Map:
+    return Map("sizes", MapShape(kind, size), MAPS, _memory=Memory(), **options)
+
+
+def test_a_map_is_read_as_it_was_written():
+    histogram = make(MapKind.HISTOGRAM, 8)
+    histogram[3] += 1
+    histogram[3] += 2
+    histogram[7] += 1 << 40
+    histogram[8] += 1
+    assert (histogram.values(), histogram[3], histogram[0], histogram.overflow) == ({3: 3, 7: 1 << 40}, 3, 0, 1)
+    assert histogram.total == 3 + (1 << 40)
+    histogram.clear()
+    assert (histogram.values(), histogram.overflow) == ({}, 0)
+
+
+def test_a_counter_wraps_at_64_bits():
+    counter = make(MapKind.COUNTER)
+    counter.add((1 << 64) - 1)
+    counter.add()
+    counter.add(5)
+    assert counter.total == 5
+
+
+def test_a_table_takes_as_many_keys_as_it_has_room_for_and_zero():
+    table = make(MapKind.TABLE, 20)
+    keys = random.Random(1).sample(range(1, 1 << 32), 25)
+    for key in [*keys, *keys, 0]:
+        table[key] += 1
+    assert table.values() == dict.fromkeys(sorted([*keys[:20], 0]), 2) | {0: 1}
+    assert table.overflow == 10
+
+
+def test_a_map_keeps_its_last_numbers_when_its_memory_is_gone():
+    with start() as session:
+        calls, sizes = session.counter("calls"), session.histogram("sizes", buckets=8)
+
+        @session.probe(LOOP, compiled=True)
+        def count(r1):
+            calls.add()
+            sizes[r1] += 1
+
+        session.run(until=END)
+    assert (calls.total, sizes.values(), sizes.overflow) == (100, dict.fromkeys(range(1, 8), 1), 93)
+    with pytest.raises(UsageError, match=r"^the map 'calls' can't be changed any more: its session is closed$"):
+        calls.clear()
+
+
+@pytest.mark.parametrize(
+    ("shape", "log2", "numbers", "expected"),
+    [
+        (MapShape(MapKind.COUNTER), False, {0: 5}, "sizes: 5"),
+        (MapShape(MapKind.TABLE, 4), False, {}, "sizes: 0"),
+        (
+            MapShape(MapKind.TABLE, 4), False, {0x8010: 20, 0xFFFF0000: 1},
+            ("sizes: 21\n"
+            "  0x00008010  20  ########################################\n"
+            "  0xffff0000   1  ##"),
+        ),
+        (
+            MapShape(MapKind.HISTOGRAM, 8), True, {0: 1, 1: 2, 3: 4, 9: 1},
+            ("sizes: 7, 1 without a place\n"
+            "   0 to 1  1  ##########\n"
+            "   2 to 3  2  ####################\n"
+            "   4 to 7  0\n"
+            "  8 to 15  4  ########################################"),
+        ),
+        (
+            MapShape(MapKind.HISTOGRAM, 4), False, {2: 1, 3: 1},
+            ("sizes: 2\n"
+            "  2  1  ########################################\n"
+            "  3  1  ########################################"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_map_prints_a_line_for_each_number(shape, log2, numbers, expected):
+    known = make(shape.kind, shape.size, log2=log2)
+    for key, number in numbers.items():
+        known.add(number, key)
+    assert str(known) == expected
+
+
+@pytest.mark.parametrize("size", [0, -1, 65537])
+def test_sizes_that_make_no_sense_are_refused(size):
+    with start() as session, pytest.raises(UsageError) as caught:
+        session.table("t", size)
+    assert str(caught.value) == f"a table has 1 to 65536 places, not {size}"
+
+
+CONFIGURATIONS = [(7, False), (7, True), (6, False), (5, False), (4, False)]
+SOURCE = """
+def handler(r0, r1):
+    counter.add(r1)
+    histogram[r0 & 31] += 1
+    wide[as_u64(r0) << 4] += r1
+    table[r0 & 63] += r1
+"""
+
+
+@pytest.mark.parametrize(("architecture", "atomic"), CONFIGURATIONS)
+def test_target_and_host_leave_the_same_bytes(architecture, atomic):
+    shapes = {
+        "counter": MapShape(MapKind.COUNTER), "histogram": MapShape(MapKind.HISTOGRAM, 20),
+        "wide": MapShape(MapKind.HISTOGRAM, 100), "table": MapShape(MapKind.TABLE, 37),
+    }  # fmt: skip
+    maps, address = {}, MAPS
+    for name, shape in shapes.items():
+        maps[name] = Map(name, shape, address)
+        address += shape.bytes + 7 & ~7
+    both = BothSides(define(SOURCE, **maps), architecture=architecture, atomic=atomic)
+    generator = random.Random(architecture)
+    for _ in range(300):
+        registers = state(generator.getrandbits(20), r0=generator.getrandbits(generator.choice([2, 6, 32])))
+        assert both.target(registers) == both.host(registers) == ([], False)
+    assert both.target_maps == bytes(both.host_memory)
+    assert int.from_bytes(both.target_maps[maps["table"].address - MAPS :][:8], "little"), "the table never overflowed"
+
+
+def test_maps_add_exactly_when_the_handler_is_interrupted_anywhere():
+    """The interrupt runs the same body twice, with a new key, between any two instructions of the interrupted one."""
+    table = Map("table", MapShape(MapKind.TABLE, 3), MAPS)
+    counter = Map("counter", MapShape(MapKind.COUNTER), MAPS + 0x100)
+    source = "def handler(r0, r1):\n    table[r0] += r1\n    counter.add(r1)\n"
+    at = interrupted = 0
+    while not interrupted or at < interrupted:
+        at += 1
+        both = BothSides(define(source, table=table, counter=counter), atomic=True)
+        machine, body = both.machine, both.body
+        symbols = {"hits": MAPS + 0x200, "map0": MAPS, "map1": MAPS + 0x100}
+        end = machine.base + 4 * len(body.words)
+        machine.enter(body, state(r0=9, r1=1 << 31), symbols)
+        machine.uc.emu_start(machine.base, end, count=at)
+        before = machine.registers()
+        for key in (9, 77):
+            machine.run(body, state(r0=key, r1=1 << 31, sp=before["sp"] - 64), symbols)
+        machine.set_registers(before)
+        if before["pc"] == end:
+            interrupted = at
+        else:
+            machine.uc.emu_start(before["pc"], end, count=1000)
+        found = Map("table", table.shape, MAPS, _memory=_Reader(machine)).values()
+        assert found == {9: 1 << 32, 77: 1 << 31}, f"interrupted after {at} instructions"
+        assert Map("counter", counter.shape, MAPS + 0x100, _memory=_Reader(machine)).total == 3 << 31
+    assert at > 20
+
+
+class _Reader:
+    def __init__(self, machine) -> None:
+        self.read_memory = machine.read
+        self.write_memory = machine.write
+
+
+def test_maps_need_load_exclusive_of_two_words_where_several_cpus_add():
+    counter = Map("counter", MapShape(MapKind.COUNTER), MAPS)
+    with pytest.raises(Refused) as caught:
+        BothSides(define("def handler():\n    counter.add()\n", counter=counter), architecture=6, atomic=True)
+    assert str(caught.value) == (
+        "adding to a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
+        "processor has from architecture 7 on; this target has architecture 6"
+    )
+
+
+def test_the_layout_is_as_documented():
+    table = MapShape(MapKind.TABLE, 3)
+    assert (CELLS, table.cells, table.keys, table.bytes, table.steps) == (8, 4, 40, 56, 3)
+    assert MapShape(MapKind.HISTOGRAM, 64).bytes == 8 + 64 * 8
+    assert MapShape(MapKind.TABLE, 1000).steps == 64
