@@ -33,6 +33,7 @@ bench:
 	@scripts/venv.sh dev
 	.venv/bin/python benchmarks/hits.py
 	.venv/bin/python benchmarks/register.py
+	.venv/bin/python benchmarks/decode.py
 
 firmware:
 	src/armprobe/demo/build.sh

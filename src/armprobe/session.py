@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from armprobe.codegen.handlers import Count, Record
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import UsageError
-from armprobe.events.batch import Batch, Store
+from armprobe.events.batch import Batch, Origin, Store
+from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
 from armprobe.events.values import unpack
 from armprobe.probes.compiled import OnHost, compiled_call
 from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_definition, register_name
 from armprobe.probes.engine import Engine
+from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
 from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
@@ -36,6 +38,9 @@ from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, Registers, Stop, StopReason, Target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +282,35 @@ class Session:
         return self.define_all([definition])[0]
 
     def define_all(self, definitions: Iterable[str]) -> list[Probe]:
-        """Add the probes of many lines, planted together; all or none."""
-        probes = []
+        """Add the probes of many lines, planted together; all or none.
+
+        A line `-:[GROUP/]EVENT` or `-:GROUP/` removes the probes of events that were there before or in lines above.
+        """
+        self._check_open()
+        events = EventNames(self.probes)
+        probes: list[Probe] = []
+        gone: list[Probe] = []
         for line in definitions:
-            parsed = parse_definition(line)
+            removal = parse_removal(line)
+            if removal is not None:
+                gone += events.remove(removal)
+                continue
+            parsed = read_definition(line, self.symbols)
             probe = self._make(parsed.location)
+            check_entry(parsed, probe.address, self.symbols)
             probe.definition = parsed
             probe.actions = (action_of(parsed),)
+            events.add(probe)
             probes.append(probe)
-        return self._register(probes)
+        fresh = self._register([probe for probe in probes if probe not in gone])
+        for probe in gone:
+            if probe not in probes:
+                probe.unregister()
+        return fresh
+
+    def remove(self, event: str) -> None:
+        """Remove the probes of an event, `[GROUP/]EVENT`, or of a group, `GROUP/`. Raises UsageError for none."""
+        self.define_all([f"-:{event}"])
 
     def _make(self, where: str | int) -> Probe:
         place = self.locate(where)
@@ -391,17 +416,64 @@ class Session:
 
     def events(self) -> Iterator[Event]:
         """Take the events recorded so far, oldest first."""
-        if not self._closed:
-            self._engine.instruments.drain()
+        self._drain()
         yield from self._take_events()
 
     def on_event(self, callback: Callable[[Event], object] | None) -> None:
         """Call `callback` for every event as it is drained, instead of keeping it for `events`."""
         self._on_event = callback
 
+    def to_numpy(self, probe: Probe) -> NDArray[Any]:
+        """The arguments of the events of a probe that `events` did not take yet, oldest first, as a structured array.
+
+        It has a field for each argument. Strings are objects; where memory may be unreadable, it is a masked array.
+        Raises MissingDependency without NumPy, UsageError for a probe that records nothing.
+        """
+        with needed_for("to_numpy()", extra="events"):
+            from armprobe.events.decode import decode
+        origin = self.origins().get(probe.number)
+        if origin is None:
+            raise UsageError(f"{probe.name} records no events", hint="session.define('p:EVENT LOCATION ...') does")
+        self._drain()
+        return decode(origin.layout, self._store.batches, probe.number, describe=self.symbols.place)
+
+    def to_arrow(self) -> Any:
+        """All events that `events` did not take yet, oldest first, as a pyarrow.Table.
+
+        Its columns are number, group, event, address, symbol, and a struct for each event that has arguments; see
+        `armprobe.events.arrow`. Raises MissingDependency without pyarrow.
+        """
+        with needed_for("to_arrow()", extra="arrow"):
+            from armprobe.events.arrow import Converter
+        self._drain()
+        return Converter(self.origins(), describe=self.symbols.place).table(self._store.batches, self._store.first)
+
+    def take_records(self) -> tuple[int, list[Batch]]:
+        """Take what `events` would, as it came from the target: the number of the first event, and the records."""
+        self._drain()
+        return self._store.first, self._store.take()
+
+    def origins(self) -> dict[int, Origin]:
+        """What records stand for, by the numbers of the probes in their headers."""
+        return {
+            number: Origin(
+                probe.definition.group,
+                probe.definition.event,
+                probe.address,
+                self.symbols.place(probe.address),
+                probe.definition.layout,
+            )
+            for number, probe in self._engine.instruments.probes.items()
+            if probe.definition is not None and probe.definition.kind is not Kind.COUNT
+        }
+
     def lost(self, probe: Probe) -> int:
         """Records of the probe that found the ring full."""
         return self._engine.instruments.lost(probe)
+
+    def _drain(self) -> None:
+        if not self._closed:
+            self._engine.instruments.drain()
 
     def _on_records(self, records: Batch) -> None:
         self._store.add(records)
@@ -412,7 +484,7 @@ class Session:
     def _take_events(self) -> Iterator[Event]:
         places: dict[Probe, str] = {}
         for number, record in self._store.take_each():
-            probe = self._engine.instruments.probe(split_header(int.from_bytes(record[:4], "little"))[0])
+            probe = self._engine.instruments.probes[split_header(int.from_bytes(record[:4], "little"))[0]]
             if probe not in places:
                 places[probe] = self.symbols.place(probe.address)
             yield Event(number, probe, places[probe], bytes(record), self.symbols)

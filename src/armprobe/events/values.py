@@ -58,15 +58,15 @@ def _element(
 ) -> Element:
     number = int.from_bytes(part, "little", signed=kind.signed)
     if kind.is_text:
-        return _string(bytes(record[number & 0xFFFF :][: number >> 16]), text) if number else None
+        return decode_text(bytes(record[number & 0xFFFF :][: number >> 16]), text) if number else None
     if kind.bits is not None:
         width, low = kind.bits
         return number >> low & (1 << width) - 1
     return describe(number) if kind.style == "symstr" else number
 
 
-def _string(data: bytes, text: int) -> str:
-    """The characters before the zero; a string that was cut ends in an ellipsis."""
+def decode_text(data: bytes, text: int) -> str:
+    """The characters before the zero; a string that was cut at `text` bytes ends in an ellipsis."""
     end = data.find(0)
     cut = "…" if end < 0 and len(data) == text else ""
     return (data if end < 0 else data[:end]).decode("utf-8", "backslashreplace") + cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from armprobe.codegen.body import Body
@@ -138,9 +138,10 @@ class Instruments:
         )
         return Compiled(body, {name: symbols[name] for name in body.symbols})
 
-    def probe(self, number: int) -> Probe:
-        """The probe with that number, which a header names; also one that is not registered any more."""
-        return self._probes[number]
+    @property
+    def probes(self) -> Mapping[int, Probe]:
+        """All probes by their numbers, which headers name; also those that are not registered any more."""
+        return self._probes
 
     def drain(self) -> None:
         """Hand all complete records to the sink."""

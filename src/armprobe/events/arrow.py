@@ -1,0 +1,145 @@
+"""Events as Arrow tables, which pandas, Polars and DuckDB read, also from Parquet files.
+
+All events of a session are one table: `number` (counts all events from 0), `group`, `event`, `address`, `symbol`
+(`name+0x0/0xsize`), then a struct for each event that has arguments, named as it, null in the rows of other events.
+`table.flatten()` makes columns of them: `packet.length`. A value is null where memory could not be read. The metadata
+of an argument holds its type in the language of kprobe_events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from armprobe.events.batch import Batch, Origin
+from armprobe.events.decode import Column, decode_field, element_dtype, probe_numbers, starts_of
+from armprobe.events.record import Field
+from armprobe.events.values import Describe
+
+TYPE_KEY = b"armprobe.type"
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+_FIRST = (
+    pa.field("number", pa.uint64(), nullable=False),
+    pa.field("group", _NAMES, nullable=False),
+    pa.field("event", _NAMES, nullable=False),
+    pa.field("address", pa.uint32(), nullable=False),
+    pa.field("symbol", _NAMES, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """A column of arguments, and the probes it is for."""
+
+    column: Any
+    fields: tuple[Field, ...]
+    probes: tuple[int, ...]
+
+
+class Converter:
+    """Makes Arrow data, all of one schema, of the records of the probes whose numbers `origins` knows."""
+
+    def __init__(self, origins: Mapping[int, Origin], *, describe: Describe) -> None:
+        self._origins = origins
+        self._describe = describe
+        self._structs = _make_structs(origins)
+        self.schema = pa.schema([*_FIRST, *(struct.column for struct in self._structs)])
+        # Tables that probe numbers index.
+        size = max(origins, default=0) + 1
+        self._addresses = np.zeros(size, np.uint32)
+        for number, origin in origins.items():
+            self._addresses[number] = origin.address
+        self._names = {
+            key: _index({number: getattr(origin, attribute) for number, origin in origins.items()}, size)
+            for key, attribute in (("group", "group"), ("event", "event"), ("symbol", "place"))
+        }
+
+    def table(self, batches: Iterable[Batch], first: int) -> Any:
+        """A pyarrow.Table of all batches; `first` is the number of the first event."""
+        converted = []
+        for batch in batches:
+            converted.append(self.record_batch(batch, first))
+            first += len(batch)
+        return pa.Table.from_batches(converted, self.schema)
+
+    def record_batch(self, batch: Batch, first: int) -> Any:
+        """A pyarrow.RecordBatch; `first` is the number of its first event."""
+        probes = probe_numbers(batch)
+        arrays = {
+            "number": pa.array(np.arange(first, first + len(batch), dtype=np.uint64)),
+            "address": pa.array(self._addresses[probes]),
+        }
+        for key, (indices, names) in self._names.items():
+            arrays[key] = pa.DictionaryArray.from_arrays(indices[probes], names)
+        for struct in self._structs:
+            arrays[struct.column.name] = self._convert(struct, batch, probes)
+        return pa.RecordBatch.from_arrays([arrays[name] for name in self.schema.names], schema=self.schema)
+
+    def _convert(self, struct: Struct, batch: Batch, probes: NDArray[np.uint32]) -> Any:
+        """The arguments of the events of one struct, null in the rows of other events."""
+        present = np.isin(probes, struct.probes)
+        if not present.any():
+            return pa.nulls(len(batch), struct.column.type)
+        rows = np.flatnonzero(present)
+        layout = self._origins[struct.probes[0]].layout
+        starts = starts_of(batch)[rows]
+        arrays = []
+        for field, kind in zip(struct.fields, struct.column.type, strict=True):
+            column = decode_field(field, layout, batch, starts, describe=self._describe)
+            arrays.append(_to_array(column, kind.type))
+        packed = pa.StructArray.from_arrays(arrays, fields=list(struct.column.type))
+        if len(rows) == len(batch):
+            return packed
+        index = np.zeros(len(batch), np.int32)
+        index[rows] = np.arange(len(rows))
+        return packed.take(pa.array(index, mask=~present))
+
+
+def _index(names: Mapping[int, str], size: int) -> tuple[NDArray[np.int32], Any]:
+    """An array from probe numbers to indices, and the names that they index."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(names.values()))}
+    indices = np.zeros(size, np.int32)
+    for number, name in names.items():
+        indices[number] = places[name]
+    return indices, pa.array(list(places), pa.string())
+
+
+def _make_structs(origins: Mapping[int, Origin]) -> list[Struct]:
+    """One struct for all probes that record the same arguments under the same event name."""
+    alike: dict[tuple[str, tuple[Field, ...]], list[int]] = {}
+    for number, origin in origins.items():
+        if origin.layout.fields:
+            alike.setdefault((origin.event, origin.layout.fields), []).append(number)
+    taken = {field.name for field in _FIRST}
+    structs = []
+    for (event, fields), numbers in alike.items():
+        name, count = event, 1
+        while name in taken:
+            count += 1
+            name = f"{event}_{count}"
+        taken.add(name)
+        kind = pa.struct([
+            pa.field(field.name, _arrow_type(field), metadata={TYPE_KEY: field.type.name}) for field in fields
+        ])  # fmt: skip
+        structs.append(Struct(pa.field(name, kind), fields, tuple(numbers)))
+    return structs
+
+
+def _arrow_type(field: Field) -> Any:
+    kind = element_dtype(field.type)
+    element = pa.string() if kind.hasobject else pa.from_numpy_dtype(kind)
+    return pa.list_(element) if field.type.count else element
+
+
+def _to_array(column: Column, kind: Any) -> Any:
+    mask = None if column.valid is None else ~column.valid
+    if column.values.ndim == 1:
+        return pa.array(column.values, kind, mask=mask)
+    flat = pa.array(column.values.ravel(), kind.value_type)
+    offsets = np.arange(0, column.values.size + 1, column.values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, type=kind, mask=None if mask is None else pa.array(mask))
