@@ -105,3 +105,9 @@ def test_write_up_to_the_end_of_the_address_space_is_possible():
 def test_plans_compare_by_value():
     assert plan_patch([SITE], new_code=[DETOUR]) == plan_patch([SITE], new_code=[DETOUR])
     assert plan_patch([SITE]) != plan_patch([SITE], new_code=[DETOUR])
+
+
+@pytest.mark.parametrize("traps", [{"clear_traps": [0x8000]}, {"set_traps": [0x8000]}])
+def test_traps_of_the_target_need_a_stop_even_where_the_write_beside_them_does_not(traps):
+    plan = plan_patch([Write(0x8000, BKPT, B, "optimize")], **traps)
+    assert str(plan.classification) == "STOP: the target changes its own traps only while stopped"

@@ -123,6 +123,10 @@ def plan_patch(
         steps.append(Sync(merge_ranges(sites)))
     if set_traps:
         steps.append(SetTraps(set_traps))
+    if clear_traps or set_traps:
+        return PatchPlan(
+            tuple(steps), Classification(Change.STOP, "the target changes its own traps only while stopped")
+        )
     return PatchPlan(tuple(steps), _classify_sites(sites, isa))
 
 

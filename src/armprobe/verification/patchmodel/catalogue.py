@@ -146,7 +146,7 @@ def _entry(
     """An A32 protocol."""
     protocol = Protocol(
         name, summary, operations, (first, second, stub, CODE), A32_WORDS, handler=handler,
-        armed=0 if armed else None, window=2 if second else 1, slot=hook(), stop_in_handler=stop_in_handler,
+        armed=0 if armed else None, window=2 if second else 1, slots=(hook(),), stop_in_handler=stop_in_handler,
     )  # fmt: skip
     return Entry(protocol, breaks, how)
 

@@ -25,7 +25,7 @@ class Shared(NamedTuple):
     at: int
     memory: Memory
     armed: int | None
-    slot: int
+    slots: tuple[int, ...]
     freed: int = 0
     promise: Promise = Promise.NOTHING
     stopping: bool = False
@@ -62,5 +62,5 @@ class Violation(NamedTuple):
 def begin(protocol: Protocol, passes: int) -> tuple[Shared, Core]:
     """The initial state: every core is on its way to the site."""
     shared_memory, view = memory.initial(protocol.memory)
-    shared = Shared(0, shared_memory, protocol.armed, protocol.slot)
+    shared = Shared(0, shared_memory, protocol.armed, protocol.slots)
     return shared, Core(IDLE, 0, 0, Mode.RUN, Promise.NOTHING, passes, False, view)

@@ -143,7 +143,8 @@ def _in_stub(protocol: Protocol, shared: Shared, core: Core) -> Step:
         return _original(protocol, core, 0, in_stub=stub)
     if core.place == second_copy(stub):
         return _original(protocol, core, 1, in_stub=stub)
-    return f"loads PC from the slot: {place_name(shared.slot)}", _go(core, shared.slot)
+    place = shared.slots[stub]
+    return f"loads PC from the slot: {place_name(place)}", _go(core, place)
 
 
 def _handle(protocol: Protocol, shared: Shared, core: Core) -> Step:

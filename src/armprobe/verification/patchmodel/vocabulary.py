@@ -219,9 +219,10 @@ class Disarm:
 
 @dataclass(frozen=True, slots=True)
 class SetSlot:
-    """Write the data slot that `dispatch` loads."""
+    """Write the data slot that `dispatch` of a stub loads."""
 
     place: int
+    stub: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,8 @@ class Protocol:
     handler: Handler = Handler.EMULATE
     armed: int | None = None
     window: int = 1
-    slot: int = IDLE
+    #: where the data slot of each stub leads
+    slots: tuple[int, ...] = (IDLE, IDLE)
     #: whether a core can be stopped between a trap and its handler: ptrace, yes; a kernel with interrupts off, no
     stop_in_handler: bool = True
 

@@ -88,8 +88,8 @@ def describe(operation: Operation, protocol: Protocol) -> str:
             return "arm the table"
         case Disarm():
             return "disarm the table"
-        case SetSlot(place):
-            return f"data slot := {place_name(place)}"
+        case SetSlot(place, stub):
+            return f"data slot{'' if stub == 0 else f' {stub}'} := {place_name(place)}"
         case WaitLeft(places):
             return f"no PC at {_places(places)}"
         case WaitHandlers():
@@ -151,8 +151,9 @@ def step(protocol: Protocol, shared: Shared) -> Step | None:
             return Step(text, next_._replace(armed=stub), _unchanged)
         case Disarm():
             return Step(text, next_._replace(armed=None), _unchanged)
-        case SetSlot(place):
-            return Step(text, next_._replace(slot=place), _unchanged)
+        case SetSlot(place, stub):
+            slots = (*shared.slots[:stub], place, *shared.slots[stub + 1 :])
+            return Step(text, next_._replace(slots=slots), _unchanged)
         case WaitLeft(places):
             return Step(text, next_, _when(lambda core: core.place not in places))
         case WaitHandlers():
