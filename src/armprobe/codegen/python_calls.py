@@ -23,6 +23,8 @@ def check_call(scope: Scope, node: ast.Call) -> Value:
     if not isinstance(node.func, ast.Name):
         raise scope.source.error(node, "only functions and helpers are called in a compiled handler", hint=HELPERS)
     name = node.func.id
+    if name == "emit" and scope.is_helper(name):
+        raise scope.source.error(node, "emit() has no value", hint="write it on a line of its own")
     for argument in (*node.args, *node.keywords):
         if isinstance(argument, ast.Starred | ast.keyword):
             raise scope.source.error(
@@ -43,8 +45,6 @@ def check_call(scope: Scope, node: ast.Call) -> Value:
 
 
 def _check_helper(scope: Scope, node: ast.Call, name: str) -> Value | None:
-    if name == "emit":
-        raise scope.source.error(node, "emit() has no value", hint="write it on a line of its own")
     if name in ("min", "max"):
         if len(node.args) < 2:
             raise scope.source.error(node, f"{name}() takes two or more numbers")

@@ -26,7 +26,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[int, int], bool]]] = {
     ast.Eq: ("==", operator.eq), ast.NotEq: ("!=", operator.ne), ast.Lt: ("<", operator.lt),
     ast.LtE: ("<=", operator.le), ast.Gt: (">", operator.gt), ast.GtE: (">=", operator.ge),
 }  # fmt: skip
-_WORDS = {ast.Subscript: "reading an element", ast.List: "a list", ast.Tuple: "a tuple", ast.Dict: "a dictionary",
+_WORDS = {ast.Subscript: "reading MAP[KEY]", ast.List: "a list", ast.Tuple: "a tuple", ast.Dict: "a dictionary",
           ast.Set: "a set", ast.ListComp: "a comprehension", ast.GeneratorExp: "a comprehension",
           ast.Lambda: "a lambda", ast.JoinedStr: "text", ast.NamedExpr: "an assignment in an expression",
           ast.Await: "await", ast.Yield: "yield", ast.Starred: "*"}  # fmt: skip

@@ -52,7 +52,7 @@ def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
     """
     at_hit: list[Surroundings] = []
     function = _build(checked.scope, at_hit)
-    parameters = [argument.arg for argument in checked.scope.source.tree.args.args]
+    parameters = list(checked.scope.parameters)
 
     def call(surroundings: Surroundings, registers: Any, probe: int) -> bool:
         hit = _Registers(registers.pc, probe, registers)

@@ -62,9 +62,6 @@ def check_handler(function: Callable[..., object], shape_of: Callable[[object], 
         raise source.error(source.tree, "the hit is not assigned to")
     scope.local_names = local_names
     body = (*start, *_check_body(scope))
-    if scope.returns is not None:
-        raise source.error(source.tree, f"{source.name}() returns a value, and nobody takes it",
-                    hint="return ends a handler; emit() records values")  # fmt: skip
     handler = scope.handler
     layout = None
     if handler.fields is not None:
@@ -122,7 +119,8 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
         case ast.Assign():
             raise scope.source.error(node, "only variables are assigned to, one at a time",
                               hint="a map is added to: map[KEY] += 1")  # fmt: skip
-        case ast.Expr():
+        case ast.Expr(value):
+            check_value(scope, value)
             raise scope.source.error(node, "this has no effect")
     word = _WORDS.get(type(node), "this statement")
     raise scope.source.error(node, f"{word} is not there in compiled handlers", hint=_HINTS.get(type(node), ""))
@@ -196,6 +194,9 @@ def _check_return(scope: Scope, node: ast.Return, value: ast.expr | None) -> tre
             raise scope.source.error(node, f"{scope.source.name}() returns a value elsewhere")
         scope.returns_nothing = True
         return tree.Return()
+    if not scope.callers:
+        raise scope.source.error(value, "nobody takes what a handler returns",
+                                 hint="return alone ends it; emit() records values")  # fmt: skip
     if scope.returns_nothing:
         raise scope.source.error(node, f"{scope.source.name}() returns without a value elsewhere")
     result = check_value(scope, value)
@@ -209,8 +210,10 @@ def _check_call_statement(scope: Scope, call: ast.Call) -> tree.Statement:
         return _check_emit(scope, call)
     if isinstance(call.func, ast.Attribute) and call.func.attr == "add":
         number, shape = _map_of(scope, call.func.value)
-        if shape.kind is not MapKind.COUNTER or call.keywords or len(call.args) > 1:
+        if shape.kind is not MapKind.COUNTER:
             raise scope.source.error(call, f"a {shape.kind.value} is added to by key", hint="write MAP[KEY] += 1")
+        if call.keywords or len(call.args) > 1:
+            raise scope.source.error(call, "add() takes one number, or none for 1")
         if not call.args:
             return tree.MapAdd(number, None, tree.Constant(U64, 1))
         return tree.MapAdd(number, None, _amount(scope, call.args[0]))
@@ -238,7 +241,10 @@ def _check_map_add(
 
 
 def _amount(scope: Scope, node: ast.expr) -> tree.Expression:
-    return scope.adapt(node, check_number(scope, node), U64)
+    value = check_number(scope, node)
+    if value < 0 if isinstance(value, int) else value.type.signed:
+        raise scope.source.error(node, "a map adds unsigned numbers, and this has a sign", hint="as_u64() converts")
+    return scope.adapt(node, value, U64)
 
 
 def _map_of(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:
