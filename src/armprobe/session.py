@@ -401,8 +401,8 @@ class Session:
 
     @property
     def regs(self) -> Registers:
-        """The registers of the stopped thread."""
-        return self.target.read_registers()
+        """The registers of the stopped thread, with the return addresses that return probes replaced."""
+        return self._engine.returns.shown(self.target.read_registers())
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Memory as the program would see it without probes. Raises TargetFault."""

@@ -259,8 +259,9 @@ class Engine:
         self.optimizer.kick()
 
     def quiescent_slots(self) -> list[Site]:
-        """The retired sites whose slot no PC, return address or stacked word points into."""
-        if not self.retired:
+        """The retired sites whose slot no PC, return address or stacked word of any thread points into."""
+        threads = self.target.threads
+        if not self.retired or (threads is not None and not threads.complete):
             return []
         used = find_references(self.target, [(site.slot.address, site.slot.end) for site in self.retired])
         handling = self.dispatcher.handling
@@ -354,6 +355,7 @@ class Engine:
             self.sites.clear()
             self.retired.clear()
             self.dispatcher.points.clear()
+            self.returns.forget()
             self.slots.close()
         if left:
             changes = "1 change" if len(left) == 1 else f"{len(left)} changes"

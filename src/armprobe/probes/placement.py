@@ -108,7 +108,6 @@ class Placement:
                 address,
                 self._engine.program.describe(address),
                 bounds=code_map.function_bounds(address) if code_map is not None else None,
-                cond=self.inspect(address)[1].cond,
                 read_word=self.read_word,
             )
 

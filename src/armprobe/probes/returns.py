@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from armprobe.errors import Refused, TargetFault, UsageError
+from armprobe.isa.decoder import decode
 from armprobe.isa.flow import ReadWord
 from armprobe.isa.insn import ALWAYS
 from armprobe.isa.link import finds_out
@@ -58,6 +59,9 @@ class Trampoline:
     table: Slot
     #: what entry handlers returned, by number of the pad
     kept: dict[int, object] = field(default_factory=dict)
+    #: calls missed since the last search for pads of calls that were left, and how many have to be until the next
+    misses: int = 0
+    patience: int = 0
 
     @property
     def size(self) -> int:
@@ -76,14 +80,15 @@ def check_returning(returning: Returning) -> None:
         raise UsageError(f"maxactive is 1 to {MOST_ACTIVE} calls, not {returning.maxactive}")
 
 
-def check_entry(address: int, name: str, *, bounds: tuple[int, int] | None, cond: int, read_word: ReadWord) -> None:
-    """Raise Refused unless the instruction at `address`, of condition `cond`, may be the entry of a return probe."""
+def check_entry(address: int, name: str, *, bounds: tuple[int, int] | None, read_word: ReadWord) -> None:
+    """Raise Refused unless the instruction at `address` may be the entry of a return probe."""
     if bounds is not None and bounds[0] != address:
         raise Refused(f"no return probe at {name}: that is not the first instruction of the function",
                       hint="name the function alone")  # fmt: skip
     if name.lstrip("_") in _RETURN_TWICE:
         raise Refused(f"no return probe at {name}: it returns more often than it is called")
-    if cond != ALWAYS:
+    word = read_word(address)
+    if word is not None and decode(word).cond != ALWAYS:
         raise Refused(f"no return probe at {name}: its first instruction is conditional, "
                       "and a call that does not execute it would not be seen")  # fmt: skip
     found = finds_out(read_word, address)
@@ -168,6 +173,12 @@ class Returns:
         if self._engine.target.breakpoints is not None and self._pads:
             self._engine.target.breakpoints.remove(list(self._pads))
 
+    def forget(self) -> None:
+        """Forget all trampolines: their memory is about to be given back."""
+        self._trampolines.clear()
+        self.retired.clear()
+        self._pads.clear()
+
     # --- calls
 
     def enter(self, probe: Probe, regs: Registers) -> None:
@@ -177,12 +188,9 @@ class Returns:
         found = self._pads.get(regs.lr)
         if found is not None and found[0] is trampoline:
             return  # the function jumped back to its first instruction, or calls itself in its tail: still one return
-        number = self._first_free(trampoline)
+        number = self._first_free(trampoline) or self._reclaim(trampoline)
         if not number:
             probe.missed += 1
-            # Calls that were left by longjmp hold pads. Looking for them takes long: not at each miss.
-            if not probe.missed & (probe.missed - 1):
-                self.collect(trampoline)
             return
         if probe.returning.entry is not None:
             hit = Hit(self._engine, probe, regs, self._engine.current_cpu())
@@ -240,9 +248,30 @@ class Returns:
         trampoline = self._trampolines.get(probe)
         return len(self.active(trampoline)) if trampoline is not None else 0
 
+    def shown(self, registers: Registers) -> Registers:
+        """The registers as they would be without return probes: with return addresses in place of pads."""
+        registers.values[:15] = [self._real(value) for value in registers.values[:15]]
+        return registers
+
+    def _real(self, value: int) -> int:
+        while value in self._pads:
+            value = self._entry(*self._pads[value])[1]
+        return value
+
     # --- calls that do not come back
 
-    def collect(self, trampoline: Trampoline) -> None:
+    def _reclaim(self, trampoline: Trampoline) -> int:
+        """Look for pads of calls that were left, and give a free one; 0 when there is none."""
+        if trampoline.misses < trampoline.patience:
+            trampoline.misses += 1
+            return 0
+        self._collect(trampoline)
+        number = self._first_free(trampoline)
+        # The search takes long: where it finds nothing, the next one is later.
+        trampoline.misses, trampoline.patience = 0, 0 if number else 2 * trampoline.patience + 1
+        return number
+
+    def _collect(self, trampoline: Trampoline) -> None:
         """Take the pads back of calls that were left by longjmp: that no register and no word of memory points to."""
         if not self._engine.target.regions:
             return
