@@ -23,11 +23,13 @@ from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
 from armprobe.events.values import unpack
+from armprobe.probes.binding import check_entry, read_definition
 from armprobe.probes.compiled import OnHost, compiled_call
-from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_definition, register_name
+from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
+from armprobe.probes.fetch_parser import register_name
 from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
@@ -279,6 +281,8 @@ class Session:
 
         Its hits become events. A location alone, `malloc` or `malloc if %r0 > 64`, counts them.
         """
+        if parse_removal(definition) is not None:
+            raise UsageError(f"{definition!r} removes events, and define() adds one", hint="session.remove(EVENT)")
         return self.define_all([definition])[0]
 
     def define_all(self, definitions: Iterable[str]) -> list[Probe]:
@@ -289,11 +293,11 @@ class Session:
         self._check_open()
         events = EventNames(self.probes)
         probes: list[Probe] = []
-        gone: list[Probe] = []
+        gone: set[Probe] = set()
         for line in definitions:
             removal = parse_removal(line)
             if removal is not None:
-                gone += events.remove(removal)
+                gone.update(events.remove(removal))
                 continue
             parsed = read_definition(line, self.symbols)
             probe = self._make(parsed.location)
@@ -303,9 +307,8 @@ class Session:
             events.add(probe)
             probes.append(probe)
         fresh = self._register([probe for probe in probes if probe not in gone])
-        for probe in gone:
-            if probe not in probes:
-                probe.unregister()
+        for probe in gone.difference(probes):
+            probe.unregister()
         return fresh
 
     def remove(self, event: str) -> None:

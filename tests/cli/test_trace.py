@@ -110,7 +110,8 @@ def test_a_mistake_in_a_file_is_shown_with_its_line(run, demo, tmp_path):
         f"  {path}:2\n"
         "  p:x malloc size=%r0:u9\n"
         "                      ^\n"
-        "help: types are u8, u16, u32, s8, s16, s32, x8, x16, x32, char\n"
+        "help: types are u8, u16, u32, s8, s16, s32, x8, x16, x32, char, u64, s64, x64, symbol, symstr, string, "
+        "b4@0/32, and arrays such as u8[4]\n"
     ))  # fmt: skip
 
 

@@ -21,7 +21,11 @@ from armprobe.probes.definition import (
 
 EXAMPLE = "an example: if (len > 64 && %r2:s16 < 0) || flags & 0x10"
 REGISTERS = "there are %r0 to %r12, %sp, %lr, %pc, %cpsr"
-FETCHES = "registers can: %r0 to %r12, %sp, %lr, %pc, %cpsr"
+FETCHES = "there are %r0, @ADDRESS, @SYMBOL, +4(%r0), $stack, $stack0, $arg1, \\5"
+TYPES_HINT = (
+    "types are u8, u16, u32, s8, s16, s32, x8, x16, x32, char, u64, s64, x64, symbol, symstr, string, b4@0/32, and "
+    "arrays such as u8[4]"
+)
 TYPE_HINT = "types are u8, u16, u32, s8, s16, s32, x8, x16, x32, char"
 
 
@@ -119,15 +123,15 @@ def test_a_field_in_a_filter_has_the_type_of_its_definition():
         ("p if %r0 == 1", 1, "the location is missing", "write p[:EVENT] SYMBOL+OFFSET ..."),
         ("r:x foo", 0, "return probes (r) are not there yet", "put p on the instruction that returns"),
         ("r10 foo", 0, "return probes (r) are not there yet", "put p on the instruction that returns"),
-        ("-:x", 0, "-: removes an event of the kernel; here a probe is unregistered", ""),
+        ("-:x", 0, "this removes an event, and a definition is wanted", ""),
         ("p: foo", 2, "the name of the event is missing", "write p:EVENT, or p alone"),
         ("p:/x foo", 2, "the name of the group is missing", "write p:GROUP/EVENT, or p:EVENT"),
         ("p:a/b/c foo", 2, "an event is named GROUP/EVENT, not 'a/b/c'", ""),
         ("p:a/b-c foo", 4, "the event name 'b-c' is not made of letters, digits and _", ""),
         ("p:9/b foo", 2, "the group name '9' is not made of letters, digits and _", ""),
         ("p:" + "x" * 65 + " foo", 2, "the event name has 65 characters, and 64 is the most", ""),
-        ("p foo r0", 6, "an argument is %REGISTER, not 'r0'", "write NAME=%r0, or %r0:u8 with a type"),
-        ("p foo a=", 8, "an argument is %REGISTER, not ''", "write NAME=%r0, or %r0:u8 with a type"),
+        ("p foo r0", 6, "an argument is %REGISTER, memory or a constant, not 'r0'", FETCHES),
+        ("p foo a=", 8, "an argument is %REGISTER, memory or a constant, not ''", FETCHES),
         ("p foo 1a=%r1", 6, "the argument name '1a' is not made of letters, digits and _", ""),
         ("p foo " + "a" * 33 + "=%r1", 6, "the argument name has 33 characters, and 32 is the most", ""),
         ("p foo a=%r0:" + "u" * 60, 6, "an argument has at most 63 characters, not 66", ""),
@@ -141,16 +145,7 @@ def test_a_field_in_a_filter_has_the_type_of_its_definition():
             "every event has a field of that name",
         ),
         ("p foo a=%r99", 8, "there is no register %r99", REGISTERS),
-        ("p foo a=+0(%r1)", 8, "memory (+OFFSET) can't be fetched yet", FETCHES),
-        ("p foo -4(%sp)", 6, "memory (-OFFSET) can't be fetched yet", FETCHES),
-        ("p foo @jiffies", 6, "memory (@) can't be fetched yet", FETCHES),
-        ("p foo a=$stack", 8, "variables ($) can't be fetched yet", FETCHES),
-        ("p foo a=\\5", 8, "constants (\\) can't be fetched yet", FETCHES),
-        ("p foo a=%r1:u64", 12, "the type 'u64' is not there yet", TYPE_HINT),
-        ("p foo a=%r1:string", 12, "the type 'string' is not there yet", TYPE_HINT),
-        ("p foo a=%r1:b4@2/32", 12, "the type 'b4@2/32' is not there yet", TYPE_HINT),
-        ("p foo a=%r1:u8[4]", 12, "the type 'u8[4]' is not there yet", TYPE_HINT),
-        ("p foo a=%r1:int", 12, "there is no type 'int'", TYPE_HINT),
+        ("p foo a=%r1:int", 12, "there is no type 'int'", TYPES_HINT),
         (
             "malloc len=%r0",
             7,

@@ -178,7 +178,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(address=places)
     def record(self, address: int) -> None:
-        self.expected[self.session.define(f"p {address:#x} %r0 %r12 %sp")] = 0
+        self.expected[self.session.define(f"p:e{len(self.expected)} {address:#x} %r0 %r12 %sp")] = 0
 
     @rule(address=places)
     def handle(self, address: int) -> None:

@@ -1,34 +1,38 @@
 """Probe definitions in the language of the kernel's `kprobe_events`, and records as its trace file shows them.
 
-    p[:[GRP/][EVENT]] LOCATION [[NAME=]%REG[:TYPE] ...] [if FILTER]       record the registers at each hit
+    p[:[GRP/][EVENT]] LOCATION [[NAME=]FETCH[:TYPE] ...] [if FILTER]      record registers and memory at each hit
+    -:[GRP/][EVENT]                                                       remove the probes of an event, or of a group
     LOCATION [if FILTER]                                                  count hits
 
-A filter compares fields and registers with numbers and with one another: `==` `!=` `<` `<=` `>` `>=`, `&` (shares a
-bit), joined by `&&`, `||`, `!` and parentheses. Source: Linux Documentation/trace/kprobetrace.rst.
+What FETCH and TYPE are stands in `fetch_parser`. A filter compares fields and registers with numbers and with one
+another: `==` `!=` `<` `<=` `>` `>=`, `&` (shares a bit), joined by `&&`, `||`, `!` and parentheses.
+Source: Linux Documentation/trace/kprobetrace.rst.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import NoReturn
 
 from armprobe.codegen.filters import Filter
 from armprobe.errors import UsageError
-from armprobe.events.record import DEFAULT_TYPE, TYPES, FieldType, Layout, make_layout
+from armprobe.events.record import DEFAULT_TYPE, FieldType, Layout, make_layout
+from armprobe.events.source import Source
 from armprobe.events.values import Describe, show, unpack
-from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
+from armprobe.probes.fetch_parser import parse_fetch, register_name
 from armprobe.probes.filter_parser import parse_filter, point_at
 
 DEFAULT_GROUP = "kprobes"
 MAX_DEFINITION, MAX_NAME, MAX_ARGUMENTS, MAX_ARGUMENT, MAX_ARGUMENT_NAME = 4096, 64, 128, 63, 32
 _RESERVED = frozenset({"__probe_ip", "__probe_ret_ip", "__probe_func"})
+#: what the fetch of an argument begins with: there may be a = in it
+_FETCHES = frozenset("%@$+-\\")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LATER_TYPES = re.compile(r"([usx]64|u?string|symbol|symstr|%p[dD]|b\d+@\d+/\d+)(\[\d+\])?|\w+\[\d+\]")
-_LATER_FETCHES = {"@": "memory (@)", "$": "variables ($)", "+": "memory (+OFFSET)", "-": "memory (-OFFSET)",
-                  "\\": "constants (\\)"}  # fmt: skip
+_REMOVAL = re.compile(r"\s*-:(?:(?P<group>[^\s/.]+)[/.])?(?P<event>[^\s/.]*)\s*")
 
 
 class Kind(Enum):
@@ -40,11 +44,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One field of the event: the register `source` (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`) as `type`."""
+    """One field of the event: `source` as `type`."""
 
     name: str
-    source: str
+    source: Source
     type: FieldType = DEFAULT_TYPE
+    #: where it stands in the definition
+    column: int = field(default=0, compare=False)
+    #: it is an argument of a function, which is where it is at the function's entry only
+    entry: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class ProbeDefinition:
     location: str
     arguments: tuple[Argument, ...] = ()
     filter: Filter | None = None
+    #: the definition as it was written
+    text: str = field(default="", compare=False)
 
     @property
     def layout(self) -> Layout:
@@ -64,11 +74,41 @@ class ProbeDefinition:
         return _layout(self.arguments)
 
 
-def parse_definition(text: str) -> ProbeDefinition:
-    """Parse one definition. Raises UsageError with the definition and a caret under the spot as evidence."""
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A line that removes events: those called `event` (empty: all) of `group` (empty: of any)."""
+
+    group: str
+    event: str
+
+    def matches(self, group: str, event: str) -> bool:
+        """Whether it removes that event."""
+        return self.event in ("", event) and self.group in ("", group)
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.event}" if self.group else self.event
+
+
+def parse_definition(text: str, *, symbol_address: Callable[[str], int] | None = None) -> ProbeDefinition:
+    """Parse one definition. Raises UsageError with the definition and a caret under the spot as evidence.
+
+    `symbol_address` gives the address of a variable, and raises UsageError when there is none; without it, symbols in
+    arguments are left as they are, and the definition can't be compiled.
+    """
     if len(text) > MAX_DEFINITION:
         raise UsageError(f"a definition has at most {MAX_DEFINITION} characters, not {len(text)}")
-    return _Parser(text).parse()
+    return _Parser(text, symbol_address).parse()
+
+
+def parse_removal(text: str) -> Removal | None:
+    """Parse `-:[GRP/][EVENT]`; None for a line that begins otherwise. Raises UsageError like `parse_definition`."""
+    if not text.lstrip().startswith("-:"):
+        return None
+    match = _REMOVAL.fullmatch(text)
+    if match is None or not (match["group"] or match["event"]):
+        evidence = point_at(text, text.index("-:") + 2)
+        raise UsageError("a removal is -:EVENT, -:GROUP/EVENT or -:GROUP/", evidence=evidence)
+    return Removal(match["group"] or "", match["event"])
 
 
 def format_record(
@@ -97,14 +137,6 @@ def default_event(location: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII)[:MAX_NAME]
 
 
-def register_name(spelling: str) -> str | None:
-    """The one name of a register of definitions (`fp` is `r11`), None if there is no such register."""
-    if spelling == "cpsr":
-        return spelling
-    number = REGISTER_NUMBERS.get(spelling)
-    return None if number is None else REGISTER_NAMES[number]
-
-
 @lru_cache(maxsize=1024)
 def _layout(arguments: tuple[Argument, ...]) -> Layout:
     return make_layout((argument.name, argument.source, argument.type) for argument in arguments)
@@ -120,8 +152,9 @@ def _number(text: str) -> int | None:
 class _Parser:
     """Parses one definition; positions are columns of the text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, symbol_address: Callable[[str], int] | None) -> None:
         self.text = text
+        self.symbol_address = symbol_address
 
     def parse(self) -> ProbeDefinition:
         tokens = [(match.start(), match[0]) for match in re.finditer(r"\S+", self.text)]
@@ -133,7 +166,7 @@ class _Parser:
                 tokens[0][0], "return probes (r) are not there yet", hint="put p on the instruction that returns"
             )
         if command.startswith("-:"):
-            self._fail(tokens[0][0], "-: removes an event of the kernel; here a probe is unregistered")
+            self._fail(tokens[0][0], "this removes an event, and a definition is wanted")
         if command == "p" or command.startswith("p:"):
             return self._parse_record(tokens)
         return self._parse_count(tokens)
@@ -147,7 +180,7 @@ class _Parser:
         end = head[-1][0] + len(head[-1][1])
         location = self.text[head[0][0] : end]
         return ProbeDefinition(
-            Kind.COUNT, DEFAULT_GROUP, default_event(location), location, (), self._filter(condition, ())
+            Kind.COUNT, DEFAULT_GROUP, default_event(location), location, (), self._filter(condition, ()), self.text
         )
 
     def _parse_record(self, tokens: list[tuple[int, str]]) -> ProbeDefinition:
@@ -174,6 +207,7 @@ class _Parser:
             location,
             tuple(arguments),
             self._filter(condition, tuple(arguments)),
+            self.text,
         )
 
     def _split_filter(self, tokens: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], int | None]:
@@ -205,31 +239,17 @@ class _Parser:
     def _parse_argument(self, column: int, token: str, number: int) -> Argument:
         if len(token) > MAX_ARGUMENT:
             self._fail(column, f"an argument has at most {MAX_ARGUMENT} characters, not {len(token)}")
-        name, equals, fetch = token.rpartition("=")
+        name, equals, fetch = ("", "", token) if token[0] in _FETCHES else token.partition("=")
+        if not equals:
+            name, fetch = "", token
         if equals:
             self._check_name(column, "argument", name, MAX_ARGUMENT_NAME)
             if name in _RESERVED or name.startswith("common_"):
                 self._fail(
                     column, f"the argument name {name!r} is reserved", hint="every event has a field of that name"
                 )
-        at = column + len(token) - len(fetch)
-        if fetch[:1] in _LATER_FETCHES:
-            self._fail(at, f"{_LATER_FETCHES[fetch[0]]} can't be fetched yet", hint="registers can: %r0 to %r12, %sp, "
-                       "%lr, %pc, %cpsr")  # fmt: skip
-        if not fetch.startswith("%"):
-            self._fail(at, f"an argument is %REGISTER, not {fetch!r}", hint="write NAME=%r0, or %r0:u8 with a type")
-        register, colon, kind = fetch[1:].partition(":")
-        source = register_name(register)
-        if source is None:
-            self._fail(at, f"there is no register %{register}", hint="there are %r0 to %r12, %sp, %lr, %pc, %cpsr")
-        if not colon:
-            return Argument(name or f"arg{number}", source)
-        at += 2 + len(register)
-        if _LATER_TYPES.fullmatch(kind):
-            self._fail(at, f"the type {kind!r} is not there yet", hint=_types())
-        if kind not in TYPES:
-            self._fail(at, f"there is no type {kind!r}", hint=_types())
-        return Argument(name or f"arg{number}", source, TYPES[kind])
+        found = parse_fetch(fetch, column + len(token) - len(fetch), self._fail_at, symbol_address=self.symbol_address)
+        return Argument(name or f"arg{number}", found.source, found.type, column, found.entry)
 
     def _check_name(self, column: int, what: str, name: str, longest: int) -> None:
         if not _NAME.fullmatch(name):
@@ -240,6 +260,5 @@ class _Parser:
     def _fail(self, column: int, message: str, *, hint: str = "") -> NoReturn:
         raise UsageError(message, evidence=point_at(self.text, column), hint=hint)
 
-
-def _types() -> str:
-    return "types are " + ", ".join(TYPES)
+    def _fail_at(self, column: int, message: str, hint: str) -> NoReturn:
+        self._fail(column, message, hint=hint)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from armprobe.codegen.filters import COMPARISONS, And, Compare, Constant, Filter, Not, Or, Register
+from armprobe.codegen.filters import COMPARISONS, And, Compare, Constant, Fetch, Filter, Not, Operand, Or, Register
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
+from armprobe.events.source import Source
 
 #: Filters are compiled and decided recursively; nobody writes longer ones by hand.
 MAX_DEPTH, MAX_COMPARISONS = 32, 64
@@ -34,12 +35,12 @@ def parse_filter(
     text: str,
     start: int,
     *,
-    fields: Mapping[str, tuple[str, FieldType]],
+    fields: Mapping[str, tuple[Source, FieldType]],
     register_name: Callable[[str], str | None],
 ) -> Filter:
     """Parse `text` from the column `start` to its end.
 
-    `fields` maps names to registers and types. Raises UsageError with `text` and a caret as evidence.
+    `fields` maps names to sources and types. Raises UsageError with `text` and a caret as evidence.
     """
     return _Parser(text, start, fields, register_name).parse()
 
@@ -56,7 +57,7 @@ class _Parser:
         self,
         text: str,
         start: int,
-        fields: Mapping[str, tuple[str, FieldType]],
+        fields: Mapping[str, tuple[Source, FieldType]],
         register_name: Callable[[str], str | None],
     ) -> None:
         self._text = text
@@ -141,7 +142,7 @@ class _Parser:
         except UsageError as error:
             self._fail(first, error.message, error.hint)
 
-    def _operand(self) -> Register | Constant:
+    def _operand(self) -> Operand:
         token = self._token
         self._next += token.kind != "end"
         if token.kind == "number":
@@ -152,7 +153,7 @@ class _Parser:
                 hint = f"fields are {known}; registers are %r0, ..." if known else "registers are %r0, ..."
                 self._fail(token, f"there is no field {token.text!r}", hint)
             source, kind = self._fields[token.text]
-            return Register(source, kind)
+            return Register(source, kind) if isinstance(source, str) else Fetch(source, kind)
         if token.kind != "register":
             self._fail(token, f"expected a field, a %register or a number, not {token.text!r}", _HINT)
         name = self._register_name(token.text)

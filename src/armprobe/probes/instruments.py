@@ -6,11 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from armprobe.codegen.body import Body
+from armprobe.codegen.filters import sources
 from armprobe.codegen.handlers import SITE, Action, Call, Count, Record, Stop, compile_actions
 from armprobe.codegen.map_layout import MapShape
+from armprobe.codegen.memory import readable_ranges
+from armprobe.errors import Refused
 from armprobe.events.batch import Batch, single
 from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, drain, initialize
+from armprobe.events.source import Source, reads_memory
 from armprobe.patching.slots import Pool, Slot, SlotAllocator
 from armprobe.probes.maps import Map
 from armprobe.probes.probe import Probe
@@ -52,7 +56,7 @@ class Instruments:
         self._ring: Ring | None = None
         self._maps: list[Map] = []
         #: what compiled handlers may read: the memory of the program, not ours
-        self._readable = _merge((region.start, region.end) for region in target.regions if region.readable)
+        self._readable = readable_ranges(target.regions)
         self.sink: Callable[[Batch], object] = lambda _records: None
 
     def add(self, probe: Probe) -> None:
@@ -129,7 +133,12 @@ class Instruments:
             return None
         if any(probe.returning or (probe.pre is not None and not _asks_itself(probe)) for probe in probes):
             actions.append(Stop())
-        reads = any(isinstance(action, Call) and action.program.reads for action in actions)
+        reads = any(map(_reads_memory, actions))
+        if reads and not self._readable:
+            raise Refused(
+                f"{self._target.name} does not say what memory it has, and handlers read only what they know",
+                hint="record registers, or use a host handler",
+            )
         body = compile_actions(
             tuple(actions),
             architecture=self._target.architecture,
@@ -221,15 +230,12 @@ def _writes_records(action: Action) -> bool:
     return isinstance(action, Record) or (isinstance(action, Call) and action.program.layout is not None)
 
 
-def _merge(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """The same addresses in as few [start, end) ranges as possible."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return tuple(merged)
+def _reads_memory(action: Action) -> bool:
+    if isinstance(action, Call) and action.program.reads:
+        return True
+    fields = [field.source for field in action.layout.fields] if isinstance(action, Record) else []
+    looked_at = sources(action.filter) if action.filter is not None else frozenset[Source]()
+    return any(map(reads_memory, (*fields, *looked_at)))
 
 
 def _asks_itself(probe: Probe) -> bool:

@@ -45,6 +45,11 @@ def resolve(text: str, table: SymbolTable) -> tuple[Location, ...]:
     return (Location(symbol.address + offset, table.describe(symbol.address) + (f"+{offset:#x}" if offset else "")),)
 
 
+def symbol_address(name: str, table: SymbolTable) -> int:
+    """The address of the symbol, function or variable. Raises UsageError when there is none, or several."""
+    return _one_symbol(name, table).address
+
+
 def check(address: int, table: SymbolTable, *, what: str, symbol: Symbol | None = None) -> None:
     """Raise Refused with the reason unless an A32 instruction can be at `address`, which messages call `what`."""
     found = table.at(address & ~1)
