@@ -11,6 +11,9 @@ from tests.codegen.python_functions import READ, BothSides, define
 from tests.codegen.python_model import ModelFault, numbers, truths
 from tests.codegen.test_handlers import state
 
+from armprobe.codegen.helpers import HELPERS, as_s8, as_u64, emit, log2, u8
+from armprobe.errors import UsageError
+
 INTERESTING = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFF80]
 PARAMETERS = "hit, r0, r1, r3, r4, lr, sp"
 
@@ -167,3 +170,20 @@ def test_only_what_is_needed_is_evaluated():
     assert run(source, r0=0) == ([{"v": 0, "w": 1}], False)
     assert run(source, r0=READ) == ([{"v": 1, "w": 0x81}], False)
     assert run(source, r0=1) == ([{"v": None, "w": None}], False)
+
+
+def test_helpers_may_be_imported_and_names_of_ones_own_come_first():
+    source = "def handler(r0):\n    emit(v=log2(as_u8(r0)), w=u8(r0))\n"
+    imported = {name: HELPERS[name] for name in ("emit", "log2", "as_u8", "u8")}
+    both = BothSides(define(source, **imported))
+    assert both.target(state(r0=READ)) == both.host(state(r0=READ)) == ([{"v": 6, "w": 0x81}], False)
+    own = "def log2(x):\n    return x + 1\ndef handler(r0):\n    emit(v=log2(r0))\n"
+    assert run(own, r0=5) == ([{"v": 6}], False)
+
+
+def test_helpers_outside_of_handlers_compute_or_say_where_they_belong():
+    assert (as_s8(0x180), as_u64(-1), log2(9)) == (-128, (1 << 64) - 1, 3)
+    with pytest.raises(UsageError, match=r"^u8\(0x8000\) is there in compiled handlers only$"):
+        u8(0x8000)
+    with pytest.raises(UsageError, match=r"^emit\(\) is there in compiled handlers only$"):
+        emit(v=1)

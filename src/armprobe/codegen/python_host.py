@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from armprobe.codegen.helpers import HELPERS
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked
-from armprobe.codegen.words import Type, log2, shift_left
+from armprobe.codegen.words import Type, shift_left
 
 _SIZES = (8, 16, 32, 64)
 
@@ -70,13 +71,10 @@ def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
 
 def _build(scope: Scope, at_hit: list[Surroundings]) -> Callable[..., Any]:
     """Compile a function and those that it calls."""
-    names: dict[str, Any] = {"log2": log2, "__shift_left": shift_left}
-    for signed in (False, True):
-        for bits in _SIZES:
-            kind = Type(bits, signed)
-            names[f"as_{kind.name}"] = kind.wrap
-            names[f"__{kind.name}"] = kind
-            names[kind.name] = partial(_read, at_hit, bits // 8, signed)
+    names: dict[str, Any] = {**HELPERS, "__shift_left": shift_left}
+    for kind in (Type(bits, signed) for bits in _SIZES for signed in (False, True)):
+        names[f"__{kind.name}"] = kind
+        names[kind.name] = partial(_read, at_hit, kind.bits // 8, kind.signed)
     names |= scope.outside
     names["__emit"] = partial(_emit, at_hit)
     names["__add"] = partial(_add, at_hit)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from armprobe.codegen import python_tree as tree
+from armprobe.codegen.helpers import HELPERS
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_source import Source
 from armprobe.codegen.words import BOOL, S32, S64, U32, U64, Type, common_type
@@ -75,16 +76,15 @@ class Scope:
         return f"{variable}.{self.number}"
 
     def is_helper(self, name: str) -> bool:
-        """Whether a name means nothing to the function, so that it may name a helper."""
+        """Whether a name stands for a helper: the helper itself, or nothing that the function knows."""
         if name in self.local_names or name in self.parameters:
             return False
         try:
-            self.source.lookup(name)
+            return self.source.lookup(name) is HELPERS.get(name, self)
         except KeyError:
             return True
         except ValueError:
             return False
-        return False
 
     def lookup(self, node: ast.Name) -> Any:
         """The value of a name outside of the function."""

@@ -49,11 +49,6 @@ def common_type(left: Type, right: Type) -> Type | None:
     return signed if signed.bits > unsigned.bits else None
 
 
-def log2(value: int) -> int:
-    """The position of the highest bit that is set: `2**n <= value < 2**(n + 1)` gives n; 0 gives 0."""
-    return max(value.bit_length() - 1, 0)
-
-
 def shift_left(kind: Type, value: int, distance: int) -> int:
     """`value << distance` in a word; 0 once the distance is the width of the word or more."""
     return kind.wrap(value << distance) if distance < kind.bits else 0

@@ -1,0 +1,51 @@
+"""The helpers of compiled handlers, to be imported where a type checker or a linter asks for them.
+
+A handler knows them without an import. Outside of handlers, conversions and log2 compute; the others have no target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from armprobe.codegen.words import Type
+from armprobe.errors import UsageError
+
+_SIZES = (8, 16, 32, 64)
+
+
+def log2(value: int) -> int:
+    """The position of the highest bit that is set: `2**n <= value < 2**(n + 1)` gives n; 0 gives 0."""
+    return max(value.bit_length() - 1, 0)
+
+
+def emit(**_fields: int) -> None:
+    """Write a record of named values; it comes back in `session.events()`."""
+    raise UsageError("emit() is there in compiled handlers only")
+
+
+def _read(name: str) -> Callable[[int], int]:
+    """Reads memory at an address, at any alignment; a fault where there is none."""
+
+    def read(address: int) -> int:
+        raise UsageError(f"{name}(0x{address:x}) is there in compiled handlers only", hint="use session.read_memory()")
+
+    return read
+
+
+def _conversion(bits: int, signed: bool) -> Callable[[int], int]:
+    """The lowest bits of a number, as a number with or without a sign."""
+    return Type(bits, signed).wrap
+
+
+u8, u16, u32, u64 = (_read(f"u{bits}") for bits in _SIZES)
+s8, s16, s32, s64 = (_read(f"s{bits}") for bits in _SIZES)
+as_u8, as_u16, as_u32, as_u64 = (_conversion(bits, False) for bits in _SIZES)
+as_s8, as_s16, as_s32, as_s64 = (_conversion(bits, True) for bits in _SIZES)
+
+#: by name; `min`, `max` and `range` are Python's own
+HELPERS: dict[str, Callable[..., object]] = {
+    "log2": log2, "emit": emit,
+    "u8": u8, "u16": u16, "u32": u32, "u64": u64, "s8": s8, "s16": s16, "s32": s32, "s64": s64,
+    "as_u8": as_u8, "as_u16": as_u16, "as_u32": as_u32, "as_u64": as_u64,
+    "as_s8": as_s8, "as_s16": as_s16, "as_s32": as_s32, "as_s64": as_s64,
+}  # fmt: skip
