@@ -128,6 +128,10 @@ class ExecutableMemory(Protocol):
 class Threads(Protocol):
     """Threads or CPUs whose registers can be read while all are stopped."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether these are all: no others sleep in memory only, as the tasks of a kernel do. Else no slot is reused."""
+
     def ids(self) -> Sequence[int]: ...
 
     def read_registers(self, thread: int) -> Registers: ...

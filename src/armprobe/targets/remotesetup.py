@@ -64,7 +64,7 @@ def negotiate(connection: Connection) -> Abilities:
     hardware = zero or connection.ask(b"Z1,0,4")
     if not zero and hardware == b"OK":
         connection.ask(b"z1,0,4")
-    description = _description(connection) if offered.get("qXfer:features:read") == "+" else LEGACY
+    description = describe(connection) if offered.get("qXfer:features:read") == "+" else LEGACY
     if description.architecture and not description.architecture.startswith(("arm", "iwmmxt", "xscale", "ep9312")):
         raise UsageError(
             f"the target at {connection.name} is {description.architecture}, not 32-bit ARM",
@@ -81,7 +81,7 @@ def negotiate(connection: Connection) -> Abilities:
         regions=_regions(connection) if offered.get("qXfer:memory-map:read") == "+" else (),
         packet_size=number(offered["PacketSize"].encode(), what="a size") if "PacketSize" in offered else _PACKET_SIZE,
         binary_read=offered.get("binary-upload") == "+",
-        binary_write=binary == b"OK",
+        binary_write=binary != b"",  # an error is one of address 0
         writes_one=written == b"OK",
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
         breakpoints=bool(hardware),
@@ -111,7 +111,8 @@ def _read_object(connection: Connection, kind: str, name: str) -> str:
             raise ProtocolError(f"the stub at {connection.name} does not come to the end of {name or kind!r}")
 
 
-def _description(connection: Connection) -> Description:
+def describe(connection: Connection) -> Description:
+    """Read the target description of a stub that offers one. Raises ProtocolError."""
     return read_description(lambda name: _read_object(connection, "features", name))
 
 

@@ -31,6 +31,8 @@ class RemoteThreads:
     Registers are read once a stop, and written when the target goes on.
     """
 
+    complete = True
+
     def __init__(
         self, connection: Connection, *, current: ThreadId | None, registers: Sequence[Register], writes_one: bool
     ) -> None:

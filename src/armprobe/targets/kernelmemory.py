@@ -1,0 +1,40 @@
+"""Memory that a kernel gave for slots, handed out in pieces without asking it again."""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from armprobe.errors import Refused
+from armprobe.targets.base import Region
+
+
+class KernelMemory:
+    """`size` bytes at `start`, both multiples of 4096: an `ExecutableMemory`."""
+
+    def __init__(self, start: int, size: int) -> None:
+        self.region = Region(start, start + size, name="slots")
+        self._holes = [(start, start + size)]
+
+    def allocate(self, size: int, low: int, high: int) -> int:
+        for index, (start, end) in enumerate(self._holes):
+            address = -(-max(start, low) // 4096) * 4096
+            if address + size <= min(end, high):
+                rest = [(a, b) for a, b in ((start, address), (address + size, end)) if a < b]
+                self._holes[index : index + 1] = rest
+                return address
+        left = sum(end - start for start, end in self._holes)
+        raise Refused(
+            f"of the {self.region.end - self.region.start:,} bytes that were taken from the kernel, {left:,} are left, "
+            f"and no {size:,} of them between 0x{low:08x} and 0x{high:08x}",
+            hint="take more when attaching (memory=...)",
+        )
+
+    def free(self, address: int, size: int) -> None:
+        insort(self._holes, (address, address + size))
+        joined = [self._holes[0]]
+        for start, end in self._holes[1:]:
+            if start == joined[-1][1]:
+                joined[-1] = (joined[-1][0], end)
+            else:
+                joined.append((start, end))
+        self._holes = joined

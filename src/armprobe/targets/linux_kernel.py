@@ -1,0 +1,253 @@
+"""A live Linux kernel behind QEMU's GDB stub, probed from outside: nothing is installed in it.
+
+- Memory is read and written by physical address, through the kernel's own page tables: a processor in user mode shows
+  no memory of the kernel, and one that runs an old process has not all of it mapped.
+- Memory for slots is taken from the kernel (module_alloc) before the first probe is planted, and given back after the
+  last one is gone and no processor can be in a slot any more (synchronize_rcu).
+- The processors are all stopped together. Tasks that sleep are in memory only: no slot is reused while it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Self
+
+from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, UsageError
+from armprobe.targets.base import BulkMemory, ExecutableMemory, Region, Registers, Stop, TrapHandler
+from armprobe.targets.connection import TIMEOUT, Connection
+from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
+from armprobe.targets.kernelcalls import KernelFunctions
+from armprobe.targets.kernelmemory import KernelMemory
+from armprobe.targets.pagetables import Mapping, PageTables
+from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotesetup import describe
+from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.rsp import data_of, error_of
+
+#: what modules of the kernel, and our slots, lie in: below the linear map
+_MODULES = 16 << 20
+_TABLE_ALIGN = 0x4000
+_LARGE_ADDRESSES = 1 << 31
+
+
+class KernelThreads:
+    """The processors: a `Threads` that is not complete, as a task that does not run is on none of them."""
+
+    complete = False
+
+    def __init__(self, processors: RemoteThreads) -> None:
+        self._processors = processors
+
+    def ids(self) -> Sequence[int]:
+        return self._processors.ids()
+
+    def read_registers(self, thread: int) -> Registers:
+        return self._processors.read_registers(thread)
+
+    def write_registers(self, thread: int, registers: Registers) -> None:
+        self._processors.write_registers(thread, registers)
+
+    def select(self, thread: int) -> None:
+        self._processors.select(thread)
+
+
+class KernelTarget:
+    """The kernel behind one connection: a `Target`. `text` and `constants` are where its code and constants lie."""
+
+    trap = TRAP
+    concurrent = True
+    clock = None
+    #: the emulator keeps instruction fetch coherent with what its stub writes
+    code_sync = None
+
+    def __init__(self, connection: Connection) -> None:
+        """Take hold of the kernel behind a new connection, and stop it.
+
+        Raises UsageError when the stub has no access to physical memory, or no kernel runs there yet.
+        """
+        self._stub = GdbRemoteTarget(connection)
+        self._connection = connection
+        self.architecture = self._stub.architecture
+        self.threads = KernelThreads(self._stub.threads)
+        root = _root_of_tables(connection)
+        if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
+            raise UsageError(
+                f"the stub at {connection.name} has no access to physical memory, which probing a kernel needs",
+                hint="QEMU's has, from version 4.1 on",
+            )
+        self._tables = PageTables(self._stub.read_memory, root)
+        mappings = list(self._tables.mappings())
+        self.text, self.constants = _kernel_image(mappings, connection.name)
+        offset = self.text.start - self.text.physical
+        self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
+        lowest = (self._linear[0].start - _MODULES) & -_MODULES
+        self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
+        self._memory: KernelMemory | None = None
+        self._functions: KernelFunctions | None = None
+
+    @classmethod
+    def connect(cls, address: str, *, timeout: float = TIMEOUT) -> Self:
+        """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`."""
+        connection = Connection.open(address, timeout=timeout)
+        try:
+            return cls(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def take_memory(self, functions: KernelFunctions, *, size: int) -> None:
+        """Take `size` bytes for slots from the kernel, a multiple of 4096. Raises what `KernelFunctions.call` does."""
+        self._functions = functions
+        start = functions.call("module_alloc", [size])
+        self._tables.forget()
+        if not start:
+            raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
+        self._memory = KernelMemory(start, size)
+
+    # The Target protocol
+
+    @property
+    def name(self) -> str:
+        return f"the kernel at {self._connection.name}"
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        """Where the kernel lies, and what it has mapped all the time; not what it maps when it needs it (vmalloc)."""
+        known = [
+            Region(mapping.start, mapping.end, writable=mapping.writable, executable=mapping.executable, name="kernel")
+            for mapping in self._linear
+        ]
+        return known if self._memory is None else [self._memory.region, *known]
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return self.read_many([(address, size)])[0]
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Write also to what is read-only for the kernel. Raises TargetFault."""
+        self.write_many([(address, data)])
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        parts = [self._physical("read", address, size) for address, size in ranges]
+        found = iter(self._stub.read_many([part for whole in parts for part in whole]))
+        return [b"".join(next(found) for _ in whole) for whole in parts]
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        parts: list[tuple[int, bytes]] = []
+        for address, data in writes:
+            done = 0
+            for place, size in self._physical("write", address, len(data)):
+                parts.append((place, data[done : done + size]))
+                done += size
+        self._stub.write_many(parts)
+
+    def read_registers(self) -> Registers:
+        return self._stub.read_registers()
+
+    def write_registers(self, registers: Registers) -> None:
+        self._stub.write_registers(registers)
+
+    def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
+        def at_trap(pc: int) -> bool:
+            self._tables.forget()
+            return on_trap(pc)
+
+        try:
+            return self._stub.run(at_trap, until=until, limit=limit)
+        finally:
+            self._tables.forget()
+
+    def stop(self) -> None:
+        self._stub.stop()
+
+    @property
+    def bulk(self) -> BulkMemory:
+        return self
+
+    @property
+    def breakpoints(self) -> RemoteBreakpoints | None:
+        return self._stub.breakpoints
+
+    @property
+    def executable_memory(self) -> ExecutableMemory | None:
+        return self._memory
+
+    # Beyond the protocol
+
+    def detach(self) -> None:
+        """Give the memory for slots back when no processor can be in it any more, and let the kernel run on.
+
+        No probe may be planted. Raises TargetError when memory had to stay; the kernel runs on nevertheless.
+        """
+        try:
+            if self._connection.alive and self._functions is not None and self._memory is not None:
+                self._give_back(self._functions, self._memory)
+        finally:
+            if self._connection.alive:
+                self._connection.ask(b"Qqemu.PhyMemMode:0")
+                self._stub.detach()
+
+    def _give_back(self, functions: KernelFunctions, memory: KernelMemory) -> None:
+        self._memory = None
+        kept = f"0x{memory.region.start:08x}..0x{memory.region.end:08x} of {self.name} were not given back"
+        # Where kernel code can be preempted, a task may sleep in a slot; elsewhere the shorter wait does.
+        wait = next((name for name in ("synchronize_rcu_tasks", "synchronize_rcu") if name in functions), None)
+        if wait is None:
+            raise TargetError(f"{kept}: nothing tells when no processor is in them any more")
+        try:
+            functions.call(wait)
+            functions.call("module_memfree", [memory.region.start])
+        except ArmprobeError as error:
+            raise TargetError(f"{kept}: {error}", hint=error.hint) from error
+
+    def _physical(self, access: str, address: int, size: int) -> list[tuple[int, int]]:
+        """The (address, size) pieces of physical memory that a range of the kernel's is made of."""
+        pieces: list[tuple[int, int]] = []
+        place, end = address, address + size
+        while place < end:
+            physical = self._tables.translate(place)
+            if physical is None:
+                raise TargetFault(
+                    f"cannot {access} {size} bytes at 0x{address:08x}: the kernel has nothing at 0x{place:08x}",
+                    address=address,
+                    size=size,
+                )
+            following = min(end, (place & -0x1000) + 0x1000)
+            if pieces and sum(pieces[-1]) == physical:
+                pieces[-1] = (pieces[-1][0], pieces[-1][1] + following - place)
+            else:
+                pieces.append((physical, following - place))
+            place = following
+        return pieces
+
+
+def _root_of_tables(connection: Connection) -> int:
+    """The physical address of the kernel's own page table: Linux has it in TTBR1 (arch/arm/mm/proc-v7-2level.S)."""
+    registers = describe(connection).registers
+    values = {}
+    for name in ("TTBR1_EL1", "TTBCR"):
+        register = registers.get(name)
+        reply = b"" if register is None else connection.ask(b"p%x" % register.number)
+        if not reply or error_of(reply) is not None:
+            raise UsageError(
+                f"the stub at {connection.name} does not show {name}, so that nobody knows the kernel's page table",
+                hint="QEMU's shows it: qemu-system-arm -M virt -cpu cortex-a15",
+            )
+        values[name] = int.from_bytes(data_of(reply, what="a register")[:4], "little")
+    root = values["TTBR1_EL1"] & -_TABLE_ALIGN
+    if values["TTBCR"] & _LARGE_ADDRESSES:
+        raise Refused("the kernel is built for large physical addresses (LPAE): its page tables are not supported yet")
+    if not root:
+        raise UsageError(f"no Linux kernel runs at {connection.name}, or not yet: TTBR1 is 0", hint="let it boot first")
+    return root
+
+
+def _kernel_image(mappings: Sequence[Mapping], name: str) -> tuple[Mapping, Mapping]:
+    """The code of a kernel, which is executable and read-only, and the constants behind it, which are read-only."""
+    for code, constants in pairwise(mappings):
+        if code.executable and not code.writable and not constants.writable and code.end == constants.start:
+            return code, constants
+    raise UsageError(
+        f"the kernel at {name} has no read-only code: it boots still, or is built without STRICT_KERNEL_RWX",
+        hint="attach when it has booted",
+    )
