@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -59,7 +60,7 @@ class Stub:
         self._documents = {"features:read:target.xml": TARGET_XML, "memory-map:read:": memory_map}
         self._server = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._stream: socket.socket
+        self._stream: socket.socket | None = None
         self._acknowledges = True
 
     @property
@@ -73,6 +74,9 @@ class Stub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._stream is not None:
+            with suppress(OSError):  # a client may still be there, when a test failed
+                self._stream.shutdown(socket.SHUT_RDWR)
         with socket.socket() as last:  # wakes the thread where it waits for somebody to come
             last.connect(self._server.getsockname())
             self._server.close()

@@ -283,10 +283,11 @@ class GdbRemoteTarget:
 
     def _await_stop(self) -> StopReply:
         patience = self._connection.timeout
+        poll = min(_POLL_SECONDS, patience)
         while True:
-            answer = self._connection.wait(timeout=_POLL_SECONDS)
+            answer = self._connection.wait(timeout=poll)
             if answer is None:
-                patience -= _POLL_SECONDS if self._stopping else 0
+                patience -= poll if self._stopping else 0
                 if patience <= 0:
                     raise self._connection.lose(
                         f"the stub at {self._connection.name} does not stop the target",
