@@ -100,6 +100,18 @@ class Converter:
         return packed.take(pa.array(index, mask=~present))
 
 
+def flatten(table: Any) -> Any:
+    """The table with a column for each argument, `packet.length`; arrays as the text `{1,2}`, which CSV can hold."""
+    flat = table.flatten()
+    for place, column in enumerate(flat.schema):
+        if pa.types.is_list(column.type):
+            texts = [
+                "{" + ",".join(map(str, row)) + "}" if row is not None else None for row in flat[place].to_pylist()
+            ]
+            flat = flat.set_column(place, column.name, pa.array(texts, pa.string()))
+    return flat
+
+
 def _index(names: Mapping[int, str], size: int) -> tuple[NDArray[np.int32], Any]:
     """An array from probe numbers to indices, and the names that they index."""
     places = {name: place for place, name in enumerate(dict.fromkeys(names.values()))}

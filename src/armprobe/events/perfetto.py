@@ -1,0 +1,130 @@
+"""Events as a Perfetto trace, for https://ui.perfetto.dev: a track for each event, an instant for each time it came.
+
+The embedded emulator has no clock that the target can read, and no time is invented: a time stamp is the number of the
+event, so that one nanosecond on the time axis is one event. The trace's attributes say so (`clock`), and so does the
+track above all others. Source: perfetto.dev/docs/reference/synthetic-track-event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, Any
+
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TracePacket, TrackEvent
+from perfetto.trace_builder.proto_builder import StreamingTraceProtoBuilder
+
+from armprobe.events.batch import Batch, Origin
+from armprobe.events.record import FieldType, split_header
+from armprobe.events.values import Describe, Value, show, unpack
+
+CLOCK = "the number of the event: 1 ns is one event, as the target has no clock"
+_SEQUENCE = 1
+_ROOT = 1
+_PLACE = "symbol"
+
+
+class PerfettoFile:
+    """Writes events to `file` as they come."""
+
+    def __init__(self, file: IO[bytes], origins: Mapping[int, Origin], *, describe: Describe) -> None:
+        self._file = file
+        self._builder = StreamingTraceProtoBuilder(file)
+        self._origins = origins
+        self._describe = describe
+        tracks = dict.fromkeys((origin.group, origin.event) for origin in origins.values())
+        self._tracks = {key: uuid for uuid, key in enumerate(tracks, _ROOT + 1)}
+        arguments = {field.name for origin in origins.values() for field in origin.layout.fields}
+        self._arguments = _number({_PLACE: None} | dict.fromkeys(sorted(arguments)))
+        self._events = _number(origin.event for origin in origins.values())
+        self._groups = _number(origin.group for origin in origins.values())
+        self._places = _number(origin.place for origin in origins.values())
+        self._write_names()
+        self._write_attributes({"clock": CLOCK})
+
+    def write(self, first: int, batches: Sequence[Batch]) -> None:
+        """Write the events of these records; `first` is the number of the first."""
+        for number, record in enumerate((record for batch in batches for record in batch), first):
+            probe, _ = split_header(int.from_bytes(record[:4], "little"))
+            self._write_event(number, self._origins[probe], record)
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """Write what is known at the end, and close the file."""
+        self._write_attributes({"armprobe": json.dumps(summary)})
+        self._file.close()
+
+    def _write_names(self) -> None:
+        """Write the names that later packets refer to by number, and the tracks."""
+        packet = self._packet()
+        packet.sequence_flags = TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
+        packet.first_packet_on_sequence = True
+        names = packet.interned_data
+        for numbers, entries in (
+            (self._events, names.event_names),
+            (self._groups, names.event_categories),
+            (self._arguments, names.debug_annotation_names),
+        ):
+            for name, number in numbers.items():
+                entries.add(iid=number, name=name)
+        for place, number in self._places.items():
+            names.debug_annotation_string_values.add(iid=number, str=place.encode())
+        packet.track_descriptor.uuid = _ROOT
+        packet.track_descriptor.name = "armprobe"
+        packet.track_descriptor.description = f"The time is {CLOCK}."
+        self._builder.write_packet(packet)
+        for (group, event), uuid in self._tracks.items():
+            packet = self._packet()
+            packet.track_descriptor.uuid = uuid
+            packet.track_descriptor.parent_uuid = _ROOT
+            packet.track_descriptor.name = event
+            packet.track_descriptor.description = f"{group}/{event}"
+            self._builder.write_packet(packet)
+
+    def _write_attributes(self, attributes: Mapping[str, str]) -> None:
+        packet = self._packet()
+        for key, value in attributes.items():
+            packet.trace_attributes.attribute.add(key=key, string_value=value)
+        self._builder.write_packet(packet)
+
+    def _write_event(self, number: int, origin: Origin, record: memoryview) -> None:
+        packet = self._packet()
+        packet.timestamp = number
+        packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
+        event = packet.track_event
+        event.type = TrackEvent.TYPE_INSTANT
+        event.track_uuid = self._tracks[origin.group, origin.event]
+        event.name_iid = self._events[origin.event]
+        event.category_iids.append(self._groups[origin.group])
+        event.debug_annotations.add(name_iid=self._arguments[_PLACE], string_value_iid=self._places[origin.place])
+        values = unpack(origin.layout, record, describe=self._describe)
+        for field in origin.layout.fields:
+            annotation = event.debug_annotations.add(name_iid=self._arguments[field.name])
+            _set(annotation, field.type, values[field.name], self._describe)
+        self._builder.write_packet(packet)
+
+    def _packet(self) -> Any:
+        packet = self._builder.create_packet()
+        packet.trusted_packet_sequence_id = _SEQUENCE
+        return packet
+
+
+def _number(names: Iterable[str]) -> dict[str, int]:
+    """Give each name a number, from 1: 0 stands for none."""
+    return {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+
+
+def _set(annotation: Any, kind: FieldType, value: Value, describe: Describe) -> None:
+    """Set the value in the form that the user interface shows as the kernel's trace file does."""
+    if isinstance(value, list):
+        for element in value:
+            _set(annotation.array_values.add(), kind, element, describe)
+    elif isinstance(value, str):
+        annotation.string_value = value
+    elif value is None or kind.style in ("char", "symbol"):
+        annotation.string_value = show(kind, value, describe)
+    elif kind.style == "x":
+        annotation.pointer_value = value
+    elif kind.signed:
+        annotation.int_value = value
+    else:
+        annotation.uint_value = value
