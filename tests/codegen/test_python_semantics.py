@@ -7,12 +7,14 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.codegen.python_functions import READ, BothSides, define
+from tests.codegen.python_functions import MAPS, READ, BothSides, define
 from tests.codegen.python_model import ModelFault, numbers, truths
 from tests.codegen.test_handlers import state
 
 from armprobe.codegen.helpers import HELPERS, as_s8, as_u64, emit, log2, u8
+from armprobe.codegen.map_layout import MapKind, MapShape
 from armprobe.errors import UsageError
+from armprobe.probes.maps import Map
 
 INTERESTING = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFF80]
 PARAMETERS = "hit, r0, r1, r3, r4, lr, sp"
@@ -187,3 +189,23 @@ def test_helpers_outside_of_handlers_compute_or_say_where_they_belong():
         u8(0x8000)
     with pytest.raises(UsageError, match=r"^emit\(\) is there in compiled handlers only$"):
         emit(v=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "instructions"),
+    [
+        ("pass", 5),
+        ("counter.add()", 11),
+        ("histogram[log2(r0)] += 1", 15),
+        ("table[lr] += 1", 39),
+        ("emit(v=r0)", 32),
+        ("x = u32(r0)", 21),
+    ],
+)
+def test_code_is_no_larger_than_it_was(body, instructions):
+    """Five of them count the hit."""
+    shapes = {"counter": MapShape(MapKind.COUNTER), "histogram": MapShape(MapKind.HISTOGRAM, 64),
+              "table": MapShape(MapKind.TABLE, 100)}  # fmt: skip
+    maps = {name: Map(name, shape, MAPS) for name, shape in shapes.items()}
+    both = BothSides(define(f"def handler(r0, lr):\n    {body}\n", **maps))
+    assert both.body.code <= instructions, f"{body}: {both.body.code} instructions, and it was {instructions}"
