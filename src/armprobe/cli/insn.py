@@ -41,17 +41,18 @@ def insn(words: tuple[str, ...], at: str, as_json: bool) -> None:
     WORD is an A32 word in hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe
     refuses is an answer like any other: the exit status is 0.
     """
-    address = _parse_hex(at, "an address")
+    address = parse_hex(at, "an address")
     if address % 4:
         raise UsageError(f"A32 code stands at multiples of 4, and 0x{address:08x} is none")
-    reports = [examine(_parse_hex(word, "an instruction word"), address) for word in words]
+    reports = [examine(parse_hex(word, "an instruction word"), address) for word in words]
     if as_json:
         click.echo(json.dumps([facts(report) for report in reports], indent=1))
     else:
         click.echo("\n\n".join(describe(report) for report in reports))
 
 
-def _parse_hex(text: str, wanted: str) -> int:
+def parse_hex(text: str, wanted: str) -> int:
+    """Read at most 8 hexadecimal digits; `wanted` says in the error what they stand for."""
     if not _HEX.fullmatch(text):
         raise UsageError(f"wanted {wanted} of at most 8 hexadecimal digits, got {text!r}", hint="for example e59f1010")
     return int(text, 16)
