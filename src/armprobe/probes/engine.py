@@ -268,7 +268,7 @@ class Engine:
         return [site for site in self.retired if site.slot.address not in used and site not in handling]
 
     def leave_slots(self, step: Callable[[], Stop]) -> bool:
-        """Lead the thread that stopped out of all slots; `step` executes one instruction. False if it stays in one."""
+        """Lead all threads out of all slots; `step` executes one instruction. False if one stays there."""
         sites = (*self.sites.values(), *self.retired)
         slots = [(site.slot.address, site.slot.end, site.address) for site in sites]
         return leave_slots(self.target, [*slots, *self.returns.slots], step)

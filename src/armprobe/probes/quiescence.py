@@ -32,12 +32,26 @@ def find_references(target: Target, ranges: Sequence[tuple[int, int]]) -> set[in
 
 
 def leave_slots(target: Target, slots: Sequence[tuple[int, int, int]], step: Callable[[], Stop]) -> bool:
-    """Lead the thread that stopped out of the slots, given as (start, end, site); False if it stays in one.
+    """Lead all threads out of the slots, given as (start, end, site); False if one stays there.
 
-    It executes one instruction after another. Where that faults, PC becomes that of the site: the fault is its own.
+    Each executes one instruction after another. Where that faults, PC becomes that of the site: the fault is its own.
     """
     if not slots:
         return True
+    if target.threads is None:
+        return _leave(target, slots, step)
+    stopped, *others = target.threads.ids()
+    left = [_leave(target, slots, step)]
+    for thread in others:
+        pc = target.threads.read_registers(thread).pc
+        if any(start <= pc < end for start, end, _ in slots):
+            target.threads.select(thread)
+            left.append(_leave(target, slots, step))
+            target.threads.select(stopped)
+    return all(left)
+
+
+def _leave(target: Target, slots: Sequence[tuple[int, int, int]], step: Callable[[], Stop]) -> bool:
     for _ in range(STEPS):
         registers = target.read_registers()
         site = next((site for start, end, site in slots if start <= registers.pc < end), None)

@@ -45,7 +45,8 @@ class RemoteThreads:
         self._threads: list[ThreadId] | None = None
 
     def ids(self) -> Sequence[int]:
-        return [thread.thread for thread in self._list()] or [0]
+        threads = sorted(self._list(), key=lambda thread: thread != self.current)
+        return [thread.thread for thread in threads] or [0]
 
     def read_registers(self, thread: int | None = None) -> Registers:
         return self._frame(self.current if thread is None else self._named(thread)).now.copy()

@@ -1,0 +1,218 @@
+"""The sample firmware on a board in QEMU, behind its GDB stub: everything as in the embedded emulator."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+from tests.targets.qemu_board import SLOTS, Board, board
+
+import armprobe
+from armprobe.cli.main import main
+from armprobe.errors import TargetLost
+from armprobe.patching.plan import show
+from armprobe.probes.probe import Hit
+from armprobe.session import Session
+from armprobe.symbols.image import Image
+from armprobe.symbols.table import SymbolTable
+from armprobe.targets.base import Stop, StopReason, Target
+from armprobe.targets.gdbremote import GdbRemoteTarget
+
+PACKETS = "500"
+TRACED = "p:packet parse_packet buffer=%r0 length=%r1:u32 if length > 40"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def demo() -> Iterator[Path]:
+    with as_file(files("armprobe") / "demo" / "demo.elf") as elf:
+        yield elf
+
+
+@pytest.fixture
+def image(demo: Path) -> Image:
+    return Image.load(demo)
+
+
+@pytest.fixture
+def firmware(demo: Path) -> Iterator[Board]:
+    with board("-kernel", str(demo), arguments=["demo", PACKETS]) as running:
+        yield running
+
+
+@pytest.fixture
+def target(firmware: Board) -> Iterator[GdbRemoteTarget]:
+    target = GdbRemoteTarget.connect(firmware.address)
+    yield target
+    target.detach()
+
+
+def start(target: Target, image: Image) -> Session:
+    """A session that leaves the target attached, so that one can look at what it leaves."""
+    return Session(target, symbols=SymbolTable.from_image(image), slots=[SLOTS])
+
+
+def emulated(image: Image) -> Session:
+    return armprobe.emulate(image, arguments=["demo", PACKETS], output=lambda _: None)
+
+
+def memory(session: Session, image: Image) -> list[bytes]:
+    """All memory of the program but the part of its stack that it has left."""
+    (stack_top,) = {symbol.address for symbol in session.symbols.named("stack_top")}
+    (variables_end,) = {symbol.address for symbol in session.symbols.named("bss_end")}
+    first = min(part.address for part in image.segments)
+    spans = [(first, variables_end), (session.regs.sp, stack_top)]
+    return [session.target.read_memory(low, high - low) for low, high in spans]
+
+
+def probe_all(session: Session, image: Image) -> tuple[dict[str, int], list[dict[str, int]], list[tuple[int, int]]]:
+    """Counts of all functions, events of one, and what a host handler saw, up to the end of the program."""
+    seen: list[tuple[int, int]] = []
+    # The entry sets up the stack: what a detour saves there would be left where no stack is later.
+    counters = session.count_all(address for address in session.places("*") if address != image.entry)
+    tracer = session.define(TRACED)
+    session.probe("malloc", lambda hit: seen.append((hit.regs.r0, hit.regs.lr)))
+    assert session.run(until="leave") == Stop(StopReason.ADDRESS, session.locate("leave"))
+    events = [event.values for event in session.events()]
+    assert session.lost(tracer) == 0
+    return {session.symbols.describe(probe.address): probe.hits for probe in counters}, events, seen
+
+
+def test_counts_events_and_handlers_are_those_of_the_emulator_and_all_is_restored(
+    firmware: Board, target: GdbRemoteTarget, image: Image
+):
+    with emulated(image) as session:
+        expected = probe_all(session, image)
+    expected_memory = memory(session, image)
+    slots = target.read_memory(SLOTS.start, SLOTS.end - SLOTS.start)
+    with start(target, image) as session:
+        found = probe_all(session, image)
+        assert {probe.state for probe in session.probes} == {"branch"}
+    assert found == expected
+    assert len(expected[1]) > 40
+    assert len(expected[2]) > 100
+    assert memory(session, image) == expected_memory
+    assert target.read_memory(SLOTS.start, SLOTS.end - SLOTS.start) == slots
+    target.detach()
+    assert b"parse_packet" in firmware.output()
+
+
+def test_every_instruction_is_counted_as_in_the_emulator(firmware: Board, target: GdbRemoteTarget, image: Image):
+    with emulated(image) as session:
+        functions = [symbol for symbol in session.symbols.symbols if symbol.function and symbol.size]
+        places = {place for symbol in functions for place in range(symbol.address, symbol.address + symbol.size, 4)}
+        code = [place for place in sorted(places) if session.symbols.is_code(place) and place > image.entry + 12]
+        sites = [place for place in code if not session.explain(place).refused]
+        counters = session.count_all(sites)
+        session.optimize_now()
+        session.run(until="leave")
+        expected = {probe.address: probe.hits for probe in counters}
+    with start(target, image) as session:
+        before = target.round_trips
+        counters = session.count_all(sites)
+        session.optimize_now()
+        assert target.round_trips - before < 50
+        session.run(until="leave")
+        assert {probe.address: probe.hits for probe in counters} == expected
+    assert len(sites) > 500
+    target.detach()
+    assert b"crc_disagreements 0" in firmware.output()
+
+
+def test_post_handlers_conditions_and_calls_work(firmware: Board, target: GdbRemoteTarget, image: Image):
+    """Host handlers in all their forms, on the board and in the emulator."""
+
+    def observe(session: Session) -> tuple[object, ...]:
+        seen: list[tuple[int, ...]] = []
+        crc32 = session.locate("crc32")
+        session.probe("crc32", lambda hit: seen.append((1, hit.regs.r0, hit.regs.cpsr >> 28)), when="%r1 > 60")
+        session.probe("free", post_handler=lambda hit: seen.append((2, hit.regs.r0, hit.regs.pc)))
+        session.probe("scheduler_tick", lambda hit: seen.append((3, hit.call(crc32, 0x8000, 64))))
+        session.run(until="leave")
+        # r0 is what the last semihosting call returned, and that is nothing.
+        return (seen, session.regs.values[1:])
+
+    with emulated(image) as session:
+        expected = observe(session)
+    with start(target, image) as session:
+        found = observe(session)
+    assert found == expected
+    assert {kind for kind, *_ in found[0]} == {1, 2, 3}
+    target.detach()
+
+
+def test_the_end_of_the_program_ends_the_session(firmware: Board, image: Image):
+    with armprobe.attach_gdb(firmware.address, image, slots=[SLOTS]) as session:
+        calls = session.count("malloc")
+        stop = session.run()
+        assert (stop.reason, stop.exit_code, stop.gone) == (StopReason.EXIT, 0, True)
+        message = f"the program behind {firmware.address} ended, and its memory went with it"
+        with pytest.raises(TargetLost, match=f"^{re.escape(message)}$"):
+            calls.hits  # noqa: B018
+    assert b"parse_packet" in firmware.output()
+
+
+def test_leaving_a_session_lets_the_program_run_on(firmware: Board, image: Image):
+    with armprobe.attach_gdb(firmware.address, image, slots=[SLOTS]) as session:
+        session.define(TRACED)
+        session.run(until="scheduler_tick")
+    assert b"crc_disagreements 0" in firmware.output()
+
+
+def test_the_emulator_that_dies_is_told_with_what_was_not_restored(firmware: Board, image: Image):
+    def kill(_hit: Hit) -> None:
+        firmware.process.kill()
+        firmware.process.wait()
+
+    session = armprobe.attach_gdb(firmware.address, image, slots=[SLOTS])
+    session.count("free")
+    session.optimize_now()
+    session.probe("malloc", kill)
+    with pytest.raises(TargetLost, match=r"closed the connection|broke: ") as caught:
+        session.run()
+    assert caught.value.evidence == f"free held {show(code_at(image, session.locate('free')))}"
+    session.close()
+
+
+def code_at(image: Image, address: int) -> bytes:
+    (segment,) = [part for part in image.segments if part.address <= address < part.end]
+    return segment.data[address - segment.address :][:4]
+
+
+def command(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_the_command_line_counts_as_in_the_emulator(firmware: Board, demo: Path, capsys):
+    places = ["-e", "malloc", "-e", "crc32", "-e", "ring_*", "--until", "leave", "--json"]
+    assert command("stat", demo, *places, "--", PACKETS) == 0
+    expected = json.loads(capsys.readouterr().out)
+    slots = f"{SLOTS.start:#x}:{SLOTS.end:#x}"
+    assert command("stat", demo, "--gdb", firmware.address, "--slots", slots, *places) == 0
+    found = json.loads(capsys.readouterr().out)
+
+    def hits(result: dict[str, list[dict[str, object]]]) -> dict[object, object]:
+        return {row["location"]: (row["hits"], row["kind"]) for row in result["probes"]}
+
+    assert hits(found) == hits(expected)
+    assert found["stop"] == expected["stop"]
+
+
+def test_the_command_line_traces_as_in_the_emulator(firmware: Board, demo: Path, capsys):
+    options = ["-e", TRACED, "--until", "leave"]
+    assert command("trace", demo, *options, "--", PACKETS) == 0
+    expected = capsys.readouterr().out
+    slots = f"{SLOTS.start:#x}:{SLOTS.end:#x}"
+    assert command("trace", demo, "--gdb", firmware.address, "--slots", slots, *options) == 0
+    assert capsys.readouterr().out == expected
+    assert expected.count("packet:") > 40
+
+
+def test_without_memory_for_slots_nothing_is_planted(firmware: Board, demo: Path, capsys):
+    assert command("stat", demo, "--gdb", firmware.address, "-e", "malloc") == 1
+    error = capsys.readouterr().err
+    assert "name memory that the program does not use: slots=[Region(start, end)], or --slots START:END" in error
