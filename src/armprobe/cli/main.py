@@ -19,6 +19,8 @@ COMMANDS = {
     "explain": ("armprobe.cli.explain", "Explain how an instruction is probed, or why it cannot be."),
     "insn": ("armprobe.cli.insn", "Show what instruction words are, and how each would run at another address."),
     "list": ("armprobe.cli.listing:list_", "List functions, and how each would be probed."),
+    "record": ("armprobe.cli.record", "Record events to a file: Parquet, Arrow, CSV, NDJSON or Perfetto."),
+    "report": ("armprobe.cli.report", "Summarize a file of recorded events: counts, quantiles, histograms."),
     "patch-check": ("armprobe.cli.patch_check", "Tell whether NEW may replace OLD in running code, and how."),
     "stat": ("armprobe.cli.stat", "Count how often instructions are executed, at full speed."),
     "trace": ("armprobe.cli.trace", "Record events, in the language of the kernel's kprobe_events."),

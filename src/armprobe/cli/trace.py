@@ -5,29 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
+from armprobe.cli.events import definition_options, print_summary, summarize
 from armprobe.cli.options import ProgramOptions, open_session, program_options
-from armprobe.cli.places import expand, plant, read_definitions, report_skipped
-from armprobe.cli.running import describe_stop, raise_end, run_live, run_options, stop_facts
-from armprobe.cli.text import hexadecimal, many, notice, print_table
-from armprobe.errors import UsageError
-from armprobe.probes.probe import Probe
+from armprobe.cli.places import expand, plant, report_skipped
+from armprobe.cli.running import raise_end, run_live, run_options
+from armprobe.events.files import event_line
 from armprobe.session import Event, Session
 
 
 @click.command
 @program_options
-@click.option("-e", "definitions", metavar="DEFINITION", multiple=True, help="A definition, a location or a pattern.")
-@click.option(
-    "-f", "files", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
-    help="Read definitions from FILE, one a line; # begins a comment.",
-)  # fmt: skip
+@definition_options
 @click.option(
     "-o", "path", metavar="FILE", type=click.Path(path_type=Path),
     help="Write events to FILE as NDJSON; standard output is the program's then.",
@@ -35,8 +30,8 @@ from armprobe.session import Event, Session
 @click.option("--json", "as_json", is_flag=True, help="Print NDJSON: one object an event, and a summary.")
 @run_options
 def trace(
-    program: ProgramOptions, definitions: tuple[str, ...], files: tuple[Path, ...], path: Path | None, as_json: bool,
-    until: str | None, limit: int | None, arguments: tuple[str, ...],
+    program: ProgramOptions, wanted: list[tuple[str, str]], path: Path | None, as_json: bool, until: str | None,
+    limit: int | None, arguments: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Record events, in the language of the kernel's kprobe_events.
 
@@ -47,9 +42,6 @@ def trace(
     \b
     armprobe trace firmware.elf -e 'p:packet parse_packet len=%r1:u32 if len > 64' -e 'uart_*' -- ARGUMENT
     """
-    wanted = [(text, "") for text in definitions] + [line for file in files for line in read_definitions(file)]
-    if not wanted:
-        raise UsageError("there is nothing to trace", hint="say what with -e DEFINITION or -f FILE")
     with ExitStack() as stack:
         out = _open(path, stack)
         printer = _Printer(out, _json_line if as_json or path is not None else str, to_file=path is not None)
@@ -61,15 +53,12 @@ def trace(
             report_skipped(skipped)
         session.on_event(printer.print_event)
         stop = run_live(session, printer.catch_up, until=until, limit=limit)
-        rows = [_facts(session, probe) for probe in probes]
+        summary = summarize(session, probes, skipped, stop)
         if as_json or path is not None:
-            summary = {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)}
             out.write(json.dumps({"summary": summary}) + "\n")
             out.flush()
         if not as_json:
-            _print(rows)
-            recorded = sum(row["recorded"] for row in rows)
-            notice(f"{many(recorded, 'event')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
+            print_summary(session, summary["probes"], stop)
         raise_end(session, stop)
 
 
@@ -112,43 +101,7 @@ class _Printer:
 def _json_line(event: Event) -> str:
     probe = event.probe
     assert probe.definition is not None
-    return json.dumps({
-        "event": probe.definition.event,
-        "group": probe.definition.group,
-        "number": event.number,
-        "address": hexadecimal(probe.address),
-        "symbol": event.place,
-        "values": event.values,
-    })  # fmt: skip
-
-
-def _facts(session: Session, probe: Probe) -> dict[str, Any]:
-    lost = session.lost(probe)
-    return {
-        "event": probe.name,
-        "location": session.symbols.describe(probe.address),
-        "address": hexadecimal(probe.address),
-        "hits": probe.hits,
-        "recorded": probe.hits - lost,
-        "lost": lost,
-        "missed": probe.missed,
-        "kind": probe.state,
-        "reason": probe.reason,
-    }
-
-
-def _print(rows: Sequence[dict[str, Any]]) -> None:
-    """The summary; a column for reasons is there when one is."""
-    columns = [">hits", ">recorded", ">lost", ">missed", "kind", "event", "location"]
-    reasons = any(row["reason"] for row in rows)
-    print_table(
-        [*columns, "reason"] if reasons else columns,
-        [
-            (
-                *(f"{row[name]:,}" for name in ("hits", "recorded", "lost", "missed")),
-                row["kind"], row["event"], row["location"], *([row["reason"]] if reasons else []),
-            )
-            for row in rows
-        ],
-        err=True,
+    return event_line(
+        group=probe.definition.group, event=probe.definition.event, number=event.number, address=probe.address,
+        place=event.place, values=event.values,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import TracePacket, TrackEvent
-from perfetto.trace_builder.proto_builder import StreamingTraceProtoBuilder
+from perfetto.trace_builder.proto_builder import TraceProtoBuilder
 
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.record import FieldType, split_header
@@ -29,7 +29,6 @@ class PerfettoFile:
 
     def __init__(self, file: IO[bytes], origins: Mapping[int, Origin], *, describe: Describe) -> None:
         self._file = file
-        self._builder = StreamingTraceProtoBuilder(file)
         self._origins = origins
         self._describe = describe
         tracks = dict.fromkeys((origin.group, origin.event) for origin in origins.values())
@@ -39,23 +38,32 @@ class PerfettoFile:
         self._events = _number(origin.event for origin in origins.values())
         self._groups = _number(origin.group for origin in origins.values())
         self._places = _number(origin.place for origin in origins.values())
-        self._write_names()
-        self._write_attributes({"clock": CLOCK})
+        builder = TraceProtoBuilder()
+        self._add_names(builder)
+        _add_attributes(builder, {"clock": CLOCK})
+        self._file.write(builder.serialize())
 
     def write(self, first: int, batches: Sequence[Batch]) -> None:
         """Write the events of these records; `first` is the number of the first."""
-        for number, record in enumerate((record for batch in batches for record in batch), first):
-            probe, _ = split_header(int.from_bytes(record[:4], "little"))
-            self._write_event(number, self._origins[probe], record)
+        for batch in batches:
+            builder = TraceProtoBuilder()
+            for number, record in enumerate(batch, first):
+                probe, _ = split_header(int.from_bytes(record[:4], "little"))
+                self._add_event(builder, number, self._origins[probe], record)
+            first += len(batch)
+            # One trace after another is a trace.
+            self._file.write(builder.serialize())
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write what is known at the end, and close the file."""
-        self._write_attributes({"armprobe": json.dumps(summary)})
+        builder = TraceProtoBuilder()
+        _add_attributes(builder, {"armprobe": json.dumps(summary)})
+        self._file.write(builder.serialize())
         self._file.close()
 
-    def _write_names(self) -> None:
-        """Write the names that later packets refer to by number, and the tracks."""
-        packet = self._packet()
+    def _add_names(self, builder: TraceProtoBuilder) -> None:
+        """Add the names that later packets refer to by number, and the tracks."""
+        packet = _add_packet(builder)
         packet.sequence_flags = TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
         packet.first_packet_on_sequence = True
         names = packet.interned_data
@@ -71,23 +79,15 @@ class PerfettoFile:
         packet.track_descriptor.uuid = _ROOT
         packet.track_descriptor.name = "armprobe"
         packet.track_descriptor.description = f"The time is {CLOCK}."
-        self._builder.write_packet(packet)
         for (group, event), uuid in self._tracks.items():
-            packet = self._packet()
+            packet = _add_packet(builder)
             packet.track_descriptor.uuid = uuid
             packet.track_descriptor.parent_uuid = _ROOT
             packet.track_descriptor.name = event
             packet.track_descriptor.description = f"{group}/{event}"
-            self._builder.write_packet(packet)
 
-    def _write_attributes(self, attributes: Mapping[str, str]) -> None:
-        packet = self._packet()
-        for key, value in attributes.items():
-            packet.trace_attributes.attribute.add(key=key, string_value=value)
-        self._builder.write_packet(packet)
-
-    def _write_event(self, number: int, origin: Origin, record: memoryview) -> None:
-        packet = self._packet()
+    def _add_event(self, builder: TraceProtoBuilder, number: int, origin: Origin, record: memoryview) -> None:
+        packet = _add_packet(builder)
         packet.timestamp = number
         packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
         event = packet.track_event
@@ -100,12 +100,18 @@ class PerfettoFile:
         for field in origin.layout.fields:
             annotation = event.debug_annotations.add(name_iid=self._arguments[field.name])
             _set(annotation, field.type, values[field.name], self._describe)
-        self._builder.write_packet(packet)
 
-    def _packet(self) -> Any:
-        packet = self._builder.create_packet()
-        packet.trusted_packet_sequence_id = _SEQUENCE
-        return packet
+
+def _add_packet(builder: TraceProtoBuilder) -> Any:
+    packet = builder.add_packet()
+    packet.trusted_packet_sequence_id = _SEQUENCE
+    return packet
+
+
+def _add_attributes(builder: TraceProtoBuilder, attributes: Mapping[str, str]) -> None:
+    packet = _add_packet(builder)
+    for key, value in attributes.items():
+        packet.trace_attributes.attribute.add(key=key, string_value=value)
 
 
 def _number(names: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,50 @@
+"""`armprobe record`: events to a file, for other programs and for `armprobe report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from armprobe.cli.events import definition_options, print_summary, summarize
+from armprobe.cli.options import ProgramOptions, open_session, program_options
+from armprobe.cli.places import expand, plant, report_skipped
+from armprobe.cli.running import raise_end, run_live, run_options
+from armprobe.events.files import create
+
+
+@click.command
+@program_options
+@definition_options
+@click.option(
+    "-o", "path", metavar="FILE", required=True, type=click.Path(path_type=Path),
+    help="Write to FILE: .parquet, .arrow, .csv, .ndjson, or .pftrace for ui.perfetto.dev.",
+)  # fmt: skip
+@run_options
+def record(
+    program: ProgramOptions, wanted: list[tuple[str, str]], path: Path, until: str | None, limit: int | None,
+    arguments: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Record events to a file, whose ending says its format.
+
+    Definitions are those of `armprobe trace`. Standard output is the program's; the summary goes to standard error, and
+    into the file where its format has a place for it. `armprobe report FILE` shows what was recorded.
+
+    \b
+    armprobe record firmware.elf -e 'p:packet parse_packet len=%r1:u32' -e malloc -o run.parquet -- ARGUMENT
+    """
+    with open_session(program, output=lambda data: click.echo(data, nl=False), arguments=arguments) as session:
+        wishes, skipped = expand(wanted, session.symbols, record=True)
+        probes = plant(session, wishes, skipped)
+        report_skipped(skipped)
+        file = create(path, session.origins(), describe=session.symbols.place)
+        summary = {}
+        try:
+            stop = run_live(session, lambda: file.write(*session.take_records()), until=until, limit=limit)
+            summary = summarize(session, probes, skipped, stop)
+        finally:
+            # A run that a fault or Ctrl-C ends has events as well.
+            file.write(*session.take_records())
+            file.close(summary)
+        print_summary(session, summary["probes"], stop)
+        raise_end(session, stop)
