@@ -100,6 +100,8 @@ def test_what_an_expression_means(expression, r0, expected, architecture):
         ("total = 0\nfor i in range(4):\n    total += i * r0\nemit(v=total)", 2, [12]),
         ("for i in range(10, 0, -3):\n    emit(v=i)", 0, [10, 7, 4, 1]),
         ("for i in range(-2, 2):\n    emit(v=i)", 0, [-2, -1, 0, 1]),
+        ("for i in range(1 << 33, -2, -(1 << 32)):\n    emit(v=i)", 0, [1 << 33, 1 << 32, 0]),
+        ("for i in range(-1, 1 << 32, 1 << 31):\n    emit(v=i)", 0, [-1, (1 << 31) - 1, (1 << 32) - 1]),
         ("for i in range(0):\n    emit(v=i)", 0, []),
         ("for i in range(9):\n    if i == r0:\n        break\n    if i & 1:\n        continue\n    emit(v=i)", 6,
          [0, 2, 4]),

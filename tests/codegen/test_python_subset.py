@@ -286,6 +286,10 @@ def test_the_evidence_is_the_place_the_line_and_a_caret():
          None, "write it with def, and give its name"),
         ("def handler(r0):\n    for i in range(300):\n        for j in range(300):\n            pass\n",
          "this loop runs up to 90000 times for one hit, and 65536 is the most", ""),
+        ("def handler(r0):\n    i = r0\n    for i in range(-1, 1):\n        pass\n",
+         "'i' is u32, which does not hold all of range(-1, 1)", ""),
+        ("def handler(r0):\n    for i in range(-1, 1 << 64, 1 << 63):\n        pass\n",
+         "no word holds all of range(-1, 18446744073709551616, 9223372036854775808)", ""),
         ("def handler(r0):\n    for i in range(2):\n        x = 1\n    emit(x=x)\n",
          "'x' may have no value here", "give it one on every way that leads here"),
         ("def handler(r0):\n    x = r0\n    x()\n", "'x' is a variable, no function",
@@ -302,6 +306,22 @@ def test_functions_that_can_not_be_compiled_say_why(source, message, hint):
     else:
         assert str(error) == message
     assert error.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def handler(r0):\n    x = " + "r0 + " * 150 + "1\n", "this is nested more than 100 deep"),
+        (
+            "def handler(r0):\n    if r0 == 0:\n        x = 0\n"
+            + "".join(f"    elif r0 == {n}:\n        x = {n}\n" for n in range(1, 120)),
+            "this is nested more than 100 deep",
+        ),
+        ("def handler(r0):\n    x = " + "r0 + " * 2000 + "1\n", "handler() is nested too deeply to be compiled"),
+    ],
+)
+def test_handlers_that_are_nested_too_deeply_are_refused(source, message):
+    assert str(refusal(source)) == message
 
 
 def test_calls_that_multiply_are_refused():

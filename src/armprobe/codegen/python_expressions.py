@@ -34,7 +34,11 @@ _WORDS = {ast.Subscript: "reading MAP[KEY]", ast.List: "a list", ast.Tuple: "a t
 
 def check_value(scope: Scope, node: ast.expr) -> Value:
     """The tree of an expression, or its plain number."""
-    scope.count(node)
+    with scope.nested(node):
+        return _check(scope, node)
+
+
+def _check(scope: Scope, node: ast.expr) -> Value:
     match node:
         case ast.Constant(value):
             return constant(scope, node, value)
@@ -71,8 +75,8 @@ def check_value(scope: Scope, node: ast.expr) -> Value:
 def check_truth(scope: Scope, node: ast.expr) -> tree.Expression:
     """The same where only the truth matters: a number is true unless it is 0."""
     if isinstance(node, ast.BoolOp):
-        scope.count(node)
-        return _join(node.op, [check_truth(scope, value) for value in node.values])
+        with scope.nested(node):
+            return _join(node.op, [check_truth(scope, value) for value in node.values])
     value = check_value(scope, node)
     if isinstance(value, int):
         return tree.Constant(BOOL, int(value != 0))

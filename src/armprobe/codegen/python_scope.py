@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +13,14 @@ from armprobe.codegen import python_tree as tree
 from armprobe.codegen.helpers import HELPERS
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_source import Source
-from armprobe.codegen.words import BOOL, S32, S64, U32, U64, Type, common_type
+from armprobe.codegen.words import BOOL, Type, common_type, word_for
 
 #: what an expression is checked to: a tree, or a plain number that has yet to be given a type
 Value = tree.Expression | int
 #: values in one handler, once calls are inlined; and how often one of its lines may run for one hit
 MAX_VALUES, MAX_PASSES = 20_000, 1 << 16
+#: expressions and `if` within one another, calls inlined
+MAX_DEPTH = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +38,7 @@ class Handler:
     faults: set[str] = field(default_factory=set)
     reads: int = 0
     values: int = 0
+    depth: int = 0
     scopes: int = 0
 
 
@@ -128,12 +132,18 @@ class Scope:
             )
         return tree.Convert(kind, value, value.type.bits, value.type.signed)
 
-    def count(self, node: ast.AST) -> None:
-        """Count one value; refuse handlers that grow without measure."""
+    @contextmanager
+    def nested(self, node: ast.AST) -> Iterator[None]:
+        """Count one value, and go into it; refuse handlers that grow without measure."""
         self.handler.values += 1
+        self.handler.depth += 1
         if self.handler.values > MAX_VALUES:
             raise self.source.error(node, f"with its calls inlined, the handler has more than {MAX_VALUES} values",
                              hint="call fewer functions from one another")  # fmt: skip
+        if self.handler.depth > MAX_DEPTH:
+            raise self.source.error(node, f"this is nested more than {MAX_DEPTH} deep", hint="use variables")
+        yield
+        self.handler.depth -= 1
 
 
 def check_number(scope: Scope, node: ast.expr) -> Value:
@@ -162,9 +172,8 @@ def unify(
                     hint=f"convert one of them: as_{kind.name}() or as_{value.type.name}()" if numbers else "",
                 )
             kind = joined
-    numbers_only = [value for _, value in sides if isinstance(value, int)]
     if kind is None:
-        kind = next((kind for kind in (U32, S32, U64, S64) if all(kind.holds(value) for value in numbers_only)), None)
+        kind = word_for(*(value for _, value in sides if isinstance(value, int)))
         if kind is None:
             raise scope.source.error(node, "no word holds these numbers", hint="64 bits are the most")
     return tuple(scope.adapt(where, value, kind, modulo=modulo) for where, value in sides)
@@ -174,7 +183,7 @@ def typed(scope: Scope, node: ast.AST, value: Value) -> tree.Expression:
     """The value with a type: a plain number gets the first of u32, s32, u64, s64 that holds it."""
     if not isinstance(value, int):
         return value
-    kind = next((kind for kind in (U32, S32, U64, S64) if kind.holds(value)), None)
+    kind = word_for(value)
     if kind is None:
         raise scope.source.error(node, f"{value} does not fit in 64 bits")
     return tree.Constant(kind, value)

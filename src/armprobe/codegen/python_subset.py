@@ -16,7 +16,8 @@ from armprobe.codegen.python_calls import assigned_names, check_call, positional
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
 from armprobe.codegen.python_source import read_source
-from armprobe.codegen.words import U32, U64
+from armprobe.codegen.words import U32, U64, word_for
+from armprobe.errors import UsageError
 from armprobe.events.record import FieldType, make_layout
 from armprobe.events.source import Computed
 
@@ -42,6 +43,13 @@ def check_handler(function: Callable[..., object], shape_of: Callable[[object], 
 
     Raises UsageError with the file and line, the source line and a caret as evidence.
     """
+    try:
+        return _check(function, shape_of)
+    except RecursionError:
+        raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
+
+
+def _check(function: Callable[..., object], shape_of: Callable[[object], MapShape | None]) -> Checked:
     source = read_source(function)
     scope = Scope(Handler(shape_of, check_value, _check_body), source)
     for name in positional_parameters(scope):
@@ -108,7 +116,8 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
         case ast.Expr(ast.Call() as call):
             return [_check_call_statement(scope, call)]
         case ast.If(test, body, orelse):
-            return [_check_if(scope, check_truth(scope, test), body, orelse)]
+            with scope.nested(node):
+                return [_check_if(scope, check_truth(scope, test), body, orelse)]
         case ast.For():
             return [_check_for(scope, node)]
         case ast.Break() | ast.Continue():
@@ -155,9 +164,10 @@ def _check_for(scope: Scope, node: ast.For) -> tree.Statement:
     values = _check_range(scope, node.iter)
     name, kind = node.target.id, scope.types.get(node.target.id)
     ends = [values[0], values[-1]] if values else [0]
-    kind = kind or typed(scope, node.iter, min(ends)).type
-    if not all(kind.holds(value) for value in ends):
-        raise source.error(node.iter, f"{name!r} is {kind.name}, which does not hold all of {values!r}")
+    kind = kind or word_for(*ends)
+    if kind is None or not all(map(kind.holds, ends)):
+        raise source.error(node.iter, f"no word holds all of {values!r}" if kind is None else
+                           f"{name!r} is {kind.name}, which does not hold all of {values!r}")  # fmt: skip
     scope.types[name] = kind
     passes, assigned = scope.passes, set(scope.assigned)
     scope.passes *= max(len(values), 1)

@@ -49,6 +49,11 @@ def common_type(left: Type, right: Type) -> Type | None:
     return signed if signed.bits > unsigned.bits else None
 
 
+def word_for(*numbers: int) -> Type | None:
+    """The first of u32, s32, u64, s64 that holds all of the numbers; None if there is none."""
+    return next((kind for kind in (U32, S32, U64, S64) if all(map(kind.holds, numbers))), None)
+
+
 def shift_left(kind: Type, value: int, distance: int) -> int:
     """`value << distance` in a word; 0 once the distance is the width of the word or more."""
     return kind.wrap(value << distance) if distance < kind.bits else 0
