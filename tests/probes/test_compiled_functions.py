@@ -9,7 +9,7 @@ import random
 import pytest
 from tests.probes.program import BASE, CONDITIONAL, DOUBLE, END, LOOP, PASSES, contents, final_state, start
 
-from armprobe import Image, Session, UsageError, emulate
+from armprobe import Image, Refused, Session, UsageError, emulate
 
 LIMIT = 90
 
@@ -198,6 +198,21 @@ def test_a_handler_that_is_refused_leaves_no_probe():
     place, line, mark = caught.value.evidence.splitlines()
     assert place.startswith(f"{__file__}:")
     assert line[mark.index("^") :] == "r0 / 2)"
+
+
+def test_reads_are_refused_where_no_memory_is_known():
+    with start() as session:
+        session._engine.instruments._readable = ()
+        with pytest.raises(Refused) as caught:
+
+            @session.probe(LOOP, compiled=True)
+            def read(r0):
+                emit(v=u8(r0))
+
+    assert str(caught.value) == (
+        "no probe at 0x00008008: Unicorn (cortex-a15) does not say what memory it has, "
+        "and handlers read only what they know"
+    )
 
 
 def test_without_a_handler_there_is_nothing_to_compile():
