@@ -14,4 +14,5 @@ def needed_for(what: str, *, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingDependency(f"{what} needs {error.name}", hint=f"pip install 'armprobe[{extra}]'") from error
+        library = (error.name or "").partition(".")[0]
+        raise MissingDependency(f"{what} needs {library}", hint=f"pip install 'armprobe[{extra}]'") from error
