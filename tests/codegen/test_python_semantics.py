@@ -176,6 +176,12 @@ def test_only_what_is_needed_is_evaluated():
     assert run(source, r0=1) == ([{"v": None, "w": None}], False)
 
 
+def test_annotations_of_parameters_mean_nothing():
+    source = "def twice(x: 'Word', /) -> Missing:\n    return 2 * x\n"
+    source += "def handler(r0: Missing, /) -> Missing:\n    emit(v=twice(r0))\n"
+    assert run("from __future__ import annotations\n" + source, r0=4) == ([{"v": 8}], False)
+
+
 def test_helpers_may_be_imported_and_names_of_ones_own_come_first():
     source = "def handler(r0):\n    emit(v=log2(as_u8(r0)), w=u8(r0))\n"
     imported = {name: HELPERS[name] for name in ("emit", "log2", "as_u8", "u8")}

@@ -80,7 +80,9 @@ def _build(scope: Scope, at_hit: list[Surroundings]) -> Callable[..., Any]:
     names["__add"] = partial(_add, at_hit)
     names |= {f"__{inner.number}": _build(inner, at_hit) for inner in scope.calls.values()}
     function = _Rewriter(scope).visit(scope.source.tree)
-    function.decorator_list = []
+    function.decorator_list, function.returns = [], None
+    for argument in (*function.args.posonlyargs, *function.args.args):
+        argument.annotation = None
     module = ast.fix_missing_locations(ast.Module([function], []))
     exec(compile(module, scope.source.filename, "exec", dont_inherit=True), names)  # noqa: S102 - it was checked
     return names[scope.source.name]  # type: ignore[no-any-return]
