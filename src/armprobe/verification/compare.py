@@ -103,6 +103,15 @@ class Comparison:
             differences=tuple(differences),
         )
 
+    def reads_itself(self, case: Case) -> bool:
+        """Whether the instruction of a case accesses its own word as data, where on a target the probe stands."""
+        assert case.insn is not None
+        original = _bytes(case.insn.word, STOP_WORD)
+        self._plain.write_code(case.address, original)
+        accesses = self._plain.accesses(case.state, case.address, len(original) - 4)
+        self._restore()
+        return accesses
+
     def _memory_differences(self, sp: int, dead: int) -> list[str]:
         """Name the memory that differs. Below `dead` anything may; below `sp`, what the unprobed run wrote may not."""
         differences = []

@@ -65,6 +65,9 @@ class RowLedger:
     differed: int = 0
     #: cases that differed after others, and not alone
     unrepeated: int = 0
+    #: cases that differed because the instruction accessed its own word, where the probe stands: no one can see that
+    #: before it runs, when the offset is in a register
+    own_word: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
     def merge(self, other: RowLedger) -> None:
@@ -77,6 +80,7 @@ class RowLedger:
         self.undefined += other.undefined
         self.differed += other.differed
         self.unrepeated += other.unrepeated
+        self.own_word += other.own_word
 
 
 @dataclass(slots=True)
@@ -105,13 +109,15 @@ class Ledger:
         refused: Counter[str] = Counter()
         for row in rows:
             refused.update(row.refused)
-        verbatim, rewritten, completed, unrepeated = (
-            sum(getattr(row, name) for row in rows) for name in ("verbatim", "rewritten", "completed", "unrepeated")
+        verbatim, rewritten, completed, unrepeated, own_word = (
+            sum(getattr(row, name) for row in rows)
+            for name in ("verbatim", "rewritten", "completed", "unrepeated", "own_word")
         )
         lines = [
             f"{self.executed} cases of {len(self.rows)} rows ran both ways: {verbatim} verbatim, {rewritten} rewritten",
             f"{completed} completed; the condition of the others was false, or they faulted alike",
             f"{unrepeated} differed after others, and not alone: a fault of the emulator",
+            f"{own_word} accessed their own word, where the probe stands, by an offset in a register",
             f"{refused.total()} were refused:",
             *(f"  {count:8} {reason}" for reason, count in refused.most_common()),
         ]

@@ -142,6 +142,22 @@ class Machine:
         cpsr, *core, fpscr, vector, pc = _END.unpack(self._values.raw)
         return End(error, self._failed, tuple(core), cpsr, fpscr, vector, pc, tuple(self._stack_pointers))
 
+    def accesses(self, state: State, pc: int, size: int) -> bool:
+        """Whether the instruction at `pc` loads or stores any of its own `size` bytes as data."""
+        seen: list[int] = []
+
+        def on_access(_uc: Any, _kind: int, address: int, *_rest: object) -> None:
+            seen.append(address)
+
+        # An access of up to 16 bytes may begin before the instruction.
+        kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
+        hook = self._uc.hook_add(kinds, on_access, begin=pc - 15, end=pc + size - 1)
+        try:
+            self.run(state, pc)
+        finally:
+            self._uc.hook_del(hook)
+        return bool(seen)
+
     def write_code(self, address: int, code: bytes) -> None:
         """Put code where something else may have been translated, if only because a branch went there."""
         (self.code if address < COPIES else self.copies).put(address, code)

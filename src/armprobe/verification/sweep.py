@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +25,7 @@ from armprobe.verification.report import describe
 #: After so many failures a sweep has said what it has to say.
 ENOUGH = 10
 _CHUNK = 20_000
+_ADDRESS = re.compile(r"0x[0-9a-f]{8}")
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ def sweep(seed: int, numbers: Iterable[int], *, relocate: Relocate = relocate) -
         try:
             outcome = comparison.run(case)
         except Refused as refused:
-            row.refused[refused.message.partition(": ")[2]] += 1
+            row.refused[_ADDRESS.sub("an address", refused.message.partition(": ")[2])] += 1
             continue
         if outcome.differences:
             # After certain T32 code Unicorn 2.1.4 executes an undefined instruction without calling hooks. What is a
@@ -57,6 +59,9 @@ def sweep(seed: int, numbers: Iterable[int], *, relocate: Relocate = relocate) -
             comparison = Comparison(relocate=relocate)
             outcome = comparison.run(case)
             row.unrepeated += not outcome.differences
+        if outcome.differences and Comparison(relocate=relocate).reads_itself(case):
+            row.own_word += 1
+            continue
         row.verbatim += outcome.relocation.verbatim
         row.rewritten += not outcome.relocation.verbatim
         row.completed += outcome.completed
