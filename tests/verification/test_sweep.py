@@ -181,6 +181,6 @@ def test_a_sweep_stops_at_a_broken_relocation_and_says_how_to_repeat_it() -> Non
 
 def test_a_load_of_the_own_word_through_a_register_offset_is_told_apart():
     """Where the offset is in a register nobody can refuse it: the instruction finds the probe in its place."""
-    result = sweep(1, [1962325, 4839606])
+    result = sweep.sweep(1, [1962325, 4839606])
     assert result.failures == []
     assert sum(row.own_word for row in result.ledger.rows.values()) == 2

@@ -11,7 +11,7 @@ from armprobe.cli.text import notice
 
 
 @click.command
-@click.option("--cases", default=11_500_000, show_default=True, help="Relocations to compare; one in eight is refused or has no valid word.")
+@click.option("--cases", default=11_500_000, show_default=True, help="Relocations; one in eight is refused.")
 @click.option("--rounds", default=5, show_default=True, help="Rounds of two million words against other decoders.")
 @click.option("--seed", default=1, show_default=True, help="Starts the sequence of cases.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
