@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from armprobe.probes.probe import Hit, Probe
-    from armprobe.session import Event, Session, attach_gdb, emulate
+    from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate
     from armprobe.symbols.image import Image
     from armprobe.targets.base import Region, Registers, Stop, StopReason
 
@@ -48,6 +48,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "attach_gdb",
+    "attach_kernel",
     "emulate",
 ]
 
@@ -63,6 +64,7 @@ _HOME = {
     "Stop": "armprobe.targets.base",
     "StopReason": "armprobe.targets.base",
     "attach_gdb": "armprobe.session",
+    "attach_kernel": "armprobe.session",
     "emulate": "armprobe.session",
 }
 

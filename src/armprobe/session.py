@@ -570,6 +570,41 @@ def attach_gdb(
     return Session(target, symbols=SymbolTable.from_image(image), slots=slots, detach=target.detach)
 
 
+def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: int = 1 << 20) -> Session:
+    """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
+
+    Nothing has to be installed in the guest. All processors stand still until `run`; leaving the session restores the
+    kernel and lets it run on. Its symbols come from its own memory, or from a copy of System.map or /proc/kallsyms in
+    the file `symbols`. `memory` is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs
+    for a moment to give it.
+    Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, TargetError when the
+    kernel gives no memory.
+    """
+    from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
+    from armprobe.symbols.kernellimits import kernel_refusals
+    from armprobe.targets.linux_kernel import KernelTarget
+
+    target = KernelTarget.connect(address)
+    try:
+        code, constants = (
+            target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
+        )
+        own = (
+            read_tables(constants, base=target.constants.start)
+            if symbols is None
+            else read_text(Path(symbols).read_bytes())
+        )
+        target.version = find_banner(constants)
+        functions = {symbol.name: symbol.address for symbol in own if symbol.function}
+        target.take_memory(functions, size=-(-memory // 4096) * 4096)
+    except BaseException:
+        target.detach()
+        raise
+    start = target.text.start
+    table = SymbolTable(own, ranges=[(start, target.text.end)], refused=kernel_refusals(own, code, start))
+    return Session(target, symbols=table, detach=target.detach)
+
+
 def _print(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()

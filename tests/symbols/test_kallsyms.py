@@ -69,14 +69,14 @@ def test_data_is_no_function_and_absolute_symbols_are_left_out():
     ]
     assert read_tables(tables(symbols))[-2:] == (
         Symbol("table", RELATIVE + 0x10000, 8, function=False),
-        Symbol("end", RELATIVE + 0x10008, 0),
+        Symbol("end", RELATIVE + 0x10008, 4),
     )
 
 
 def test_names_of_one_address_have_the_same_size():
     symbols = [*SYMBOLS, (RELATIVE + 0x10000, "Ta"), (RELATIVE + 0x10000, "Tb"), (RELATIVE + 0x10020, "Tc")]
     assert [(symbol.name, symbol.size) for symbol in read_tables(tables(symbols))[-3:]] == [
-        ("a", 0x20), ("b", 0x20), ("c", 0),
+        ("a", 0x20), ("b", 0x20), ("c", 4),
     ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_system_map_is_read_without_symbols_of_modules():
     assert read_text(text) == (
         Symbol("_stext", 0xC0300000, 0x20),
         Symbol("local", 0xC0300020, 0x20),
-        Symbol("data", 0xC0300040, 0, function=False),
+        Symbol("data", 0xC0300040, 4, function=False),
     )
 
 

@@ -80,6 +80,8 @@ class Placement:
                 f"{where} is the second word of the two-word window at {engine.program.describe(covering.address)}",
                 hint="unregister that probe first",
             )
+        if self._code_map is not None and (reason := self._code_map.refusal(address)):
+            raise Refused(f"{where} is {reason}")
         if self._code_map is not None and self._code_map.is_code(address) is False:
             raise Refused(f"{where} is data by the mapping symbols of the image, not A32 code")
         page = self._page(address // _PAGE)

@@ -192,7 +192,7 @@ def _find_addresses(data: bytes, before: int, behind: int, count: int, base: int
 
 
 def _sized(found: Iterable[tuple[int, str, str]]) -> tuple[Symbol, ...]:
-    """Symbols sorted by address, each as long as up to the next address that has a name."""
+    """Symbols sorted by address, each as long as up to the next address that has a name; the last one marks an end."""
     symbols = [symbol for symbol in found if symbol[1] not in _NO_ADDRESS]
     return tuple(
         Symbol(name, address, size, function=kind in "tTwW")
@@ -202,11 +202,11 @@ def _sized(found: Iterable[tuple[int, str, str]]) -> tuple[Symbol, ...]:
 
 def _sizes(addresses: list[int]) -> Iterator[int]:
     sizes = []
-    following = 0
+    following = addresses[-1] + _WORD if addresses else 0
     for index in range(len(addresses) - 1, -1, -1):
         if index + 1 < len(addresses) and addresses[index + 1] != addresses[index]:
             following = addresses[index + 1]
-        sizes.append(max(following - addresses[index], 0))
+        sizes.append(following - addresses[index])
     return reversed(sizes)
 
 

@@ -17,7 +17,8 @@ class SymbolTable:
     """The symbols of a program at the addresses where it runs.
 
     `marks` say what the bytes from an address on are (see Image), `ranges` where the code is that can be executed:
-    [start, end), sorted. Both may be empty: then nothing is known.
+    [start, end), sorted. Both may be empty: then nothing is known. `refused` are places that take no probe: [start,
+    end) without overlap, and the reason, which completes "ADDRESS is ...".
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class SymbolTable:
         *,
         marks: Iterable[tuple[int, str]] = (),
         ranges: Iterable[tuple[int, int]] = (),
+        refused: Iterable[tuple[int, int, str]] = (),
     ) -> None:
         # Of several names for one address the last is shown: functions, with a size, not reserved for the library.
         self.symbols = sorted(
@@ -33,6 +35,7 @@ class SymbolTable:
         )
         self.marks = sorted(marks)
         self.ranges = sorted(ranges)
+        self.refused = sorted(refused)
         self._addresses = [symbol.address for symbol in self.symbols]
         self._mark_addresses = [address for address, _ in self.marks]
 
@@ -48,6 +51,7 @@ class SymbolTable:
             (replace(symbol, address=symbol.address + bias & 0xFFFFFFFF) for symbol in self.symbols),
             marks=((address + bias & 0xFFFFFFFF, kind) for address, kind in self.marks),
             ranges=((start + bias, end + bias) for start, end in self.ranges),
+            refused=((start + bias, end + bias, reason) for start, end, reason in self.refused),
         )
 
     def at(self, address: int) -> tuple[Symbol, int] | None:
@@ -111,6 +115,11 @@ class SymbolTable:
         if found is None or not found[0].function or not found[0].size:
             return None
         return found[0].address, found[0].address + found[0].size
+
+    def refusal(self, address: int) -> str:
+        """Why the place takes no probe; "" when nothing is known against it."""
+        index = bisect_right(self.refused, address, key=lambda part: part[0]) - 1
+        return self.refused[index][2] if index >= 0 and address < self.refused[index][1] else ""
 
     def is_code(self, address: int) -> bool | None:
         """Whether the mapping symbols say that A32 code is at `address`; None when they say nothing."""

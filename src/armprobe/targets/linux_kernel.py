@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
@@ -83,6 +84,8 @@ class KernelTarget:
         self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
         lowest = (self._linear[0].start - _MODULES) & -_MODULES
         self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
+        #: what the kernel says of itself, as /proc/version has it
+        self.version = ""
         self._memory: KernelMemory | None = None
         self._functions: KernelFunctions | None = None
 
@@ -96,10 +99,13 @@ class KernelTarget:
             connection.close()
             raise
 
-    def take_memory(self, functions: KernelFunctions, *, size: int) -> None:
-        """Take `size` bytes for slots from the kernel, a multiple of 4096. Raises what `KernelFunctions.call` does."""
-        self._functions = functions
-        start = functions.call("module_alloc", [size])
+    def take_memory(self, functions: abc.Mapping[str, int], *, size: int) -> None:
+        """Take `size` bytes for slots from the kernel, a multiple of 4096; `functions` are the addresses of its own.
+
+        Raises what `KernelFunctions.call` does.
+        """
+        self._functions = KernelFunctions(self._stub, functions)
+        start = self._functions.call("module_alloc", [size])
         self._tables.forget()
         if not start:
             raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from armprobe.errors import MissingDependency, TargetError
+from armprobe.errors import MissingDependency, TargetError, TargetLost
 
 EMULATOR = "qemu-system-arm"
 
@@ -22,6 +22,15 @@ class Qemu:
 
     address: str
     process: subprocess.Popen[bytes]
+
+    def type(self, text: str) -> None:
+        """Type on the first serial port. Raises TargetLost when the emulator has ended."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(text.encode())
+            self.process.stdin.flush()
+        except OSError as error:
+            raise TargetLost(f"{EMULATOR} has ended: {error.strerror}") from None
 
 
 @contextmanager
@@ -43,7 +52,7 @@ def start_qemu(options: Sequence[str], *, console: Callable[[bytes], object] = l
                 program, "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot",
                 "-chardev", stub, "-gdb", "chardev:stub", *options,
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             pass_fds=[listening.fileno()],
         )  # fmt: skip
     said: list[bytes] = []
@@ -60,6 +69,9 @@ def start_qemu(options: Sequence[str], *, console: Callable[[bytes], object] = l
         process.kill()
         process.wait()
         reader.join()
+        assert process.stdin is not None
+        with suppress(OSError):  # what was typed last, and nobody read
+            process.stdin.close()
 
 
 def boot_linux(

@@ -1,0 +1,99 @@
+"""Where a live Linux kernel on ARM takes no probe, and why.
+
+The sections are those that its own kprobes refuse (arch_within_kprobe_blacklist in arch/arm/probes/kprobes/core.c);
+they have symbols of their own. Single words are known by what they look like.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+
+from armprobe.symbols.image import Symbol
+
+#: [start, end), and why no probe goes there: completes "ADDRESS is ..."
+Refusal = tuple[int, int, str]
+
+_SECTIONS = (
+    ("__idmap_text_start", "__idmap_text_end", "code that runs while the memory management is switched on or off"),
+    ("__entry_text_start", "__entry_text_end", "entry code, which runs before the kernel can take a fault"),
+    ("__irqentry_text_start", "__irqentry_text_end", "entry code, which runs before the kernel can take a fault"),
+    ("__noinstr_text_start", "__noinstr_text_end", "code that the kernel marks as not to be probed (noinstr)"),
+    ("__kprobes_text_start", "__kprobes_text_end", "code that the kernel marks as not to be probed (.kprobes.text)"),
+    ("_sinittext", "_einittext", "code of the start of the kernel, whose memory was given away since"),
+)
+#: a process that is older than our slots has them mapped by these, at its first hit: arch/arm/mm/fault.c
+_FAULT_PATH = ("do_DataAbort", "do_PrefetchAbort", "do_translation_fault", "do_bad_area", "fixup_exception")
+_ON_FAULT_PATH = "on the way of the page fault that a process may take to reach a probe"
+_VECTORS = (0xFFFF0000, 1 << 32, "an exception vector")
+#: called by `push {lr}; bl`, in place of which stands `push {lr}; add sp, sp, #4` (or pop {lr}) while nobody traces
+_TRACERS = ("__gnu_mcount_nc", "ftrace_caller", "ftrace_regs_caller")
+_PUSH_LR, _POP_LR, _NOP = 0xE52DE004, (0xE28DD004, 0xE8BD4000, 0xE49DE004), 0xE320F000
+_TRACED = "the place of a call of the function tracer, which the kernel may change (ftrace)"
+_JUMP_LABEL = "a no-op that the kernel may turn into a branch (a jump label)"
+_OUTSIDE = "outside of the kernel's own code"
+_CONSTANT = "a constant that code loads, not an instruction"
+_WORD = 4
+
+
+def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int) -> list[Refusal]:
+    """The places that take no probe, in ascending order and without overlap.
+
+    `text` is the code of the kernel, at the address `base`.
+    """
+    known = {symbol.name: symbol for symbol in symbols}
+    parts = [_VECTORS, (0, base, _OUTSIDE), (base + len(text), _VECTORS[0], _OUTSIDE)]
+    parts += [
+        (known[start].address, known[end].address, reason)
+        for start, end, reason in _SECTIONS
+        if start in known and end in known
+    ]
+    parts += [
+        (known[name].address, known[name].address + known[name].size, _ON_FAULT_PATH)
+        for name in _FAULT_PATH
+        if name in known
+    ]
+    tracers = {known[name].address for name in _TRACERS if name in known}
+    parts += [(place, place + _WORD, reason) for place, reason in _words(text, base, tracers)]
+    return _without_overlap(parts)
+
+
+def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, str]]:
+    words = array("I", text[: len(text) & -_WORD])
+    if sys.byteorder == "big":
+        words.byteswap()
+    end = base + len(words) * _WORD
+    # Loads of constants: LDR (literal), whatever the condition, direction, register.
+    chosen = [n for n, word in enumerate(words) if word in (_NOP, _PUSH_LR) or word & 0x0F7F0000 == 0x051F0000]
+    for number in chosen:
+        word, address = words[number], base + number * _WORD
+        if word == _NOP:
+            yield address, _JUMP_LABEL
+        elif word == _PUSH_LR:
+            following = words[number + 1] if number + 1 < len(words) else 0
+            if following in _POP_LR or _called(following, address + _WORD) in tracers:
+                yield address + _WORD, _TRACED
+        else:
+            offset = word & 0xFFF if word >> 23 & 1 else -(word & 0xFFF)
+            place = address + 8 + offset & -_WORD
+            if base <= place < end:
+                yield place, _CONSTANT
+
+
+def _called(word: int, address: int) -> int | None:
+    """Where `bl` leads; None for another instruction."""
+    if word >> 24 != 0xEB:
+        return None
+    offset = (word & 0xFFFFFF) - ((word & 0x800000) << 1)
+    return address + 8 + offset * _WORD & 0xFFFFFFFF
+
+
+def _without_overlap(parts: Iterable[Refusal]) -> list[Refusal]:
+    """Sorted; where parts overlap, the one that begins first, and of these the longest, gives the reason."""
+    result: list[Refusal] = []
+    for start, end, reason in sorted(parts, key=lambda part: (part[0], -part[1])):
+        fresh = max(start, result[-1][1]) if result else start
+        if fresh < end:
+            result.append((fresh, end, reason))
+    return result
