@@ -28,6 +28,8 @@ verify:
 	@scripts/venv.sh dev
 	@scripts/system-packages.sh
 	.venv/bin/armprobe verify
+	.venv/bin/python -m armprobe.verification.patchmodel --cores 3 --passes 2
+	ARMPROBE_CORES=3 .venv/bin/pytest -q tests/verification/patchmodel/test_plans.py
 
 bench:
 	@scripts/venv.sh dev
