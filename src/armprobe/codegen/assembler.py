@@ -122,6 +122,10 @@ class Assembler:
         else:
             self._emit("LDM_A1", comment, W=1, Rn=SP, registers=_not_empty(mask))
 
+    def push_below(self, Rt: int, room: int, comment: str = "") -> None:
+        """`str Rt, [sp, #-room]!`: pushes Rt, with more room above it."""
+        self._emit("STR_immediate_A1", comment, P=1, U=0, W=1, Rn=SP, Rt=Rt, imm12=room)
+
     def mov(self, Rd: int, Rm: int, comment: str = "") -> None:
         self._emit("MOV_register_A1", comment, S=0, Rd=Rd, imm5=0, type=0, Rm=Rm)
 
@@ -173,6 +177,10 @@ class Assembler:
         else:
             distance = _distance(self.here, target)
         self._emit("B_A1", comment or f"b{CONDITIONS[cond]}", cond=cond, imm24=distance)
+
+    def bl(self, label: Label, comment: str = "") -> None:
+        self._branches.append((len(self._words), label))
+        self._emit("BL_immediate_A1", comment, imm24=0)
 
     def ldr_literal(self, Rt: int, value: int, comment: str = "") -> None:
         """`ldr Rt, =value`: the value is placed at the end of the code, once. For Rt = PC this is a jump."""

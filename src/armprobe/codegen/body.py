@@ -68,6 +68,8 @@ class Body:
     stack: int
     #: whether r0 tells at the end what the host has to do (0: nothing)
     returns: bool
+    #: whether r1 is, at the end, what LR shall be when the program goes on
+    links: bool = False
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -89,7 +91,9 @@ class Body:
         return words
 
 
-def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], returns: bool, atomic: bool) -> Body:
+def make_body(
+    code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], returns: bool, atomic: bool, links: bool = False
+) -> Body:
     """Make a Body of a compiled function whose returns are tail calls of END.
 
     Raises Refused when the code holds an instruction that armprobe does not know, InternalError when it breaks a
@@ -130,7 +134,8 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], retur
     for insn in insns:
         flags |= insn.usage.flags_written
     return Body(
-        tuple(words), literals, tuple(holes), arguments, clobbers | returns, flags, _stack(insns), returns
+        tuple(words), literals, tuple(holes), arguments, clobbers | returns | links << 1, flags, _stack(insns), returns,
+        links,
     )  # fmt: skip
 
 

@@ -6,12 +6,15 @@ counters, rings and the numbers of probes are symbols, so that one compilation s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count, groupby
 from typing import Any
 
 from armprobe.codegen.body import END, Body, make_body
+from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_back
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event
 from armprobe.codegen.fetch import Fetcher
@@ -83,7 +86,21 @@ class Call:
     origin: str = field(default="", compare=False)
 
 
-Action = Count | Record | Stop | Call
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """At the entry of a function: let the call come back through a pad. See `armprobe.codegen.calls`.
+
+    `size` is how many pads there are; `calls` and `pads` are the symbols of the table and of the first pad. DRAIN is
+    returned now and then when there is no pad: the host may find pads of calls that will not come back.
+    """
+
+    size: int
+    calls: str = "calls"
+    pads: str = "pads"
+    filter: None = None
+
+
+Action = Count | Record | Stop | Call | Follow
 
 
 @lru_cache(maxsize=1024)
@@ -93,14 +110,16 @@ def compile_actions(
     architecture: int = 7,
     atomic: bool = False,
     readable: tuple[tuple[int, int], ...] = (),
+    at_return: bool = False,
 ) -> Body:
     """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
 
-    `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable` are the [start, end) ranges of memory
-    that handlers may read. Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture
-    without load-exclusive (of two words, for maps).
+    `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`. `atomic`: several CPUs, or
+    interrupt handlers, may run it at once. `readable` are the [start, end) ranges of memory that handlers may read.
+    Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture without load-exclusive
+    (of two words, for maps).
     """
-    if not actions:
+    if not actions and not at_return:
         raise UsageError("there are no actions to compile")
     if atomic and architecture < 6:
         raise Refused(
@@ -115,12 +134,13 @@ def compile_actions(
             hint="count with session.count(), or use a host handler",
         )
     function = _Function(atomic, architecture, readable)
-    for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
-        function.group(wanted, list(group))
+    with function.returning() if at_return else nullcontext():
+        for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
+            function.group(wanted, list(group))
     arguments = _place(frozenset(function.read) - {"pc"})
     returns = any(map(_returns, actions))
     code = read_object(compile_module(function.module(arguments, returns), architecture=architecture))
-    return make_body(code, arguments=arguments, returns=returns, atomic=atomic)
+    return make_body(code, arguments=arguments, returns=returns, atomic=atomic, links=function.link is not None)
 
 
 def _filter_order(actions: tuple[Action, ...]) -> Any:
@@ -151,7 +171,7 @@ def _returns(action: Action) -> bool:
         case Call():
             return action.program.layout is not None
         case _:
-            return isinstance(action, Stop)
+            return isinstance(action, Stop | Follow)
 
 
 class _Function:
@@ -163,6 +183,10 @@ class _Function:
         self._architecture = architecture
         self._readable = readable
         self._fetcher = Fetcher(self._ir, readable, self._register)
+        #: where the value for LR stands meanwhile, if LR changes
+        self.link: str | None = None
+        #: registers whose values at the site are not in them any more
+        self._moved: dict[str, str] = {}
 
     def module(self, arguments: tuple[tuple[int, str], ...], returns: bool) -> str:
         """The text of the module; the parameters are at the positions of `arguments`."""
@@ -172,20 +196,25 @@ class _Function:
             for position in range(max(sources_by_position, default=-1) + 1)
         )
         result = ["%result = load i32, ptr %wanted"] if returns else []
+        ends = "i32 %result" if returns else "i32 undef" if self.link else ""
+        kinds = "i32" if ends else ""
+        if self.link:
+            result.append(f"%link = load i32, ptr {self.link}")
+            ends, kinds = f"{ends}, i32 %link", "i32, i32"
         body = [
             "%wanted = alloca i32",
             "store i32 0, ptr %wanted",
             *self._ir.entry,
             *self._ir.lines,
             *result,
-            f"tail call void @{END}({'i32 %result' if returns else ''})",
+            f"tail call void @{END}({ends})",
             "ret void",
         ]
         return "\n".join(
             [
                 *(f"@{name} = {kind}" for name, kind in self._ir.globals.items()),
                 *(f"declare {signature}" for signature in sorted(self._ir.declarations)),
-                f"declare void @{END}({'i32' if returns else ''}) nounwind",
+                f"declare void @{END}({kinds}) nounwind",
                 # Memory at 0 is memory like any other.
                 f'define void @handler({parameters}) nounwind null_pointer_is_valid "no-jump-tables"="true" {{',
                 *body,
@@ -212,14 +241,44 @@ class _Function:
                         self._call(action)
                     case Stop():
                         self._want(str(STOP))
+                    case Follow():
+                        self._follow(action)
         if wanted is not None:
             ir.jump(out)
             ir.begin(out)
 
     def _register(self, name: str) -> str:
         """The register as it was at the site; `pc` is the address of the site, known when the body is linked."""
+        if name in self._moved:
+            return self._moved[name]
         self.read.add(name)
         return self._ir.number(SITE) if name == "pc" else f"%{name}"
+
+    def _follow(self, follow: Follow) -> None:
+        if self.link is None:
+            self.link = self._ir.variable("i32", self._register("lr"))
+        missed = follow_call(self._ir, self.link, calls=follow.calls, pads=follow.pads, size=follow.size)
+        self._want_drain(missed)
+
+    @contextmanager
+    def returning(self) -> Iterator[None]:
+        """The frame of actions at a return: they run when the call is to be handled; then its pad is free."""
+        ir = self._ir
+        returned = come_back(ir, calls="calls", pads="pads", sp=self._register("sp"), lr=self._register("lr"))
+        self._moved = {"sp": returned.sp, "lr": returned.lr, "pc": returned.pc}
+        handle, handled, free, out = (ir.label() for _ in range(4))
+        state = ir.value(f"load volatile i32, ptr {returned.entry}")
+        ir.branch(ir.value(f"icmp eq i32 {state}, {TAKEN}"), handle, handled)
+        ir.begin(handle)
+        yield
+        ir.jump(handled)
+        ir.begin(handled)
+        # A pad that is free already: the function returned a second time.
+        ir.branch(ir.value(f"icmp uge i32 {state}, {SILENT}"), free, out)
+        ir.begin(free)
+        give_back(ir, "calls", returned)
+        ir.jump(out)
+        ir.begin(out)
 
     def _record(self, record: Record) -> None:
         drain = write_event(

@@ -84,6 +84,7 @@ class Dispatcher:
             regs.pc = site.code.entry
         elif point.kind is PointKind.DRAIN:
             engine.instruments.drain()
+            engine.returns.reclaim(site.probes)
             regs.pc = site.code.copy
         elif point.kind is PointKind.POST:
             regs.pc = site.next_address
@@ -121,7 +122,7 @@ class Dispatcher:
     def _follow_calls(self, site: Site, regs: Registers) -> None:
         """Let the return probes at a site follow the call that begins."""
         for probe in tuple(site.probes):
-            if probe.returning is not None and probe.enabled:
+            if probe.follows_on_host and probe.enabled:
                 with self._alone(probe) as alone:
                     if alone:
                         self._engine.returns.enter(probe, regs)
@@ -146,7 +147,7 @@ class Dispatcher:
         """Hold the control block of this CPU for a probe; False, and a miss, while another handler runs on it."""
         cpu = self._engine.current_cpu()
         if cpu in self.running:
-            probe.missed += 1
+            probe.host_missed += 1
             yield False
             return
         self.running[cpu] = probe

@@ -116,6 +116,8 @@ class Engine:
         except BaseException:
             probe.enabled = not on
             raise
+        if not on:
+            self.returns.silence(probe)
 
     def park(self, probe: Probe) -> None:
         """Raises UsageError unless the site has a branch."""
@@ -352,10 +354,10 @@ class Engine:
         unreturned = self.returns.restore()
         left += unreturned
         if left_slots and not unreturned:
+            self.returns.forget()
             self.sites.clear()
             self.retired.clear()
             self.dispatcher.points.clear()
-            self.returns.forget()
             self.slots.close()
         if left:
             changes = "1 change" if len(left) == 1 else f"{len(left)} changes"

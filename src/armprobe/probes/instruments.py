@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
-from armprobe.codegen.handlers import SITE, Action, Call, Count, Record, Stop, compile_actions
+from armprobe.codegen.handlers import SITE, Action, Call, Count, Follow, Record, Stop, compile_actions
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.memory import readable_ranges
 from armprobe.errors import Refused
@@ -55,6 +55,8 @@ class Instruments:
         self._records: dict[Probe, int] = {}
         self._ring: Ring | None = None
         self._maps: list[Map] = []
+        #: where return probes have their `calls` (the table) and `pads`
+        self.calls: dict[Probe, dict[str, int]] = {}
         #: what compiled handlers may read: the memory of the program, not ours
         self._readable = readable_ranges(target.regions)
         self.sink: Callable[[Batch], object] = lambda _records: None
@@ -64,9 +66,9 @@ class Instruments:
         self._probes[probe.number] = probe
         self._records[probe] = 0
         self._cells[probe] = {}
-        for role in {role for action in probe.actions for role in _roles(action)}:
+        for role in {role for action in probe.handling for role in _roles(action)}:
             self._cells[probe][role] = _Cell(self._slots.allocate(4, pool=Pool.DATA))
-        if self._ring is None and any(map(_writes_records, probe.actions)):
+        if self._ring is None and any(map(_writes_records, probe.handling)):
             longest = Ring(0, RING_WORDS).longest
             slot = self._slots.allocate(Ring(0, RING_WORDS, longest).size, align=8, pool=Pool.DATA)
             self._ring = Ring(slot.address, RING_WORDS, longest)
@@ -95,6 +97,7 @@ class Instruments:
     def discard(self, probe: Probe) -> None:
         """Forget a probe that was never planted."""
         self._probes.pop(probe.number, None)
+        self.calls.pop(probe, None)
         self._records.pop(probe, None)
         for cell in self._cells.pop(probe, {}).values():
             self._slots.free(cell.slot)
@@ -105,34 +108,52 @@ class Instruments:
 
     def compile(self, probes: Sequence[Probe], address: int) -> Compiled | None:
         """The compiled part of these probes together; None when all they have are host handlers."""
-        actions: list[Action] = []
         symbols = {SITE: address}
-        for index, probe in enumerate(probes):
-            cells = {role: cell.slot.address for role, cell in self._cells[probe].items()}
-            for action in probe.actions:
-                if self._ring is not None:
-                    symbols["ring"] = self._ring.address
-                if isinstance(action, Count):
-                    symbols[f"counter{index}"] = cells["hits"]
-                    actions.append(replace(action, counter=f"counter{index}"))
-                elif isinstance(action, Record):
-                    symbols[f"header{index}"] = make_header(probe.number, action.layout.words)
-                    symbols[f"lost{index}"] = cells["lost"]
-                    actions.append(replace(action, header=f"header{index}", lost=f"lost{index}"))
-                elif isinstance(action, Call):
-                    prefix = f"call{index}_"
-                    numbers = {"probe": probe.number}
-                    if action.program.layout is not None:
-                        numbers["header"] = make_header(probe.number, action.program.layout.words)
-                    maps = {f"map{number}": address for number, address in enumerate(action.maps)}
-                    symbols |= {prefix + name: value for name, value in (cells | numbers | maps).items()}
-                    actions.append(replace(action, prefix=prefix))
-                else:
-                    actions.append(action)
+        actions = [
+            self._name(action, probe, index, symbols)
+            for index, probe in enumerate(probes)
+            for action in probe.actions
+        ]
         if not actions:
             return None
-        if any(probe.returning or (probe.pre is not None and not _asks_itself(probe)) for probe in probes):
+        if any(probe.follows_on_host or (probe.pre is not None and not _asks_itself(probe)) for probe in probes):
             actions.append(Stop())
+        return self._compile(actions, symbols)
+
+    def compile_return(self, probe: Probe) -> Compiled:
+        """The compiled part of the trampoline of a return probe."""
+        symbols = dict(self.calls[probe])
+        actions = [self._name(action, probe, 0, symbols) for action in probe.handling]
+        return self._compile(actions, symbols, at_return=True)
+
+    def _name(self, action: Action, probe: Probe, index: int, symbols: dict[str, int]) -> Action:
+        """The action with names of its own for what it needs; `symbols` gets their values."""
+        cells = {role: cell.slot.address for role, cell in self._cells[probe].items()}
+        if self._ring is not None:
+            symbols["ring"] = self._ring.address
+        match action:
+            case Count():
+                symbols[f"counter{index}"] = cells["hits"]
+                return replace(action, counter=f"counter{index}")
+            case Record():
+                symbols[f"header{index}"] = make_header(probe.number, action.layout.words)
+                symbols[f"lost{index}"] = cells["lost"]
+                return replace(action, header=f"header{index}", lost=f"lost{index}")
+            case Call():
+                prefix = f"call{index}_"
+                numbers = {"probe": probe.number}
+                if action.program.layout is not None:
+                    numbers["header"] = make_header(probe.number, action.program.layout.words)
+                maps = {f"map{number}": address for number, address in enumerate(action.maps)}
+                symbols |= {prefix + name: value for name, value in (cells | numbers | maps).items()}
+                return replace(action, prefix=prefix)
+            case Follow():
+                symbols |= {f"{name}{index}": value for name, value in self.calls[probe].items()}
+                return replace(action, calls=f"calls{index}", pads=f"pads{index}")
+            case Stop():
+                return action
+
+    def _compile(self, actions: Sequence[Action], symbols: dict[str, int], *, at_return: bool = False) -> Compiled:
         reads = any(map(_reads_memory, actions))
         if reads and not self._readable:
             raise Refused(
@@ -143,6 +164,7 @@ class Instruments:
             tuple(actions),
             architecture=self._target.architecture,
             atomic=self._target.concurrent,
+            at_return=at_return,
             readable=self._readable if reads else (),
         )
         return Compiled(body, {name: symbols[name] for name in body.symbols})
@@ -177,9 +199,9 @@ class Instruments:
 
     def hits(self, probe: Probe) -> int:
         """How often the probe's handlers ran."""
-        if not probe.actions or all(isinstance(action, Stop) for action in probe.actions):
+        if all(isinstance(action, Stop) for action in probe.handling):
             return probe.host_hits
-        if any(isinstance(action, Record) for action in probe.actions):
+        if any(isinstance(action, Record) for action in probe.handling):
             self.drain()
             return self._records[probe] + self._count(probe, "lost")
         return self._count(probe, "hits")
@@ -222,7 +244,7 @@ def _roles(action: Action) -> tuple[str, ...]:
             return ("lost",)
         case Call(program):
             return ("hits", *(("lost",) if program.layout is not None else ()), *(("faults",) if program.reads else ()))
-        case Stop():
+        case Stop() | Follow():
             return ()
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from armprobe.codegen.detour import Handler, SlotCode, build_slot
+from armprobe.codegen.detour import SlotCode, build_slot
+from armprobe.codegen.frame import Handler
 from armprobe.errors import InternalError, Refused, TargetFault, UsageError
 from armprobe.isa.branch import branch_word, far_jump, reaches
 from armprobe.isa.decoder import decode
@@ -246,7 +247,7 @@ class Placement:
         compiled = self._engine.instruments.compile([probe for probe in probes if probe.enabled], address)
         if compiled is None:
             return None
-        if any(probe.enabled and (probe.pre or probe.post or probe.returning) for probe in probes):
+        if any(probe.enabled and (probe.pre or probe.post or probe.follows_on_host) for probe in probes):
             # A host handler is shown all registers, dead for the program or not.
             return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE)
         visited: list[int] = []

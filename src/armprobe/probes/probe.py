@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from armprobe.codegen.handlers import Action
+from armprobe.codegen.handlers import Action, Follow
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
 from armprobe.targets.base import Registers
@@ -99,9 +99,9 @@ HostHandler = Callable[[Hit], object]
 class Probe:
     """A place with handlers. Made by a session; it works from the moment it is returned until `unregister`.
 
-    `pre` and `post` are host handlers, `actions` compiled ones. `missed` counts hits whose handlers did not run because
-    another handler was running on the same CPU, and calls that a return probe did not follow because so many were in
-    progress already.
+    `pre` and `post` are host handlers, `actions` what is compiled into the detour. `missed` counts hits whose handlers
+    did not run because another handler was running on the same CPU, and calls that a return probe did not follow
+    because so many were in progress already.
     """
 
     engine: Engine = field(repr=False)
@@ -115,7 +115,7 @@ class Probe:
     returning: Returning | None = None
     number: int = 0
     enabled: bool = True
-    missed: int = 0
+    host_missed: int = field(default=0, repr=False)
     host_hits: int = 0
     host_faults: int = field(default=0, repr=False)
     #: how the records of a handler in Python are laid out
@@ -134,6 +134,20 @@ class Probe:
     def hits(self) -> int:
         """How often the handlers ran: exact at every stop of the target."""
         return self.engine.hits(self)
+
+    @property
+    def missed(self) -> int:
+        return self.host_missed + self.engine.returns.misses(self)
+
+    @property
+    def follows_on_host(self) -> bool:
+        """Whether the host sends the calls of a return probe on their way, not code in the detour."""
+        return self.returning is not None and not any(isinstance(action, Follow) for action in self.actions)
+
+    @property
+    def handling(self) -> tuple[Action, ...]:
+        """The compiled actions that handle a hit: for a return probe, at the return."""
+        return self.actions if self.returning is None else self.returning.actions
 
     @property
     def active(self) -> int:

@@ -1,8 +1,9 @@
 """Return probes: calls in progress, the pads they come back through, and where they really came from.
 
-Each probe has a trampoline: one pad, a trap, for each call that may be in progress at once. A call that is followed
-takes a free pad; its return address is kept in a table and the pad put into LR instead. Which call comes back is told
-by the pad alone, so recursion, tail calls and many stacks need no search. docs/return-probes.md has the whole story.
+Each probe has a trampoline: one pad for each call that may be in progress at once. A call that is followed takes a
+free pad; its return address is kept in a table (`armprobe.codegen.calls`) and the pad put into LR instead. Which call
+comes back is told by the pad alone, so recursion, tail calls and many stacks need no search. docs/return-probes.md has
+the whole story.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from armprobe.codegen.calls import ENTRY, MISSES, MOST, SILENT, TAKEN
+from armprobe.codegen.frame import Handler
+from armprobe.codegen.handlers import Action
+from armprobe.codegen.trampoline import LIVE_AT_RETURN, TrampolineCode, build_trampoline
 from armprobe.errors import Refused, TargetFault, UsageError
 from armprobe.isa.decoder import decode
 from armprobe.isa.flow import ReadWord
@@ -33,10 +38,8 @@ MAXACTIVE, MOST_ACTIVE = 16, 4096
 #: functions that return more often than they are called, as GCC knows them by name
 _RETURN_TWICE = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "getcontext"})
 _WORD = 4
-#: a table is its head and misses, then an entry of two words for each pad, numbered from 1: the next free one (0: none)
-#: or _TAKEN, and the return address
-_ENTRY = 8
-_TAKEN = 0xFFFFFFFF
+#: the architecture that made a load to PC a BX
+_INTERWORKING = 5
 _CHUNK = 1 << 20
 _PAGE = 4096
 
@@ -48,6 +51,8 @@ class Returning:
     handler: HostHandler | None
     entry: Callable[[Hit], object] | None = None
     maxactive: int = MAXACTIVE
+    #: what is compiled into the trampoline; it does without the host then
+    actions: tuple[Action, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -57,18 +62,22 @@ class Trampoline:
     probe: Probe
     pads: Slot
     table: Slot
+    size: int
+    code: TrampolineCode
     #: what entry handlers returned, by number of the pad
     kept: dict[int, object] = field(default_factory=dict)
     #: calls missed since the last search for pads of calls that were left, and how many have to be until the next
     misses: int = 0
     patience: int = 0
 
-    @property
-    def size(self) -> int:
-        return self.pads.size // _WORD
-
     def pad(self, number: int) -> int:
-        return self.pads.address + _WORD * (number - 1)
+        return self.pads.address + ENTRY * (number - 1)
+
+    @property
+    def traps(self) -> list[int]:
+        if self.code.way_back is None:
+            return [self.pad(number) for number in range(1, self.size + 1)]
+        return [] if self.code.drain is None else [self.code.drain]
 
 
 def check_returning(returning: Returning) -> None:
@@ -109,6 +118,8 @@ class Returns:
         #: trampolines of probes that are gone, which calls may still come back through
         self.retired: list[Trampoline] = []
         self._pads: dict[int, tuple[Trampoline, int]] = {}
+        #: traps in trampolines that say that the ring is nearly full
+        self._drains: dict[int, Trampoline] = {}
 
     @property
     def slots(self) -> list[tuple[int, int, int]]:
@@ -121,28 +132,61 @@ class Returns:
         """Make the trampoline of a return probe, not yet reachable. Raises Refused when there is no memory."""
         if probe.returning is None:
             return
-        engine, number = self._engine, probe.returning.maxactive
-        pads = engine.slots.allocate(_WORD * number)
+        engine, size = self._engine, probe.returning.maxactive
+        table = engine.slots.allocate(ENTRY * (size + 1), align=8, pool=Pool.DATA)
+        pads = None
         try:
-            table = engine.slots.allocate(_ENTRY * (number + 1), align=8, pool=Pool.DATA)
+            # The code is as long wherever it stands.
+            engine.instruments.calls[probe] = {"calls": table.address, "pads": 0}
+            pads = engine.slots.allocate(len(self._build(probe, 0).code.data))
+            engine.instruments.calls[probe]["pads"] = pads.address
+            code = self._build(probe, pads.address)
         except BaseException:
-            engine.slots.free(pads)
+            for slot in (table, pads):
+                if slot is not None:
+                    engine.slots.free(slot)
             raise
-        trampoline = Trampoline(probe, pads, table)
-        self._trampolines[probe] = trampoline
-        self._pads |= {trampoline.pad(index): (trampoline, index) for index in range(1, number + 1)}
-        free = [1, 0] + [word for index in range(1, number + 1) for word in (index + 1 if index < number else 0, 0)]
+        trampoline = self._trampolines[probe] = Trampoline(probe, pads, table, size, code)
+        self._pads |= {trampoline.pad(number): (trampoline, number) for number in range(1, size + 1)}
+        if code.drain is not None:
+            self._drains[code.drain] = trampoline
+        free = [1, 0] + [word for number in range(1, size + 1) for word in (number + 1 if number < size else 0, 0)]
         engine.target.write_memory(table.address, b"".join(word.to_bytes(_WORD, "little") for word in free))
-        code = engine.target.trap.to_bytes(_WORD, "little") * number
-        traps = [] if engine.target.breakpoints is None else list(self._addresses(trampoline))
-        purpose = f"trampoline of 0x{probe.address:08x}"
-        execute(plan_patch([], new_code=[Write(pads.address, None, code, purpose)], set_traps=traps), engine.target)
+        write = Write(pads.address, None, code.code.data, f"trampoline of 0x{probe.address:08x}")
+        traps = [] if engine.target.breakpoints is None else trampoline.traps
+        execute(plan_patch([], new_code=[write], set_traps=traps), engine.target)
+
+    def _build(self, probe: Probe, base: int) -> TrampolineCode:
+        assert probe.returning is not None
+        target, handler = self._engine.target, None
+        if probe.returning.actions:
+            if target.architecture < _INTERWORKING:
+                raise Refused(
+                    f"a compiled return goes back by a load to PC, which is no BX before architecture {_INTERWORKING}; "
+                    f"this target has architecture {target.architecture}",
+                    hint="use session.retprobe() with a host handler",
+                )
+            compiled = self._engine.instruments.compile_return(probe)
+            handler = Handler(compiled.body, compiled.symbols, LIVE_AT_RETURN)
+        size, architecture = probe.returning.maxactive, target.architecture
+        return build_trampoline(base, size, trap=target.trap, handler=handler, architecture=architecture)
 
     def retire(self, probe: Probe) -> None:
         """The trampoline of a probe that is gone stays until all its calls came back."""
         trampoline = self._trampolines.pop(probe, None)
         if trampoline is not None:
+            self._silence(trampoline)
             self.retired.append(trampoline)
+
+    def silence(self, probe: Probe) -> None:
+        """Let the calls in progress of a probe that was disabled come back without being handled."""
+        if probe in self._trampolines:
+            self._silence(self._trampolines[probe])
+
+    def _silence(self, trampoline: Trampoline) -> None:
+        for number in self.active(trampoline):
+            self._write(trampoline, ENTRY * number, SILENT)
+        trampoline.kept.clear()
 
     def discard(self, probe: Probe) -> None:
         """Free the trampoline of a probe that was never planted."""
@@ -160,24 +204,31 @@ class Returns:
                 self._free(trampoline)
 
     def _free(self, trampoline: Trampoline) -> None:
-        engine, addresses = self._engine, self._addresses(trampoline)
+        engine = self._engine
+        trampoline.probe.host_missed += self._misses(trampoline)
         if engine.target.breakpoints is not None:
-            engine.target.breakpoints.remove(list(addresses))
-        for address in addresses:
-            del self._pads[address]
+            engine.target.breakpoints.remove(trampoline.traps)
+        for number in range(1, trampoline.size + 1):
+            del self._pads[trampoline.pad(number)]
+        if trampoline.code.drain is not None:
+            del self._drains[trampoline.code.drain]
         engine.slots.free(trampoline.pads)
         engine.slots.free(trampoline.table)
 
     def remove_traps(self) -> None:
         """Take away the traps that the target has set for pads."""
-        if self._engine.target.breakpoints is not None and self._pads:
-            self._engine.target.breakpoints.remove(list(self._pads))
+        traps = [trap for trampoline in self._all() for trap in trampoline.traps]
+        if self._engine.target.breakpoints is not None and traps:
+            self._engine.target.breakpoints.remove(traps)
 
     def forget(self) -> None:
         """Forget all trampolines: their memory is about to be given back."""
+        for trampoline in self._all():
+            trampoline.probe.host_missed += self._misses(trampoline)
         self._trampolines.clear()
         self.retired.clear()
         self._pads.clear()
+        self._drains.clear()
 
     # --- calls
 
@@ -190,36 +241,42 @@ class Returns:
             return  # the function jumped back to its first instruction, or calls itself in its tail: still one return
         number = self._first_free(trampoline) or self._reclaim(trampoline)
         if not number:
-            probe.missed += 1
+            probe.host_missed += 1
             return
         if probe.returning.entry is not None:
             hit = Hit(self._engine, probe, regs, self._engine.current_cpu())
             trampoline.kept[number] = call_handler(probe.returning.entry, hit)
         following, _ = self._entry(trampoline, number)
         self._write(trampoline, 0, following)
-        self._write(trampoline, _ENTRY * number, _TAKEN, regs.lr)
+        self._write(trampoline, ENTRY * number, TAKEN, regs.lr)
         regs.lr = trampoline.pad(number)
 
     def on_trap(self, pc: int) -> bool:
-        """Handle a stop at a pad; False if it is none. Raises HandlerError when a handler raised."""
+        """Handle a stop in a trampoline; False if it is none. Raises HandlerError when a handler raised."""
+        engine = self._engine
+        if pc in self._drains:
+            engine.instruments.drain()
+            self._go_on(self._drains[pc])
+            return True
         if pc not in self._pads:
             return False
-        engine = self._engine
         regs = engine.target.read_registers()
         address, came_back = pc, []
-        while address in self._pads:
+        while address in self._pads and self._pads[address][0].code.way_back is None:
             # In the tail of a function with a return probe, another one was called: both return now.
             trampoline, number = self._pads[address]
-            came_back.append((trampoline, number, address))
+            pad = address
             state, address = self._entry(trampoline, number)
-            if state == _TAKEN:
+            if regs.lr == pad:
+                regs.lr = address
+            if state >= SILENT:
                 self._give_back(trampoline, number)
-        if any(regs.lr == pad for _, _, pad in came_back):
-            regs.lr = address
+            if state == TAKEN:
+                came_back.append((trampoline, number))
         go_to(regs, address)
         returned = regs.copy()
         try:
-            for trampoline, number, _ in came_back:
+            for trampoline, number in came_back:
                 if self._run(trampoline, number, regs):
                     break
         except BaseException:
@@ -234,7 +291,7 @@ class Returns:
         probe, kept = trampoline.probe, trampoline.kept.pop(number, None)
         assert probe.returning is not None
         handler = probe.returning.handler
-        if handler is None or not probe.enabled:
+        if handler is None:
             return False
         hit = Hit(self._engine, probe, regs, self._engine.current_cpu(), entry=kept)
         return self._engine.dispatcher.run_return(probe, handler, hit)
@@ -242,11 +299,26 @@ class Returns:
     def active(self, trampoline: Trampoline) -> list[int]:
         """The numbers of the pads that calls in progress will come back through."""
         words = self._words(trampoline)
-        return [number for number in range(1, trampoline.size + 1) if words[2 * number] == _TAKEN]
+        return [number for number in range(1, trampoline.size + 1) if words[2 * number] >= SILENT]
 
     def active_calls(self, probe: Probe) -> int:
         trampoline = self._trampolines.get(probe)
         return len(self.active(trampoline)) if trampoline is not None else 0
+
+    def misses(self, probe: Probe) -> int:
+        """Calls that code in the detour did not follow, as far as they are not counted in `host_missed`."""
+        trampoline = self._trampolines.get(probe)
+        return self._misses(trampoline) if trampoline is not None else 0
+
+    def _misses(self, trampoline: Trampoline) -> int:
+        data = self._engine.target.read_memory(trampoline.table.address + MISSES, _WORD)
+        return int.from_bytes(data, "little")
+
+    def _go_on(self, trampoline: Trampoline) -> None:
+        regs = self._engine.target.read_registers()
+        assert trampoline.code.way_back is not None
+        regs.pc = trampoline.code.way_back
+        self._engine.target.write_registers(regs)
 
     def shown(self, registers: Registers) -> Registers:
         """The registers as they would be without return probes: with return addresses in place of pads."""
@@ -259,6 +331,14 @@ class Returns:
         return value
 
     # --- calls that do not come back
+
+    def reclaim(self, probes: Iterable[Probe]) -> None:
+        """Look for pads of calls that were left, where there is no free one."""
+        if self._engine.dispatcher.running:
+            return  # registers of a program that a handler interrupted are on the host
+        for trampoline in [self._trampolines[probe] for probe in probes if probe in self._trampolines]:
+            if not self._first_free(trampoline):
+                self._collect(trampoline)
 
     def _reclaim(self, trampoline: Trampoline) -> int:
         """Look for pads of calls that were left, and give a free one; 0 when there is none."""
@@ -319,15 +399,12 @@ class Returns:
     def _all(self) -> Iterable[Trampoline]:
         return (*self._trampolines.values(), *self.retired)
 
-    def _addresses(self, trampoline: Trampoline) -> range:
-        return range(trampoline.pads.address, trampoline.pads.end, _WORD)
-
     def _words(self, trampoline: Trampoline) -> memoryview:
         table = trampoline.table
         return memoryview(self._engine.target.read_memory(table.address, table.size)).cast("I")
 
     def _entry(self, trampoline: Trampoline, number: int) -> tuple[int, int]:
-        data = self._engine.target.read_memory(trampoline.table.address + _ENTRY * number, _ENTRY)
+        data = self._engine.target.read_memory(trampoline.table.address + ENTRY * number, ENTRY)
         return int.from_bytes(data[:_WORD], "little"), int.from_bytes(data[_WORD:], "little")
 
     def _write(self, trampoline: Trampoline, offset: int, *words: int) -> None:
@@ -335,11 +412,12 @@ class Returns:
         self._engine.target.write_memory(trampoline.table.address + offset, data)
 
     def _first_free(self, trampoline: Trampoline) -> int:
-        return int.from_bytes(self._engine.target.read_memory(trampoline.table.address, _WORD), "little")
+        head = self._engine.target.read_memory(trampoline.table.address, _WORD)
+        return int.from_bytes(head, "little") & MOST
 
     def _give_back(self, trampoline: Trampoline, number: int) -> None:
         # The return address stays in the entry: a function that returns a second time still finds its way.
-        self._write(trampoline, _ENTRY * number, self._first_free(trampoline))
+        self._write(trampoline, ENTRY * number, self._first_free(trampoline))
         self._write(trampoline, 0, number)
 
     def _registers(self) -> dict[int | None, Registers]:

@@ -1,0 +1,64 @@
+"""The code of a trampoline: one pad for each call that may be in progress, and what all pads do.
+
+pads:     str lr, [sp, #-8]!; bl common      or a trap, where the host handles returns
+common:   save what the handler clobbers
+          the handler's body: it puts the return address above LR on the stack
+          restore
+          pop {lr, pc}
+exits:    restore, and a trap: the ring is nearly full
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from armprobe.codegen.assembler import LR, PC, Assembler, Code, Label
+from armprobe.codegen.calls import ENTRY
+from armprobe.codegen.frame import Handler, emit_exit_test, emit_handler, emit_restore, plan_frame
+from armprobe.isa.liveness import EVERYTHING_LIVE
+
+#: LR is on the stack already
+LIVE_AT_RETURN = EVERYTHING_LIVE._replace(core=EVERYTHING_LIVE.core & ~(1 << LR))
+
+
+@dataclass(frozen=True, slots=True)
+class TrampolineCode:
+    """What stands in a trampoline. `drain` is a trap, after which `way_back` goes on; None when there is none."""
+
+    code: Code
+    drain: int | None = None
+    way_back: int | None = None
+
+
+def build_trampoline(
+    base: int, size: int, *, trap: int, handler: Handler | None, architecture: int = 7
+) -> TrampolineCode:
+    """Assemble `size` pads at `base`. Without a handler they are traps."""
+    asm = Assembler(base, architecture=architecture)
+    if handler is None:
+        for _ in range(size):
+            with asm.exactly(ENTRY):
+                asm.word(trap, "trap: a call came back")
+                asm.word(trap)
+        return TrampolineCode(asm.finish())
+    common = Label("a call came back")
+    for number in range(1, size + 1):
+        with asm.exactly(ENTRY):
+            asm.push_below(LR, 8, f"pad {number}")
+            asm.bl(common)
+    asm.bind(common)
+    frame = plan_frame(handler)
+    emit_handler(asm, handler, frame)
+    exits = Label("the ring is nearly full")
+    if handler.body.returns:
+        emit_exit_test(asm, exits)
+    emit_restore(asm, frame)
+    way_back = asm.here
+    asm.pop((LR, PC), "back to the caller")
+    drain = None
+    if handler.body.returns:
+        asm.bind(exits)
+        emit_restore(asm, frame)
+        drain = asm.here
+        asm.word(trap, "trap: the ring is nearly full")
+    return TrampolineCode(asm.finish(), drain, way_back)
