@@ -23,22 +23,22 @@ from armprobe.verification.patchmodel.vocabulary import (
 )
 
 
-def plain_search(protocol, cores: int, passes: int) -> tuple[int, set[str]]:
-    """States that differ in more than the order of the cores, and all invariants that a run breaks.
+def plain_search(protocol, cores: int, passes: int) -> tuple[int, set[Violation]]:
+    """The number of states that differ in more than the order of the cores, and all that goes wrong in any run.
 
     It knows nothing of numbers, stored steps or symmetry, and does not end at the first violation.
     """
     shared, core = begin(protocol, passes)
     seen = {(shared, (core,) * cores)}
     todo = list(seen)
-    broken: set[str] = set()
+    broken: set[Violation] = set()
     while todo:
         shared, inside = todo.pop()
         found = [(shared._replace(memory=after), inside) for _, after in memory.cleaned(shared.memory)]
         for index, core in enumerate(inside):
             for _, after in victim.steps(protocol, shared, core):
                 if isinstance(after, Violation):
-                    broken.add(after.invariant)
+                    broken.add(after)
                 else:
                     found.append((shared, (*inside[:index], after, *inside[index + 1 :])))
         step = writer.step(protocol, shared)
@@ -55,7 +55,7 @@ def plain_search(protocol, cores: int, passes: int) -> tuple[int, set[str]]:
             else:
                 changes = [tuple(after)]
             for changed in changes:
-                broken.update(each.invariant for each in changed if isinstance(each, Violation))
+                broken.update(each for each in changed if isinstance(each, Violation))
                 if all(isinstance(each, Core) for each in changed):
                     found.append((step.shared, changed))
         for state in found:
@@ -79,7 +79,15 @@ def test_a_plain_search_finds_the_same_rule_broken(name):
     _, broken = plain_search(CATALOGUE[name].protocol, 2, 1)
     result = check(CATALOGUE[name].protocol, passes=1)
     assert result.violation is not None
-    assert result.violation.invariant in broken
+    assert result.violation.invariant in {violation.invariant for violation in broken}
+
+
+@pytest.mark.parametrize("name", ["A1", "A2", "B1", "D1", "E5", "G1", "G5"])
+def test_a_live_change_of_unlisted_instructions_is_wrong_at_the_store_and_at_every_later_fetch(name):
+    _, broken = plain_search(CATALOGUE[name].protocol, 1, 1)
+    texts = {violation.text for violation in broken if violation.invariant == "I1"}
+    assert any("is stored over it: " in text for text in texts)
+    assert any(text.startswith("fetches ") for text in texts)
 
 
 def test_a_run_is_told_step_by_step():
