@@ -17,7 +17,9 @@ from armprobe import errors
 
 ROOT = Path(__file__).parent.parent
 #: each costs more than all of `armprobe --help`, or is optional
-EXPENSIVE = {"capstone", "elftools", "llvmlite", "numpy", "pycxxfilt", "rich", "unicorn"}
+EXPENSIVE = {
+    "capstone", "elftools", "llvmlite", "matplotlib", "numpy", "perfetto", "pyarrow", "pycxxfilt", "rich", "unicorn",
+}  # fmt: skip
 
 
 def imported_by(*statements: str) -> set[str]:
@@ -47,6 +49,11 @@ def test_the_command_line_loads_no_library_but_click_before_it_knows_what_to_do(
         "armprobe.cli.main",
         "armprobe.errors",
     }
+
+
+def test_libraries_of_outputs_are_loaded_when_an_output_is_made():
+    loaded = imported_by("import armprobe.session, armprobe.cli.record, armprobe.cli.report")
+    assert loaded & {"matplotlib", "numpy", "perfetto", "pyarrow"} == set()
 
 
 def test_public_names_are_sorted_and_found_where_they_are_said_to_be():

@@ -12,7 +12,7 @@ from tests.events.samples import FIELDS, IN_MEMORY, batch_of, layout_of, record
 
 from armprobe.events.arrow import Converter
 from armprobe.events.batch import Batch, Origin
-from armprobe.events.record import FieldType
+from armprobe.events.record import FieldType, make_layout
 from armprobe.events.values import unpack
 
 
@@ -68,22 +68,28 @@ def test_the_schema_says_the_type_of_each_argument():
 
 
 def test_probes_that_record_the_same_under_one_name_share_a_column_and_others_get_one_of_their_own():
+    elsewhere = make_layout([("f0", IN_MEMORY, FIELDS[0][1])])  # the same name and type from memory: other offsets
     origins = {
         1: origin("read", 0, address=0x8000),
         2: origin("read", 0, address=0x9000, group="other"),
-        3: origin("read", 1),
-        4: origin("number", 0),
-        5: origin("bare"),
+        3: Origin("kprobes", "read", 0xA000, "read+0x0/0x10", elsewhere),
+        4: origin("read", 1),
+        5: origin("number", 0),
+        6: origin("bare"),
     }
     converter = Converter(origins, describe=describe)
     assert converter.schema.names[5:] == ["read", "read_2", "number_2"]
     rng = random.Random(1)
-    table = converter.table([batch_of([record(origins[n].layout, n, rng) for n in origins])], 0)
-    assert [[name for name in converter.schema.names[5:] if row[name] is not None] for row in table.to_pylist()] == [
-        ["read"], ["read"], ["read_2"], ["number_2"], [],
-    ]  # fmt: skip
-    assert table["event"].to_pylist() == ["read", "read", "read", "number", "bare"]
-    assert table["group"].to_pylist() == ["kprobes", "other", "kprobes", "kprobes", "kprobes"]
+    records = [record(origins[number].layout, number, rng) for number in origins for _ in range(9)]
+    rng.shuffle(records)
+    column = {1: "read", 2: "read", 3: "read", 4: "read_2", 5: "number_2"}
+    for row, data in zip(converter.table([batch_of(records)], 0).to_pylist(), records, strict=True):
+        of = origins[data[1]]
+        assert (row["event"], row["group"], row["address"]) == (of.event, of.group, of.address)
+        wanted = dict.fromkeys(converter.schema.names[5:])
+        if data[1] in column:
+            wanted[column[data[1]]] = unpack(of.layout, data, describe=describe)
+        assert {name: row[name] for name in wanted} == wanted
 
 
 def test_a_session_without_definitions_has_an_empty_table():

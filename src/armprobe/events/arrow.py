@@ -8,7 +8,7 @@ of an argument holds its type in the language of kprobe_events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.decode import Column, decode_field, element_dtype, probe_numbers, starts_of
-from armprobe.events.record import Field
+from armprobe.events.record import FieldType, Layout
 from armprobe.events.values import Describe
 
 TYPE_KEY = b"armprobe.type"
@@ -34,18 +34,16 @@ _FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """A column of arguments, and the probes it is for."""
+    """A column of arguments, and the probes it is for: those whose records have the same layout together."""
 
     column: Any
-    fields: tuple[Field, ...]
-    probes: tuple[int, ...]
+    layouts: Mapping[Layout, Sequence[int]]
 
 
 class Converter:
     """Makes Arrow data, all of one schema, of the records of the probes whose numbers `origins` knows."""
 
     def __init__(self, origins: Mapping[int, Origin], *, describe: Describe) -> None:
-        self._origins = origins
         self._describe = describe
         self._structs = _make_structs(origins)
         self.schema = pa.schema([*_FIRST, *(struct.column for struct in self._structs)])
@@ -82,22 +80,23 @@ class Converter:
 
     def _convert(self, struct: Struct, batch: Batch, probes: NDArray[np.uint32]) -> Any:
         """The arguments of the events of one struct, null in the rows of other events."""
-        present = np.isin(probes, struct.probes)
-        if not present.any():
+        parts: list[Any] = []
+        index, present = np.zeros(len(batch), np.int32), np.zeros(len(batch), np.bool_)
+        for layout, numbers in struct.layouts.items():
+            rows = np.flatnonzero(np.isin(probes, numbers))
+            if not len(rows):
+                continue
+            index[rows] = np.arange(len(rows)) + np.count_nonzero(present)
+            present[rows] = True
+            starts = starts_of(batch)[rows]
+            arrays = []
+            for field, kind in zip(layout.fields, struct.column.type, strict=True):
+                column = decode_field(field, layout, batch, starts, describe=self._describe)
+                arrays.append(_to_array(column, kind.type))
+            parts.append(pa.StructArray.from_arrays(arrays, fields=list(struct.column.type)))
+        if not parts:
             return pa.nulls(len(batch), struct.column.type)
-        rows = np.flatnonzero(present)
-        layout = self._origins[struct.probes[0]].layout
-        starts = starts_of(batch)[rows]
-        arrays = []
-        for field, kind in zip(struct.fields, struct.column.type, strict=True):
-            column = decode_field(field, layout, batch, starts, describe=self._describe)
-            arrays.append(_to_array(column, kind.type))
-        packed = pa.StructArray.from_arrays(arrays, fields=list(struct.column.type))
-        if len(rows) == len(batch):
-            return packed
-        index = np.zeros(len(batch), np.int32)
-        index[rows] = np.arange(len(rows))
-        return packed.take(pa.array(index, mask=~present))
+        return pa.concat_arrays(parts).take(pa.array(index, mask=~present))
 
 
 def flatten(table: Any) -> Any:
@@ -122,30 +121,29 @@ def _index(names: Mapping[int, str], size: int) -> tuple[NDArray[np.int32], Any]
 
 
 def _make_structs(origins: Mapping[int, Origin]) -> list[Struct]:
-    """One struct for all probes that record the same arguments under the same event name."""
-    alike: dict[tuple[str, tuple[Field, ...]], list[int]] = {}
+    """One struct for all probes that record arguments of the same names and types under the same event name."""
+    alike: dict[tuple[str, tuple[tuple[str, FieldType], ...]], dict[Layout, list[int]]] = {}
     for number, origin in origins.items():
         if origin.layout.fields:
-            alike.setdefault((origin.event, origin.layout.fields), []).append(number)
+            shape = tuple((field.name, field.type) for field in origin.layout.fields)
+            alike.setdefault((origin.event, shape), {}).setdefault(origin.layout, []).append(number)
     taken = {field.name for field in _FIRST}
     structs = []
-    for (event, fields), numbers in alike.items():
+    for (event, shape), layouts in alike.items():
         name, count = event, 1
         while name in taken:
             count += 1
             name = f"{event}_{count}"
         taken.add(name)
-        kind = pa.struct([
-            pa.field(field.name, _arrow_type(field), metadata={TYPE_KEY: field.type.name}) for field in fields
-        ])  # fmt: skip
-        structs.append(Struct(pa.field(name, kind), fields, tuple(numbers)))
+        fields = [pa.field(field, _arrow_type(kind), metadata={TYPE_KEY: kind.name}) for field, kind in shape]
+        structs.append(Struct(pa.field(name, pa.struct(fields)), layouts))
     return structs
 
 
-def _arrow_type(field: Field) -> Any:
-    kind = element_dtype(field.type)
-    element = pa.string() if kind.hasobject else pa.from_numpy_dtype(kind)
-    return pa.list_(element) if field.type.count else element
+def _arrow_type(kind: FieldType) -> Any:
+    dtype = element_dtype(kind)
+    element = pa.string() if dtype.hasobject else pa.from_numpy_dtype(dtype)
+    return pa.list_(element) if kind.count else element
 
 
 def _to_array(column: Column, kind: Any) -> Any:

@@ -106,12 +106,14 @@ def _read_csv(file: Any) -> tuple[Any, dict[str, Any]]:
     import pyarrow as pa
     from pyarrow import csv
 
-    table = csv.read_csv(file)
+    # Only what is not there is null: a string may be "null", or empty.
+    nulls: dict[str, Any] = {"null_values": [""], "strings_can_be_null": True, "quoted_strings_can_be_null": False}
+    table = csv.read_csv(file, convert_options=csv.ConvertOptions(**nulls))
     # No argument is a fraction: it has numbers beyond those of int64.
     wide = {name: pa.uint64() for name in table.column_names if pa.types.is_floating(table.schema.field(name).type)}
     if wide:
         file.seek(0)
-        table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=wide))
+        table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=wide, **nulls))
     return table, {}
 
 
