@@ -18,6 +18,7 @@ test:
 	@scripts/venv.sh dev
 	@scripts/system-packages.sh
 	@scripts/fetch-debian.sh
+	@scripts/fetch-kernel.sh
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict src
@@ -35,6 +36,7 @@ bench:
 	@scripts/venv.sh dev
 	.venv/bin/python benchmarks/hits.py
 	.venv/bin/python benchmarks/register.py
+	.venv/bin/python benchmarks/kernel_hit_cost.py
 	.venv/bin/python benchmarks/decode.py
 
 firmware:
