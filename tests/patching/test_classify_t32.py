@@ -131,6 +131,8 @@ def test_bl_and_blx_exchange_their_first_halfword_with_some_16_bit_instructions(
         ("d010", "e011",
          ("STOP: condition and target of a branch change together, and a processor may mix old and new "
          "(DDI 0406C A3.5.4)")),
+        ("f000 e802", "f000 e803",  # BLX to an odd halfword is UNDEFINED
+         ("STOP: the second halfword changes from BLX to 0xf000 0xe803, which is not listed (DDI 0406C A3.5.4)")),
         ("be00", "be00", "LIVE: no byte changes"),
         ("f000 f802", "f000 f802", "LIVE: no byte changes"),
         ("b510 be00", "b510 e010", "LIVE: 16-bit BKPT and B are both listed (DDI 0406C A3.5.4)"),

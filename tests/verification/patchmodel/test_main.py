@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from armprobe.errors import MissingDependency
 from armprobe.verification.patchmodel import __main__ as module
 from armprobe.verification.patchmodel.__main__ import main
 from armprobe.verification.patchmodel.catalogue import CATALOGUE
@@ -48,3 +52,27 @@ def test_a_name_that_is_not_there_is_an_error(capsys):
         main(["Z9"])
     assert caught.value.code == 2
     assert "there is no protocol 'Z9'; there are A1, A2, A3" in capsys.readouterr().err
+
+
+class Cluster(ThreadPoolExecutor):
+    """As much of a Dask client as is used."""
+
+    def __init__(self, address: str) -> None:
+        assert address == "tcp://127.0.0.1:8786"
+        super().__init__(2)
+
+
+def test_a_cluster_finds_the_same(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Cluster, as_completed=as_completed))
+    outputs = []
+    for where in (["--jobs", "1"], ["--scheduler", "tcp://127.0.0.1:8786"]):
+        assert main(["--cores", "2", "--passes", "1", *where]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+def test_a_cluster_needs_a_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependency, match=r"^a Dask cluster needs distributed$") as caught:
+        main(["--scheduler", "tcp://127.0.0.1:8786"])
+    assert caught.value.hint == "pip install 'armprobe[cluster]'"
