@@ -95,7 +95,7 @@ class Machine:
         before = self.enter(body, registers, symbols or SYMBOLS)
         self.lowest = before["sp"]
         end = self.base + 4 * len(body.words)
-        self.uc.emu_start(self.base, end, count=10_000)
+        self.uc.emu_start(self.base, end, count=1_000_000)
         after = self.registers()
         assert after["pc"] == end
         for number, name in enumerate(NAMES[:15]):

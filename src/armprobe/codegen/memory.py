@@ -18,11 +18,13 @@ _WORD = 0xFFFFFFFF
 def readable_ranges(regions: Iterable[Region]) -> tuple[tuple[int, int], ...]:
     """The ranges of whole words that can be read, those that touch joined, the largest first."""
     ranges: list[tuple[int, int]] = []
-    for start, end in sorted((r.start + 3 & ~3, min(r.end, _WORD) & ~3) for r in regions if r.readable):
+    for start, end in sorted((region.start + 3 & ~3, region.end & ~3) for region in regions if region.readable):
         if ranges and start <= ranges[-1][1]:
             ranges[-1] = ranges[-1][0], max(ranges[-1][1], end)
         elif start < end:
             ranges.append((start, end))
+    if ranges == [(0, _WORD + 1)]:
+        ranges = [(0, _WORD & ~3)]  # so that sizes fit in a word
     return tuple(sorted(ranges, key=lambda pair: (pair[0] - pair[1], pair)))
 
 
@@ -47,7 +49,7 @@ def room(ir: Lines, address: str, readable: Ranges, fault: str) -> str:
         distance = ir.value(f"sub i32 {address}, {start}")
         ir.branch(ir.value(f"icmp ult i32 {distance}, {end - start}"), yes, onward)
         ir.begin(yes)
-        ir.line(f"store i32 {ir.value(f'sub i32 {end}, {address}')}, ptr {found}")
+        ir.line(f"store i32 {ir.value(f'sub i32 {end & _WORD}, {address}')}, ptr {found}")
         ir.jump(good)
         ir.begin(onward)
     ir.jump(fault)
@@ -67,10 +69,18 @@ def load(ir: Lines, address: str, size: int) -> str:
         return ir.value(f"load volatile {kind}, ptr {pointer}, align 1")
     loaded, whole, pieces, end = ir.variable(kind), ir.label(), ir.label(), ir.label()
     ir.branch(_aligned(ir, address, size), whole, pieces)
-    for label, align in ((whole, size), (pieces, 1)):
-        ir.begin(label)
-        ir.line(f"store {kind} {ir.value(f'load volatile {kind}, ptr {pointer}, align {align}')}, ptr {loaded}")
-        ir.jump(end)
+    ir.begin(whole)
+    ir.line(f"store {kind} {ir.value(f'load volatile {kind}, ptr {pointer}, align {size}')}, ptr {loaded}")
+    ir.jump(end)
+    ir.begin(pieces)
+    # Bytes by name: a load of low alignment would be joined with the other, and every word read in pieces.
+    number = "0"
+    for index in range(size):
+        byte = ir.value(f"load volatile i8, ptr {ir.offset(pointer, index)}, align 1")
+        shifted = ir.value(f"shl {kind} {ir.value(f'zext i8 {byte} to {kind}')}, {8 * index}")
+        number = ir.value(f"or {kind} {number}, {shifted}")
+    ir.line(f"store {kind} {number}, ptr {loaded}")
+    ir.jump(end)
     ir.begin(end)
     return ir.value(f"load {kind}, ptr {loaded}")
 
