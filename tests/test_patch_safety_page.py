@@ -9,6 +9,7 @@ import ast
 import os
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -157,6 +158,7 @@ def test_a_picture_shows_the_run_that_the_checker_finds(name):
     if UPDATE:
         path.write_text(expected)
     assert path.read_text() == expected
+    assert ET.fromstring(expected).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314  our own
 
 
 def test_no_picture_is_left_over():
