@@ -105,6 +105,20 @@ def test_events_of_a_probe_that_was_removed_are_still_there(session):
     assert session.to_arrow().num_rows == rows
 
 
+def test_what_a_compiled_function_emits_is_an_event_named_after_its_place(session):
+    @session.probe("parse_packet", compiled=True)
+    def lengths(r1):
+        if r1 > 70:
+            emit(length=r1, odd=r1 & 1)  # noqa: F821  a word of the language
+
+    session.run()
+    array = session.to_numpy(lengths)
+    assert array["length"].min() > 70
+    rows = [row for row in session.to_arrow().to_pylist() if row["event"] == "parse_packet"]
+    assert [row["parse_packet"]["length"] for row in rows] == array["length"].tolist()
+    assert [row["group"] for row in rows] == ["kprobes"] * len(array)
+
+
 def test_a_probe_that_records_nothing_has_no_array(session):
     counter = session.count("memcpy")
     with pytest.raises(UsageError) as error:

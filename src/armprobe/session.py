@@ -25,7 +25,7 @@ from armprobe.events.record import split_header
 from armprobe.events.values import unpack
 from armprobe.probes.binding import check_entry, read_definition
 from armprobe.probes.compiled import OnHost, compiled_call
-from armprobe.probes.definition import Kind, ProbeDefinition, format_record, parse_removal
+from armprobe.probes.definition import DEFAULT_GROUP, Kind, ProbeDefinition, format_record, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
@@ -458,17 +458,15 @@ class Session:
 
     def origins(self) -> dict[int, Origin]:
         """What records stand for, by the numbers of the probes in their headers."""
-        return {
-            number: Origin(
-                probe.definition.group,
-                probe.definition.event,
-                probe.address,
-                self.symbols.place(probe.address),
-                probe.definition.layout,
-            )
-            for number, probe in self._engine.instruments.probes.items()
-            if probe.definition is not None and probe.definition.kind is not Kind.COUNT
-        }
+        found = {}
+        for number, probe in self._engine.instruments.probes.items():
+            definition = probe.definition
+            counts = definition is not None and definition.kind is Kind.COUNT
+            layout = definition.layout if definition is not None else probe.layout
+            if layout is not None and not counts:
+                group = DEFAULT_GROUP if definition is None else definition.group
+                found[number] = Origin(group, probe.name, probe.address, self.symbols.place(probe.address), layout)
+        return found
 
     def lost(self, probe: Probe) -> int:
         """Records of the probe that found the ring full."""

@@ -25,8 +25,8 @@ FIELDS = (
     (Text("same"), FieldType(4, "string")),
 )
 ORIGINS = {
-    1: Origin("g", "e", 0x10, "f+0x0/0x4", layout_of(FIELDS)),
-    2: Origin("g", "e", 0x20, "h+0x0/0x4", layout_of(FIELDS)),
+    1: Origin("g", "e.part.0", 0x10, "f+0x0/0x4", layout_of(FIELDS)),
+    2: Origin("g", "e.part.0", 0x20, "h+0x0/0x4", layout_of(FIELDS)),
     3: Origin("g", "bare", 0x30, "k+0x0/0x4", layout_of([])),
 }
 
@@ -55,10 +55,14 @@ def recorded(tmp_path):
 def test_what_was_written_is_read_back(recorded, suffix):
     found = load(recorded(suffix))
     assert found.events == 5
-    assert sorted(found.places) == [("bare", "k+0x0/0x4", 2), ("e", "f+0x0/0x4", 2), ("e", "h+0x0/0x4", 1)]
+    assert sorted(found.places) == [
+        ("bare", "k+0x0/0x4", 2),
+        ("e.part.0", "f+0x0/0x4", 2),
+        ("e.part.0", "h+0x0/0x4", 1),
+    ]
     assert [count for _, _, count in found.places] == [2, 2, 1]
     number, wide, elements, text = found.arguments
-    assert {argument.event for argument in found.arguments} == {"e"}
+    assert {argument.event for argument in found.arguments} == {"e.part.0"}
     assert [argument.name for argument in found.arguments] == ["f0", "f1", "f2", "f3"]
     assert number.values.tolist() == [-5, 7, 0]
     assert wide.values.tolist() == [2**64 - 1, 1]

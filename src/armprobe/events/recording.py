@@ -132,7 +132,7 @@ def _arguments(table: Any) -> list[Argument]:
     arguments = []
     flat = table.flatten()
     for place, field in enumerate(flat.schema):
-        event, dot, name = field.name.partition(".")
+        event, dot, name = field.name.rpartition(".")
         if dot:
             column = flat[place].drop_null()
             unreadable = present[event] - len(column) if event in present else 0
