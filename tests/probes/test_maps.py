@@ -9,7 +9,7 @@ from tests.codegen.python_functions import MAPS, PAGE, BothSides, define
 from tests.codegen.test_handlers import state
 from tests.probes.program import END, LOOP, start
 
-from armprobe.codegen.map_layout import CELLS, MapKind, MapShape
+from armprobe.codegen.map_layout import CELLS, MapKind, MapShape, first_cell
 from armprobe.errors import Refused, UsageError
 from armprobe.probes.maps import Map
 
@@ -143,6 +143,17 @@ def test_target_and_host_leave_the_same_bytes(architecture, atomic):
         assert both.target(registers) == both.host(registers) == ([], False)
     assert both.target_maps == bytes(both.host_memory)
     assert int.from_bytes(both.target_maps[maps["table"].address - MAPS :][:8], "little"), "the table never overflowed"
+
+
+def test_a_key_looks_at_64_places_and_no_more():
+    table = Map("table", MapShape(MapKind.TABLE, 100), MAPS)
+    crowd = [key for key in range(1, 20_000) if first_cell(key, 100) == 70][:67]
+    both = BothSides(define("def handler(r0):\n    table[r0] += 1\n", table=table))
+    for key in crowd:
+        assert both.target(state(r0=key)) == both.host(state(r0=key))
+    assert both.target_maps == bytes(both.host_memory)
+    assert Map("table", table.shape, MAPS, _memory=both).values() == dict.fromkeys(crowd[:64], 1)
+    assert int.from_bytes(both.target_maps[:8], "little") == 3
 
 
 def test_maps_add_exactly_when_the_handler_is_interrupted_anywhere():
