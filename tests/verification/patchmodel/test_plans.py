@@ -166,12 +166,14 @@ def test_every_verb_that_writes_is_recorded_in_every_state(changes):
     }
 
 
+@pytest.mark.slow
 def test_every_plan_is_proven_under_a_stop(changes):
     for change in changes:
         result = check(protocol_of(change.plan, change.situation, name=change.name), cores=CORES, passes=PASSES)
         assert result.safe, f"{change.name}\n{change.plan}\n{describe(result)}"
 
 
+@pytest.mark.slow
 def test_every_plan_that_may_be_carried_out_live_is_proven_live(changes):
     live = [change for change in changes if change.plan.classification.change is not Change.STOP]
     for change in live:
