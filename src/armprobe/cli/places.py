@@ -9,7 +9,8 @@ from pathlib import Path
 
 from armprobe.cli.text import notice
 from armprobe.errors import Refused, UsageError
-from armprobe.probes.definition import MAX_NAME, Kind, parse_definition
+from armprobe.probes.binding import check_entry, read_definition
+from armprobe.probes.definition import MAX_NAME, Kind, Removal, parse_removal
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
 from armprobe.symbols.location import check, resolve
@@ -24,6 +25,8 @@ class Wish:
     name: str
     definition: str
     optional: bool
+    #: its group and event
+    event: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,10 @@ class Skipped:
 
 
 def read_definitions(path: Path) -> list[tuple[str, str]]:
-    """The definitions of a file, one a line, each with the place it comes from; `#` begins a comment line."""
+    """The definitions of a file, one a line, each with the place it comes from; `#` begins a comment."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [
-        (line.strip(), f"{path}:{number}")
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    texts = [(re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip(), number) for number, line in enumerate(lines, 1)]
+    found = [(text, f"{path}:{number}") for text, number in texts if text]
     if not found:
         raise UsageError(
             f"{path} has no definition", hint="write one a line, for example p:packet parse_packet len=%r1"
@@ -60,13 +60,17 @@ def expand(
     """Make one wish for each place of each definition (a text and the file it comes from, or "").
 
     With `record`, a location alone becomes an event without arguments; without, a definition of an event is an error.
-    Raises UsageError for what is malformed, with a caret, and for places that do not exist; Refused where a single
-    place, or every place of a pattern, is no A32 code.
+    A line `-:[GROUP/]EVENT` takes the events of lines above away. Raises UsageError for what is malformed, with a
+    caret, and for places that do not exist; Refused where a single place, or every place of a pattern, is no A32 code.
     """
     wishes: dict[tuple[int, str], Wish] = {}
     skipped: list[Skipped] = []
     for text, origin in definitions:
         try:
+            removal = parse_removal(text)
+            if removal is not None:
+                _remove(removal, wishes)
+                continue
             for wish in _expand_one(text, table, record, skipped):
                 key = wish.address, wish.definition
                 if key not in wishes or not wish.optional:
@@ -79,27 +83,38 @@ def expand(
     return list(wishes.values()), skipped
 
 
+def _remove(removal: Removal, wishes: dict[tuple[int, str], Wish]) -> None:
+    gone = [key for key, wish in wishes.items() if removal.matches(*wish.event)]
+    if not gone:
+        raise UsageError(f"there is no event {removal} in the lines above", hint="what ran before is gone already")
+    for key in gone:
+        del wishes[key]
+
+
 def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipped]) -> list[Wish]:
-    parsed = parse_definition(text)
-    if parsed.kind is Kind.RECORD and not record:
+    parsed = read_definition(text, table)
+    if parsed.kind is not Kind.COUNT and not record:
         raise UsageError(
             f"{text!r} records events, and only hits are counted here",
             hint=f"write -e {parsed.location!r}, or use `armprobe trace`",
         )
-    head = re.match(r"\s*\S+\s+" if parsed.kind is Kind.RECORD else r"\s*", text)
+    head = re.match(r"\s*" if parsed.kind is Kind.COUNT else r"\s*\S+\s+", text)
     assert head is not None
     rest = text[head.end() + len(parsed.location) :]
-    named = parsed.kind is Kind.RECORD and re.match(r"\s*p:([^\s/.]+[/.])?[^\s/.]", text)
+    named = parsed.kind is not Kind.COUNT and re.match(r"\s*[pr]\d*:([^\s/.]+[/.])?[^\s/.]", text)
+    letter = f"r{parsed.maxactive}" if parsed.kind is Kind.RETURN else "p"
     pattern = not table.named(parsed.location) and any(character in parsed.location for character in "*?[")
     if pattern:
         skipped += _skipped(parsed.location, table)
     wishes = []
     for place in resolve(parsed.location, table):
+        check_entry(parsed, place.address, table)
         event = parsed.event if named else re.sub(r"\W", "_", place.name, flags=re.ASCII)[:MAX_NAME]
         if not re.match(r"[A-Za-z_]", event):
             event = f"p_{event}"[:MAX_NAME]
-        command = f"p:{parsed.group}/{event} " if record else ""
-        wishes.append(Wish(place.address, place.name, f"{command}0x{place.address:08x}{rest}", pattern))
+        names = (parsed.group, event)
+        command = f"{letter}:{parsed.group}/{event} " if record else ""
+        wishes.append(Wish(place.address, place.name, f"{command}0x{place.address:08x}{rest}", pattern, names))
     return wishes
 
 
