@@ -324,6 +324,7 @@ def test_handlers_that_are_nested_too_deeply_are_refused(source, message):
     assert str(refusal(source)) == message
 
 
+@pytest.mark.slow
 def test_calls_that_multiply_are_refused():
     source = "def f0(x):\n    return x + 1\n"
     source += "".join(f"def f{n}(x):\n    return f{n - 1}(f{n - 1}(x))\n" for n in range(1, 14))
