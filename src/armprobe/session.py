@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from armprobe.codegen.handlers import Count, Record
+from armprobe.codegen.handlers import Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import UsageError
@@ -25,7 +25,7 @@ from armprobe.events.record import split_header
 from armprobe.events.values import unpack
 from armprobe.probes.binding import check_entry, read_definition
 from armprobe.probes.compiled import OnHost, compiled_call
-from armprobe.probes.definition import DEFAULT_GROUP, Kind, ProbeDefinition, format_record, parse_removal
+from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, format_record, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
@@ -34,7 +34,7 @@ from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
-from armprobe.probes.returns import MAXACTIVE, Returning, check_returning
+from armprobe.probes.returns import Returning, check_returning
 from armprobe.probes.stops import explain_stop
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
@@ -229,6 +229,9 @@ class Session:
         check_returning(returning)
         probe = self._make(where)
         probe.returning = returning
+        if entry is None and can_compile(architecture=self.target.architecture, atomic=self.target.concurrent):
+            # Then only the return stops the target.
+            probe.actions = (Follow(maxactive),)
         return self._register([probe])[0]
 
     def on_host(self, handler: Callable[..., object]) -> HostHandler:
@@ -303,7 +306,11 @@ class Session:
             probe = self._make(parsed.location)
             check_entry(parsed, probe.address, self.symbols)
             probe.definition = parsed
-            probe.actions = (action_of(parsed),)
+            if parsed.kind is Kind.RETURN:
+                probe.returning = Returning(None, maxactive=parsed.maxactive, actions=(action_of(parsed),))
+                probe.actions = (Follow(parsed.maxactive),)
+            else:
+                probe.actions = (action_of(parsed),)
             events.add(probe)
             probes.append(probe)
         fresh = self._register([probe for probe in probes if probe not in gone])

@@ -20,6 +20,8 @@ from tests.probes.returning import (
 
 from armprobe import HandlerError, Image, Refused, Session, TargetError, UsageError, emulate
 
+ENTRIES, NAMES = (None, lambda _: None), ("compiled entry", "entry on the host")
+
 
 def start(words=WORDS) -> Session:
     return emulate(Image.from_words(words, base=BASE))
@@ -45,7 +47,8 @@ def observed():
         return seen, final
 
 
-def test_handlers_see_every_return_as_the_emulator_does(observed):
+@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+def test_handlers_see_every_return_as_the_emulator_does(observed, entry):
     seen, final = observed
     frames = {function: [] for function in FUNCTIONS}
     order = []
@@ -55,7 +58,9 @@ def test_handlers_see_every_return_as_the_emulator_does(observed):
         order.append(hit.address)
 
     with start() as session:
-        probes = {function: session.retprobe(function, handler) for function in FUNCTIONS}
+        probes = {function: session.retprobe(function, handler, entry=entry) for function in FUNCTIONS}
+        session.optimize_now()
+        assert {probe.state for probe in probes.values()} == {"trap" if entry else "branch"}
         session.run(until=END)
         assert session.regs.values == final
         assert {function: probe.missed for function, probe in probes.items()} == dict.fromkeys(FUNCTIONS, 0)
@@ -137,20 +142,29 @@ def test_a_handler_that_changes_pc_must_say_so():
         session.run(until=END)
 
 
-def test_calls_beyond_maxactive_are_missed():
+@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+def test_calls_beyond_maxactive_are_missed(entry):
     results = []
     with start() as session:
-        probe = session.retprobe(FACT, lambda hit: results.append(hit.retval), maxactive=2)
+        probe = session.retprobe(FACT, lambda hit: results.append(hit.retval), entry=entry, maxactive=2)
         session.run(until=END)
         assert (probe.hits, probe.missed, probe.active, session.regs.r4) == (2, 3, 0, 120)
     assert results == [24, 120]
+    assert (probe.hits, probe.missed, probe.active) == (2, 3, 0)
 
 
 def test_calls_left_by_longjmp_give_their_place_back():
     with start() as session:
-        probe = session.retprobe(THROWER, lambda _: None, maxactive=2)
+        probe = session.retprobe(THROWER, lambda _: None, entry=lambda _: None, maxactive=2)
         session.run(until=END)
         assert (probe.hits, probe.missed) == (40 - THROWS, 0)
+
+
+def test_where_the_entry_is_compiled_places_of_calls_left_are_looked_for_when_some_were_missed():
+    with start() as session:
+        probe = session.retprobe(THROWER, lambda _: None, maxactive=2)
+        session.run(until=END)
+        assert (probe.hits, probe.missed) == (23, 8)
 
 
 def test_several_probes_at_one_function_all_see_its_return_the_last_one_first():
@@ -165,6 +179,32 @@ def test_several_probes_at_one_function_all_see_its_return_the_last_one_first():
     assert seen == [("entry", back), ("c", 4, back, back), ("b", 4, back, back), ("a", 4, back, back)]
 
 
+@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+def test_a_function_that_a_handler_skips_does_not_return(entry):
+    def skip(hit):
+        hit.regs.r0, hit.regs.pc = 77, hit.regs.lr
+        return True
+
+    with start() as session:
+        probe = session.retprobe(LOOP, lambda _: None, entry=entry)
+        session.probe(LOOP, skip)
+        session.optimize_now()
+        session.run(until=END)
+        assert (session.regs.r6, probe.hits, probe.active, probe.missed) == (77, 0, 0, 0)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+def test_a_handler_at_the_entry_changes_where_the_function_returns_to(entry):
+    def longer(hit):
+        hit.regs.lr += 4
+
+    with start() as session:
+        probe = session.retprobe(INNER, lambda hit: hit.regs.r0, entry=entry)
+        session.probe(INNER, longer)
+        session.run(until=TAIL)
+        assert (session.regs.pc, probe.hits, session.regs.lr != OUTER + 8) == (TAIL, 1, True)
+
+
 def test_a_call_made_by_a_handler_is_missed_and_returns():
     with start() as session:
         probe = session.retprobe(INNER, lambda _: None)
@@ -174,11 +214,16 @@ def test_a_call_made_by_a_handler_is_missed_and_returns():
         assert (results, probe.hits, probe.missed, session.regs.r6) == ([42], 1, 1, 10)
 
 
+@pytest.mark.parametrize("follow", ["define", "retprobe"])
 @pytest.mark.parametrize("where", [FACT + 4, OUTER + 4, OUTER + 8, INNER, TAIL, THROWER + 4, BASE + 0x38, 0x80F0])
-def test_closing_while_calls_are_in_progress_puts_their_return_addresses_back(observed, where):
+def test_closing_while_calls_are_in_progress_puts_their_return_addresses_back(observed, where, follow):
     session = start()
     for function in FUNCTIONS:
-        session.retprobe(function, lambda _: None)
+        if follow == "define":
+            session.define(f"r 0x{function:x}")
+        else:
+            session.retprobe(function, lambda _: None)
+    session.optimize_now()
     session.run(until=where)
     session.close()
     assert session.target.read_registers().pc == where
@@ -186,11 +231,26 @@ def test_closing_while_calls_are_in_progress_puts_their_return_addresses_back(ob
     assert go_on(session) == observed[1]
 
 
-@pytest.mark.parametrize("limit", range(3, 60, 4))
-def test_closing_after_any_number_of_instructions_leaves_the_program_whole(observed, limit):
-    session = start()
+def follow_by_definition(session):
+    session.define_all(f"r:f{function:x} 0x{function:x} $retval" for function in FUNCTIONS)
+
+
+def follow_on_host(session):
+    for function in FUNCTIONS:
+        session.retprobe(function, lambda _: None, entry=lambda _: None)
+
+
+def follow_by_detour(session):
     for function in FUNCTIONS:
         session.retprobe(function, lambda _: None)
+
+
+@pytest.mark.parametrize("follow", [follow_by_definition, follow_by_detour, follow_on_host])
+@pytest.mark.parametrize("limit", range(3, 200, 13))
+def test_closing_after_any_number_of_instructions_leaves_the_program_whole(observed, limit, follow):
+    session = start()
+    follow(session)
+    session.optimize_now()
     session.run(limit=limit)
     session.close()
     assert go_on(session) == observed[1]
@@ -289,3 +349,77 @@ def test_arguments_that_make_no_sense_are_refused():
             session.retprobe(FACT, lambda _: None, entry=5)
         with pytest.raises(UsageError, match=r"^handler must be a function that takes the hit, not 5$"):
             session.retprobe(FACT, 5)
+
+
+# --- definitions
+
+
+@pytest.mark.parametrize("optimized", [True, False])
+@pytest.mark.parametrize("cpu", ["arm926", "cortex-a15"])
+def test_events_at_returns_hold_what_the_emulator_sees(observed, optimized, cpu):
+    seen, final = observed
+    with emulate(Image.from_words(WORDS, base=BASE), cpu=cpu) as session:
+        probes = session.define_all(
+            f"r:f{function:x} 0x{function:x} $retval %r4 %sp %lr:u32 flags=%cpsr" for function in FUNCTIONS
+        )
+        if optimized:
+            session.optimize_now()
+        assert {probe.state for probe in probes} == {"branch" if optimized else "trap"}
+        session.run(until=END)
+        assert session.regs.values[:14] == final[:14]
+        events = {probe.address: [] for probe in probes}
+        order = []
+        for event in session.events():
+            values = event.values
+            events[event.probe.address].append(tuple(values.values()))
+            order.append(event.probe.address)
+        for probe in probes:
+            assert (probe.missed, probe.hits) == (0, len(events[probe.address]))
+    assert order == seen.order
+    for function, frames in seen.frames.items():
+        expected = [(pc, r[0], r[4], r[13], r[14], cpsr) for *r, pc, cpsr in frames]
+        if function in (CATCH, SWITCH):
+            assert [row[:4] for row in events[function]] == [row[:4] for row in expected]
+        elif function == TAIL:  # comes back to the pad of `outer`
+            assert [row[1:4] for row in events[function]] == [row[1:4] for row in expected]
+        else:
+            assert events[function] == expected
+
+
+def test_an_event_at_a_return_reads_as_in_the_kernel_trace_file():
+    with start() as session:
+        session.define(f"r:back 0x{LOOP:x} v=$retval:s32 if v > 5")
+        session.run(until=END)
+        assert [str(event) for event in session.events()] == [f"back: (0x00008020 <- 0x{LOOP:08x}) v=10"]
+
+
+def test_a_filter_of_a_return_event_looks_at_the_result():
+    with start() as session:
+        probe = session.define(f"r4:big 0x{FACT:x} v=$retval:u32 if v > 5")
+        session.optimize_now()
+        session.run(until=END)
+        assert [event.values["v"] for event in session.events()] == [6, 24, 120]
+        assert (probe.hits, probe.missed, probe.active) == (3, 1, 0)
+
+
+def test_a_definition_that_is_removed_during_a_call_lets_it_come_back_unseen():
+    with start() as session:
+        probe = session.define(f"r:x 0x{FACT:x}")
+        session.optimize_now()
+        session.run(until=FACT + 0xC)
+        session.remove("x")
+        session.run(until=END)
+        assert (session.regs.r4, probe.hits, list(session.events())) == (120, 0, [])
+        session.optimize_now()
+        assert session._engine.returns.retired == []
+
+
+def test_compiled_returns_need_an_architecture_whose_loads_to_pc_change_the_instruction_set(monkeypatch):
+    with start() as session:
+        monkeypatch.setattr(type(session.target), "architecture", 4)
+        with pytest.raises(Refused) as caught:
+            session.define(f"r 0x{FACT:x}")
+    assert str(caught.value) == (
+        "a compiled return goes back by a load to PC, which is no BX before architecture 5; "
+        "this target has architecture 4"
+    )

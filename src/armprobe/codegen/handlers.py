@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import count, groupby
 from typing import Any
 
@@ -31,6 +32,8 @@ from armprobe.events.record import Layout
 
 #: the symbol that stands for the address of the site
 SITE = "site"
+#: the architecture that brought load-exclusive
+_EXCLUSIVES = 6
 #: what r0 tells at the end of a Body with `returns`: the ring should be emptied, host handlers are wanted
 DRAIN, STOP = 1, 2
 
@@ -103,6 +106,11 @@ class Follow:
 Action = Count | Record | Stop | Call | Follow
 
 
+def can_compile(*, architecture: int, atomic: bool) -> bool:
+    """Whether `compile_actions` can do anything for such a target here."""
+    return find_spec("llvmlite") is not None and (architecture >= _EXCLUSIVES or not atomic)
+
+
 @lru_cache(maxsize=1024)
 def compile_actions(
     actions: tuple[Action, ...],
@@ -121,7 +129,7 @@ def compile_actions(
     """
     if not actions and not at_return:
         raise UsageError("there are no actions to compile")
-    if atomic and architecture < 6:
+    if atomic and architecture < _EXCLUSIVES:
         raise Refused(
             f"counting exactly on several CPUs or in interrupts needs load-exclusive, which came with architecture 6; "
             f"this target has architecture {architecture}",

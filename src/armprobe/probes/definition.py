@@ -1,6 +1,7 @@
 """Probe definitions in the language of the kernel's `kprobe_events`, and records as its trace file shows them.
 
     p[:[GRP/][EVENT]] LOCATION [[NAME=]FETCH[:TYPE] ...] [if FILTER]      record registers and memory at each hit
+    r[MAXACTIVE][:[GRP/][EVENT]] FUNCTION [[NAME=]FETCH[:TYPE] ...] ...   the same at each return; $retval is the result
     -:[GRP/][EVENT]                                                       remove the probes of an event, or of a group
     LOCATION [if FILTER]                                                  count hits
 
@@ -28,7 +29,11 @@ from armprobe.probes.filter_parser import parse_filter, point_at
 
 DEFAULT_GROUP = "kprobes"
 MAX_DEFINITION, MAX_NAME, MAX_ARGUMENTS, MAX_ARGUMENT, MAX_ARGUMENT_NAME = 4096, 64, 128, 63, 32
-_RESERVED = frozenset({"__probe_ip", "__probe_ret_ip", "__probe_func"})
+RETURN_ADDRESS = "__probe_ret_ip"
+#: calls of one function whose returns are followed at once, unless the probe says otherwise; and the most (Linux's)
+MAXACTIVE, MOST_ACTIVE = 16, 4096
+_RESERVED = frozenset({"__probe_ip", RETURN_ADDRESS, "__probe_func"})
+_COMMAND = re.compile(r"(?P<letter>[pr])(?P<maxactive>(?<=r)\d{1,9})?(:(?P<name>.*))?", re.ASCII)
 #: what the fetch of an argument begins with: there may be a = in it
 _FETCHES = frozenset("%@$+-\\")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,6 +44,7 @@ class Kind(Enum):
     """What a definition asks for at each hit."""
 
     RECORD = "p"
+    RETURN = "r"
     COUNT = "count"
 
 
@@ -65,13 +71,15 @@ class ProbeDefinition:
     location: str
     arguments: tuple[Argument, ...] = ()
     filter: Filter | None = None
+    #: calls whose returns a return probe follows at once
+    maxactive: int = MAXACTIVE
     #: the definition as it was written
     text: str = field(default="", compare=False)
 
     @property
     def layout(self) -> Layout:
         """How the record of the event stands in the ring."""
-        return _layout(self.arguments)
+        return _layout(self.arguments, self.kind is Kind.RETURN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +124,37 @@ def format_record(
 ) -> str:
     """The line of the kernel's trace file for a record: `EVENT: (place) name=value ...`.
 
-    `place` is `symbol+0x0/0xsize`, or an address; `describe` makes the same of any address.
+    At a return it is `EVENT: (return address <- function) ...`. `place` is `symbol+0x0/0xsize`, or an address;
+    `describe` makes the same of any address.
     """
     values = unpack(definition.layout, record, describe=describe)
     fields = (
         f"{argument.name}={show(argument.type, values[argument.name], describe)}" for argument in definition.arguments
     )
+    if definition.kind is Kind.RETURN:
+        back = values[RETURN_ADDRESS]
+        assert isinstance(back, int)
+        place = f"{describe(back)} <- {place.partition('+')[0]}"
     return " ".join([f"{definition.event}: ({place})", *fields])
 
 
-def default_event(location: str) -> str:
+def default_event(location: str, *, letter: str = "p") -> str:
     """The name of an event that has none: `p_SYMBOL_OFFSET` (decimal, as in the kernel) or `p_0xADDRESS`."""
     symbol, plus, offset = location.rpartition("+")
     if re.match(r"0[xX]|\d", location):
-        name = f"p_0x{_number(location):x}" if _number(location) is not None else f"p_{location}"
+        name = f"{letter}_0x{_number(location):x}" if _number(location) is not None else f"{letter}_{location}"
     elif plus and _number(offset) is not None:
-        name = f"p_{symbol}_{_number(offset)}"
+        name = f"{letter}_{symbol}_{_number(offset)}"
     else:
-        name = f"p_{location}_0"
+        name = f"{letter}_{location}_0"
     return re.sub(r"\W", "_", name, flags=re.ASCII)[:MAX_NAME]
 
 
 @lru_cache(maxsize=1024)
-def _layout(arguments: tuple[Argument, ...]) -> Layout:
-    return make_layout((argument.name, argument.source, argument.type) for argument in arguments)
+def _layout(arguments: tuple[Argument, ...], at_return: bool) -> Layout:
+    fields = [(argument.name, argument.source, argument.type) for argument in arguments]
+    # At a return, PC is where the function comes back to.
+    return make_layout([(RETURN_ADDRESS, "pc", DEFAULT_TYPE), *fields] if at_return else fields)
 
 
 def _number(text: str) -> int | None:
@@ -161,14 +176,10 @@ class _Parser:
         if not tokens:
             self._fail(0, "a definition is empty", hint="write a location, or p LOCATION %REGISTER ...")
         command = tokens[0][1]
-        if re.match(r"r\d*(:|$)", command):
-            self._fail(
-                tokens[0][0], "return probes (r) are not there yet", hint="put p on the instruction that returns"
-            )
         if command.startswith("-:"):
             self._fail(tokens[0][0], "this removes an event, and a definition is wanted")
-        if command == "p" or command.startswith("p:"):
-            return self._parse_record(tokens)
+        if match := _COMMAND.fullmatch(command):
+            return self._parse_record(tokens, match)
         return self._parse_count(tokens)
 
     def _parse_count(self, tokens: list[tuple[int, str]]) -> ProbeDefinition:
@@ -180,33 +191,42 @@ class _Parser:
         end = head[-1][0] + len(head[-1][1])
         location = self.text[head[0][0] : end]
         return ProbeDefinition(
-            Kind.COUNT, DEFAULT_GROUP, default_event(location), location, (), self._filter(condition, ()), self.text
-        )
+            Kind.COUNT, DEFAULT_GROUP, default_event(location), location, (), self._filter(condition, ()),
+            text=self.text,
+        )  # fmt: skip
 
-    def _parse_record(self, tokens: list[tuple[int, str]]) -> ProbeDefinition:
+    def _parse_record(self, tokens: list[tuple[int, str]], match: re.Match[str]) -> ProbeDefinition:
         head, condition = self._split_filter(tokens)
         column, command = head[0]
+        letter, name = match["letter"], match["name"]
+        kind = Kind(letter)
         if len(head) < 2:
-            self._fail(column + len(command), "the location is missing", hint="write p[:EVENT] SYMBOL+OFFSET ...")
+            hint = "write p[:EVENT] SYMBOL+OFFSET ..." if kind is Kind.RECORD else "write r[:EVENT] FUNCTION ..."
+            self._fail(column + len(command), "the location is missing", hint=hint)
         location = head[1][1]
-        group, event = self._parse_event(column + 2, command[2:])
-        if command == "p:":
-            self._fail(column + 2, "the name of the event is missing", hint="write p:EVENT, or p alone")
+        at = column + len(command) - len(name or "")
+        group, event = self._parse_event(at, name or "")
+        if name == "":
+            self._fail(at, "the name of the event is missing", hint=f"write {letter}:EVENT, or {letter} alone")
+        maxactive = int(match["maxactive"] or MAXACTIVE)
+        if not 1 <= maxactive <= MOST_ACTIVE:
+            self._fail(column + 1, f"a return probe follows 1 to {MOST_ACTIVE} calls at once, not {maxactive}")
         if len(head) - 2 > MAX_ARGUMENTS:
             self._fail(head[2 + MAX_ARGUMENTS][0], f"an event has at most {MAX_ARGUMENTS} arguments")
         arguments: list[Argument] = []
         for column, token in head[2:]:
-            argument = self._parse_argument(column, token, len(arguments) + 1)
+            argument = self._parse_argument(column, token, len(arguments) + 1, at_return=kind is Kind.RETURN)
             if any(argument.name == other.name for other in arguments):
                 self._fail(column, f"the argument name {argument.name!r} is used twice")
             arguments.append(argument)
         return ProbeDefinition(
-            Kind.RECORD,
+            kind,
             group or DEFAULT_GROUP,
-            event or default_event(location),
+            event or default_event(location, letter=letter),
             location,
             tuple(arguments),
             self._filter(condition, tuple(arguments)),
+            maxactive,
             self.text,
         )
 
@@ -236,7 +256,7 @@ class _Parser:
             self._check_name(column + len(text) - len(event), "event", event, MAX_NAME)
         return group, event
 
-    def _parse_argument(self, column: int, token: str, number: int) -> Argument:
+    def _parse_argument(self, column: int, token: str, number: int, *, at_return: bool) -> Argument:
         if len(token) > MAX_ARGUMENT:
             self._fail(column, f"an argument has at most {MAX_ARGUMENT} characters, not {len(token)}")
         name, equals, fetch = ("", "", token) if token[0] in _FETCHES else token.partition("=")
@@ -248,7 +268,8 @@ class _Parser:
                 self._fail(
                     column, f"the argument name {name!r} is reserved", hint="every event has a field of that name"
                 )
-        found = parse_fetch(fetch, column + len(token) - len(fetch), self._fail_at, symbol_address=self.symbol_address)
+        at = column + len(token) - len(fetch)
+        found = parse_fetch(fetch, at, self._fail_at, symbol_address=self.symbol_address, at_return=at_return)
         return Argument(name or f"arg{number}", found.source, found.type, column, found.entry)
 
     def _check_name(self, column: int, what: str, name: str, longest: int) -> None:

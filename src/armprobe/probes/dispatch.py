@@ -91,7 +91,10 @@ class Dispatcher:
             self._run(site, regs, post=True)
         else:
             regs.pc = site.address
-            diverted = self._run(site, regs, post=False)
+            with engine.returns.unfollowed(site, regs) as skip:
+                diverted = self._run(site, regs, post=False)
+                if diverted:
+                    skip()
             if not diverted:
                 if regs.pc != site.address:
                     raise UsageError(

@@ -35,7 +35,7 @@ _CONSTANT = re.compile(r"\\(-?(?:0[xX][0-9a-fA-F]+|[0-9]+))")
 _TEXT = re.compile(r'\\"([^"]*)"')
 _BITS = re.compile(r"b(\d+)@(\d+)/(\d+)")
 _ABSENT = {
-    "retval": ("$retval is what a function returns, and return probes are not there yet", "read %r0 after the call"),
+    "retval": ("$retval is what a function returns, and this is no return probe", "write r in place of p"),
     "comm": ("$comm is the name of a task of an operating system, and the target has no such thing", ""),
     "COMM": ("$COMM is the name of a task of an operating system, and the target has no such thing", ""),
     "arg*": ("$arg* needs to know the function's parameters, and types are not there yet", "write $arg1 $arg2 ..."),
@@ -62,22 +62,32 @@ def register_name(spelling: str) -> str | None:
     return None if number is None else REGISTER_NAMES[number]
 
 
-def parse_fetch(text: str, column: int, fail: Fail, *, symbol_address: Callable[[str], int] | None = None) -> Fetched:
+def parse_fetch(
+    text: str,
+    column: int,
+    fail: Fail,
+    *,
+    symbol_address: Callable[[str], int] | None = None,
+    at_return: bool = False,
+) -> Fetched:
     """Parse `FETCH[:TYPE]`, which stands at `column` of the definition; mistakes go to `fail`.
 
     `symbol_address` raises UsageError for what is no symbol; without it, symbols are left as they are.
     """
-    return _Parser(text, column, fail, symbol_address).parse()
+    return _Parser(text, column, fail, symbol_address, at_return).parse()
 
 
 class _Parser:
     """Parses one argument; positions are columns of it."""
 
-    def __init__(self, text: str, column: int, fail: Fail, symbol_address: Callable[[str], int] | None) -> None:
+    def __init__(
+        self, text: str, column: int, fail: Fail, symbol_address: Callable[[str], int] | None, at_return: bool
+    ) -> None:
         self.text = text
         self.column = column
         self.fail_at = fail
         self.symbol_address = symbol_address
+        self.at_return = at_return
         self.entry = False
 
     def parse(self) -> Fetched:
@@ -117,6 +127,8 @@ class _Parser:
     def _variable(self, at: int, _depth: int) -> tuple[Source, int]:
         match = self._match(_VARIABLE, at, "")
         name, end = match[1], match.end()
+        if name == "retval" and self.at_return:
+            return "r0", end
         if name in _ABSENT:
             self._fail(at, *_ABSENT[name])
         if name == "stack":
@@ -125,6 +137,8 @@ class _Parser:
         if number is None:
             self._fail(at, f"there is no variable ${name}", "there are $stack, $stack0, ... and $arg1, $arg2, ...")
         index = int(number[2])
+        if number[1] == "arg" and self.at_return:
+            self._fail(at, f"${name} is where it is at the function's entry only", "write p in place of r")
         if number[1] == "stack":
             if index > MAX_STACK:
                 self._fail(at, f"${name} is too far: $stack0 to $stack{MAX_STACK} are the words that can be read")
@@ -201,6 +215,9 @@ class _Parser:
             self._fail(at, "an array is in memory", f"write +0({self.text[: at - 1]}):{kind.name}")
         elif kind.is_text and not in_memory:
             self._fail(at, "a string is in memory", f"write +0({self.text[: at - 1]}):{kind.name}")
+        elif isinstance(source, Memory) and not in_memory and kind.size > 4:
+            hint = f"write +{source.offset}($stack):{kind.name} for two words"
+            self._fail(at, f"{self.text[: at - 1]} is a word, and {kind.name} has 64 bits", hint)
 
     def _word(self, at: int, text: str) -> int:
         value = int(text, 16 if "x" in text.lower() else 10)

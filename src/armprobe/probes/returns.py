@@ -9,7 +9,7 @@ the whole story.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from armprobe.isa.link import finds_out
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Pool, Slot
+from armprobe.probes.definition import MAXACTIVE, MOST_ACTIVE
 from armprobe.probes.dispatch import call_handler
 from armprobe.probes.probe import Hit, HostHandler, Probe
 from armprobe.probes.quiescence import find_references
@@ -32,9 +33,8 @@ from armprobe.targets.base import CPSR_T, Registers
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
+    from armprobe.probes.site import Site
 
-#: calls of one function that are followed at once, unless the probe says otherwise; and the most it may say (Linux's)
-MAXACTIVE, MOST_ACTIVE = 16, 4096
 #: functions that return more often than they are called, as GCC knows them by name
 _RETURN_TWICE = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "getcontext"})
 _WORD = 4
@@ -304,6 +304,33 @@ class Returns:
     def active_calls(self, probe: Probe) -> int:
         trampoline = self._trampolines.get(probe)
         return len(self.active(trampoline)) if trampoline is not None else 0
+
+    @contextmanager
+    def unfollowed(self, site: Site, regs: Registers) -> Iterator[Callable[[], None]]:
+        """Show handlers at an entry the call as it was made, if code in the detour has sent it on its way already.
+
+        Gives a function to call when the function is not entered after all.
+        """
+        pad, pads = regs.lr, []
+        while (found := self._pads.get(regs.lr)) is not None and found[0].probe in site.probes:
+            pads.append(found)
+            regs.lr = self._entry(*found)[1]
+        skipped = False
+
+        def skip() -> None:
+            nonlocal skipped
+            skipped = True
+
+        back = regs.lr
+        yield skip
+        if skipped:
+            for trampoline, number in pads:
+                self._give_back(trampoline, number)
+        elif pads:
+            if regs.lr != back:
+                trampoline, number = pads[-1]
+                self._write(trampoline, ENTRY * number + _WORD, regs.lr)
+            regs.lr = pad
 
     def misses(self, probe: Probe) -> int:
         """Calls that code in the detour did not follow, as far as they are not counted in `host_missed`."""
