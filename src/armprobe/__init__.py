@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TargetLost,
         UsageError,
     )
+    from armprobe.probes.maps import Map
     from armprobe.probes.probe import Hit, Probe
     from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate
     from armprobe.symbols.image import Image
@@ -34,6 +35,7 @@ __all__ = [
     "Hit",
     "Image",
     "InternalError",
+    "Map",
     "MissingDependency",
     "Probe",
     "Refused",
@@ -57,6 +59,7 @@ _HOME = {
     "Event": "armprobe.session",
     "Hit": "armprobe.probes.probe",
     "Image": "armprobe.symbols.image",
+    "Map": "armprobe.probes.maps",
     "Probe": "armprobe.probes.probe",
     "Region": "armprobe.targets.base",
     "Registers": "armprobe.targets.base",
