@@ -36,7 +36,8 @@ if [ ! -x .venv/bin/pip ]; then
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 pip() { .venv/bin/python -m pip --quiet "$@"; }
-echo "installing armprobe into .venv (once; some 60 MB)"
+[ "$kind" = dev ] && size=160 || size=60
+echo "installing armprobe into .venv (once; some $size MB)"
 pip install --upgrade 'pip>=25.1' # 25.1: --group
 if [ "$kind" = dev ]; then
     pip install --editable '.[all]' --group dev
