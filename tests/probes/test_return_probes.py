@@ -19,6 +19,7 @@ from tests.probes.returning import (
 )
 
 from armprobe import HandlerError, Image, Refused, Session, TargetError, UsageError, emulate
+from armprobe.targets.unicorn import UnicornTarget
 
 ENTRIES, NAMES = (None, lambda _: None), ("compiled entry", "entry on the host")
 
@@ -355,8 +356,9 @@ def test_arguments_that_make_no_sense_are_refused():
 
 
 @pytest.mark.parametrize("optimized", [True, False])
-@pytest.mark.parametrize("cpu", ["arm926", "cortex-a15"])
-def test_events_at_returns_hold_what_the_emulator_sees(observed, optimized, cpu):
+@pytest.mark.parametrize(("cpu", "concurrent"), [("arm926", False), ("cortex-a15", False), ("cortex-a15", True)])
+def test_events_at_returns_hold_what_the_emulator_sees(observed, optimized, cpu, concurrent, monkeypatch):
+    monkeypatch.setattr(UnicornTarget, "concurrent", concurrent)
     seen, final = observed
     with emulate(Image.from_words(WORDS, base=BASE), cpu=cpu) as session:
         probes = session.define_all(
