@@ -101,6 +101,52 @@ def test_definitions_come_from_a_file(run, demo, tmp_path):
     assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["hex", "hex", "hex", "leave"]
 
 
+def test_a_file_may_remove_events_and_ends_lines_with_comments(run, demo, tmp_path):
+    (tmp_path / "probes").write_text(
+        "p:net/hex print_hex    # every one\np:net/hex print_number\np:other leave # at the end\n-:net/hex\n"
+    )
+    outcome = run("trace", demo, "-f", tmp_path / "probes", "--", 1)
+    assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["other"]
+
+
+def test_a_removal_that_removes_nothing_is_shown_with_its_line(run, demo, tmp_path):
+    path = tmp_path / "probes"
+    path.write_text("p:hex print_hex\n-:hexa\n")
+    outcome = run("trace", demo, "-f", path)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", (
+        "error[AP100]: there is no event hexa in the lines above\n"
+        f"  {path}:2\n"
+        "  -:hexa\n"
+        "help: it removes what stands above it\n"
+    ))  # fmt: skip
+
+
+def test_events_show_memory_and_faults_as_the_kernel_does(run, demo):
+    definition = "p:p parse_packet kind=+0($arg1):u8 name=+0(@type_names):string bytes=+0($arg1):x8[2] none=+0(\\0)"
+    outcome = run("trace", demo, "-e", f"{definition} if kind > 1", "--", 3)
+    assert (outcome.status, outcome.out) == (0, (
+        'p: (parse_packet+0x0/0x184) kind=3 name="ping" bytes={0x3,0x0} none=(fault)\n'
+        'p: (parse_packet+0x0/0x184) kind=3 name="ping" bytes={0x3,0x0} none=(fault)\n'
+        'p: (parse_packet+0x0/0x184) kind=5 name="ping" bytes={0x5,0x0} none=(fault)\n'
+    ))  # fmt: skip
+    outcome = run("trace", demo, "-e", f"{definition} if kind == 5", "--json", "--", 3)
+    assert json.loads(outcome.out.splitlines()[0])["values"] == {
+        "kind": 5,
+        "name": "ping",
+        "bytes": [5, 0],
+        "none": None,
+    }
+
+
+def test_a_variable_that_is_not_there_is_shown_as_it_was_written(run, demo):
+    outcome = run("trace", demo, "-e", "p malloc a=@nothing_like_it:u8")
+    assert (outcome.status, outcome.err) == (2, (
+        "error[AP100]: no symbol is called 'nothing_like_it'\n"
+        "  p malloc a=@nothing_like_it:u8\n"
+        "              ^\n"
+    ))  # fmt: skip
+
+
 def test_a_mistake_in_a_file_is_shown_with_its_line(run, demo, tmp_path):
     path = tmp_path / "probes"
     path.write_text("p:hex print_hex\np:x malloc size=%r0:u9\n")

@@ -86,7 +86,7 @@ def expand(
 def _remove(removal: Removal, wishes: dict[tuple[int, str], Wish]) -> None:
     gone = [key for key, wish in wishes.items() if removal.matches(*wish.event)]
     if not gone:
-        raise UsageError(f"there is no event {removal} in the lines above", hint="what ran before is gone already")
+        raise UsageError(f"there is no event {removal} in the lines above", hint="it removes what stands above it")
     for key in gone:
         del wishes[key]
 
