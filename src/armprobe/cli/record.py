@@ -25,10 +25,11 @@ def record(
     program: ProgramOptions, wanted: list[tuple[str, str]], path: Path, until: str | None, limit: int | None,
     arguments: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Record events to a file, whose ending says its format.
+    """Record events to a file: Parquet, Arrow, CSV, NDJSON or Perfetto.
 
-    Definitions are those of `armprobe trace`. Standard output is the program's; the summary goes to standard error, and
-    into the file where its format has a place for it. `armprobe report FILE` shows what was recorded.
+    The ending of its name says which. Definitions are those of `armprobe trace`. Standard output is the program's; the
+    summary goes to standard error, and into the file where its format has a place for it. `armprobe report FILE` shows
+    what was recorded.
 
     \b
     armprobe record firmware.elf -e 'p:packet parse_packet len=%r1:u32' -e malloc -o run.parquet -- ARGUMENT

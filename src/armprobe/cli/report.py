@@ -29,10 +29,11 @@ BAR = 40
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def report(file: Path, picture: Path | None, as_json: bool) -> None:
-    """Summarize a file of recorded events: .parquet, .arrow, .csv or .ndjson.
+    """Summarize a file of recorded events: counts, quantiles, histograms.
 
-    Shows which events came how often, what was lost, and for each argument its extremes, mean, quantiles (values that
-    50, 90 and 99 % do not exceed) and a histogram by powers of two; of strings the most frequent.
+    FILE ends in .parquet, .arrow, .csv or .ndjson. Shows which events came how often, what was lost, and for each
+    argument its extremes, mean, quantiles (values that 50, 90 and 99 % do not exceed) and a histogram by powers of two;
+    of strings the most frequent.
 
     \b
     armprobe record firmware.elf -e 'p:packet parse_packet len=%r1:u32' -o run.parquet
