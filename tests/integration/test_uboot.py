@@ -8,6 +8,7 @@ import pytest
 from tests.integration.libraries import fetch
 from tests.targets import uboot
 
+from armprobe.errors import Refused
 from armprobe.isa.decoder import decode
 from armprobe.session import Session
 from armprobe.symbols.image import Image, Symbol
@@ -118,6 +119,32 @@ def test_functions_are_counted_by_name_after_u_boot_moved_itself(unprobed):
         before = session.read_memory(bias, len(code))
     assert bytes(output) == unprobed.output
     assert target.read_memory(bias, len(code)) == before
+    assert "slots" not in {region.name for region in target.regions}
+
+
+def test_functions_are_followed_to_their_returns(unprobed):
+    target, output = power_on(unprobed.image)
+    bias = run_until_moved(target)
+    called = called_functions(unprobed.image.segments[0].data)
+    with Session(target, symbols=SymbolTable.from_image(unprobed.image).rebased(bias)) as session:
+        probes, refused = {}, []
+        for name in unprobed.names:
+            place = session.locate(name)
+            if place - bias in called and not reads_clock(session, place):
+                try:
+                    probes[name] = session.define(f"r32:f{place:x} 0x{place:x} $retval")
+                except Refused as error:
+                    refused.append(error.message)
+        assert len(probes) > 300
+        assert len(refused) <= 2
+        session.optimize_now()
+        assert session.run().reason is StopReason.EXIT
+        assert {name: probe.hits + probe.active for name, probe in probes.items()} == {
+            name: unprobed.counts[name] for name in probes
+        }
+        assert {probe.missed for probe in probes.values()} == {0}
+        assert 5 < sum(probe.active for probe in probes.values()) < 20  # what waits for commands, and what powers off
+    assert bytes(output) == unprobed.output
     assert "slots" not in {region.name for region in target.regions}
 
 

@@ -138,7 +138,7 @@ class Returns:
         try:
             # The code is as long wherever it stands.
             engine.instruments.calls[probe] = {"calls": table.address, "pads": 0}
-            pads = engine.slots.allocate(len(self._build(probe, 0).code.data))
+            pads = self._allocate(len(self._build(probe, 0).code.data), probe.address)
             engine.instruments.calls[probe]["pads"] = pads.address
             code = self._build(probe, pads.address)
         except BaseException:
@@ -155,6 +155,12 @@ class Returns:
         write = Write(pads.address, None, code.code.data, f"trampoline of 0x{probe.address:08x}")
         traps = [] if engine.target.breakpoints is None else trampoline.traps
         execute(plan_patch([], new_code=[write], set_traps=traps), engine.target)
+
+    def _allocate(self, size: int, near: int) -> Slot:
+        """Memory for pads: in reach of the function if there is any, as an MMU may not let other places be executed."""
+        with suppress(Refused):
+            return self._engine.slots.allocate(size, near=near)
+        return self._engine.slots.allocate(size)
 
     def _build(self, probe: Probe, base: int) -> TrampolineCode:
         assert probe.returning is not None
