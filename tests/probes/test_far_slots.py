@@ -130,3 +130,32 @@ def test_without_memory_for_slots_a_probe_is_refused(monkeypatch):
             session.probe(LOOP, lambda _: None)
         assert isinstance(session._engine.slots, SlotAllocator)
     assert caught.value.hint.endswith("--slots START:END")
+
+
+def test_a_second_probe_at_a_site_shares_its_island(monkeypatch, unprobed):
+    with far_session(monkeypatch, island=True) as session:
+        first = session.count(LOOP)
+        session.optimize_now()
+        second = session.define(f"p:loop {LOOP:#x} %r0")
+        assert session.optimize_now() == 0
+        assert final_state(session) == unprobed
+        assert (first.hits, second.hits, first.state) == (PASSES, PASSES, "branch")
+        second.unregister()
+        session.optimize_now()
+        third = session.count(LOOP)
+        assert third.state == "branch"
+        third.unregister()
+        first.unregister()
+        session.optimize_now()
+        assert session.count(LOOP + 4).reason == ""
+
+
+def test_a_second_probe_keeps_the_window(monkeypatch, unprobed):
+    with far_session(monkeypatch) as session:
+        first, second = session.count(LOOP), session.count(LOOP)
+        session.optimize_now()
+        third = session.define(f"p:loop {LOOP:#x} %r0")
+        session.optimize_now()
+        assert session.explain(LOOP).window == 8
+        assert final_state(session) == unprobed
+        assert {probe.hits for probe in (first, second, third)} == {PASSES}

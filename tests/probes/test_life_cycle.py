@@ -222,3 +222,33 @@ class LifeCycle(RuleBasedStateMachine):
 
 TestLifeCycle = LifeCycle.TestCase
 TestLifeCycle.settings = settings(max_examples=60, stateful_step_count=25)
+
+
+def test_a_thread_that_stopped_at_a_trap_that_is_gone_executes_what_is_there_now():
+    with start() as session:
+        probe = session.count(LOOP)
+        engine = session._engine
+        slot = engine.sites[LOOP].slot
+        probe.unregister()
+        session.run(until=LOOP)
+        assert engine.dispatcher.on_trap(LOOP)  # not freed yet: the copy is executed
+        assert slot.address < session.regs.pc < slot.end
+        session.run(until=LOOP)
+        session.optimize_now()
+        assert engine.retired == []
+        assert engine.dispatcher.on_trap(LOOP)
+        assert session.regs.pc == LOOP
+        assert not engine.dispatcher.on_trap(DOUBLE)
+
+
+def test_words_read_before_a_patch_are_not_taken_for_the_programs_later():
+    with start() as session:
+        probe = session.count(LOOP)
+        session.optimize_now()
+        probe.disable()
+        probe.enable()
+        session.optimize_now()
+        assert session._engine._placement.read_word(LOOP) == WORDS[2]
+        session.count(LOOP + 4)
+        probe.unregister()
+        assert session._engine._placement.read_word(LOOP) == WORDS[2]

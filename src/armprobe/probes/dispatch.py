@@ -48,6 +48,8 @@ class Dispatcher:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.points: dict[int, Point] = {}
+        #: where traps of ours stood; a thread may have been stopped by one before it went
+        self.gone: set[int] = set()
         self.running: dict[int, Probe] = {}
         #: sites whose traps are being handled: threads are about to go on in their slots
         self.handling: list[Site] = []
@@ -56,6 +58,8 @@ class Dispatcher:
         """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""
         point = self.points.get(pc)
         if point is None:
+            if pc in self.gone and not self._holds_trap(pc):
+                return True  # the thread executes again what stands there now
             if not self._engine.returns.on_trap(pc):
                 return False
             self._engine.optimizer.at_stop()
@@ -68,13 +72,17 @@ class Dispatcher:
         self._engine.optimizer.at_stop()
         return True
 
+    def _holds_trap(self, pc: int) -> bool:
+        target = self._engine.target
+        return target.read_memory(pc, 4) == target.trap.to_bytes(4, "little")
+
     def _handle(self, point: Point) -> None:
         engine = self._engine
         site = point.site
         target = engine.target
         regs = target.read_registers()
         if point.kind is PointKind.SITE and not condition_holds(site.condition, regs.cpsr):
-            site.false_conditions += 1
+            site.false_conditions += site.state not in _WITHOUT_TRAP
             regs.pc = site.next_address
         elif point.kind is PointKind.SITE and site.state in _WITHOUT_TRAP:
             # A tombstone: the trap was taken before it was removed. The hit came after the promise: it does not count.

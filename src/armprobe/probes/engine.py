@@ -149,7 +149,10 @@ class Engine:
             if site.state is not SiteState.DISARMED:
                 self.patch([(site, "disarm")])
         else:
-            new = self._placement.rebuild(site, probes)
+            try:
+                new = self._placement.rebuild(site, probes)
+            finally:
+                self._placement.forget()
             try:
                 self._exchange([], [(site, new)])
             except BaseException:
@@ -180,7 +183,9 @@ class Engine:
             raise
         for site, _ in moves:
             self.sites[site.address] = site
-        for old, _ in replaced:
+        for old, new in replaced:
+            if old.island == new.island:
+                old.island = None
             self._retire(old)
 
     # --- patching
@@ -253,6 +258,7 @@ class Engine:
         for address, point in _points_of(site).items():
             if self.dispatcher.points.get(address) == point:
                 del self.dispatcher.points[address]
+                self.dispatcher.gone.add(address)
 
     # --- quiescence
 

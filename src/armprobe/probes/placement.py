@@ -174,10 +174,17 @@ class Placement:
 
     def rebuild(self, site: Site, probes: Sequence[Probe]) -> Site:
         """Make a site with a new slot for other probes at the same place; nothing is written yet."""
-        return self._build(site.address, site.original, site.insn, site.relocations, probes)
+        return self._build(site.address, site.original, site.insn, site.relocations, probes, old=site)
 
     def _build(
-        self, address: int, original: bytes, insn: Insn, relocations: tuple[Relocation, ...], probes: Sequence[Probe]
+        self,
+        address: int,
+        original: bytes,
+        insn: Insn,
+        relocations: tuple[Relocation, ...],
+        probes: Sequence[Probe],
+        *,
+        old: Site | None = None,
     ) -> Site:
         engine = self._engine
         handler = self._handler(address, probes)
@@ -198,8 +205,12 @@ class Placement:
             slot = engine.slots.allocate(len(build(address).code.data), near=address)
         except Refused as error:
             if handler is not None and len(relocations) == 1:
-                island = self._find_island(address)
-                if island is None:
+                island = old.island if old is not None else None
+                island = island or self._find_island(address)
+                if island is None and old is not None:
+                    # What stands at the site now is one word: a window would be another site.
+                    reason = f"{error.message}; unregister all probes there to try two words"
+                elif island is None:
                     original, relocations, reason = self._find_window(address, original, relocations, error)
             slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS)
         try:
@@ -273,7 +284,9 @@ class Placement:
     def release(self, site: Site) -> None:
         """Give the memory of a site back that no thread can be in."""
         self._engine.slots.free(site.slot)
-        if site.island is not None:
+        holder = self._engine.sites.get(site.address)
+        # A site that could not take the place of another one leaves the island to that.
+        if site.island is not None and (holder is None or holder is site or holder.island != site.island):
             self._engine.slots.free(site.island)
 
     # --- what a patch needs of a site
