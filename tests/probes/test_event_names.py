@@ -57,6 +57,15 @@ def test_probes_of_one_event_have_the_same_arguments_and_differ_otherwise(line, 
         assert len(session.probes) == 1
 
 
+def test_calls_and_returns_do_not_share_an_event():
+    with start() as session:
+        session.define(f"p:g/e {LOOP:#x}")
+        with pytest.raises(UsageError) as caught:
+            session.define(f"r:g/e {DOUBLE:#x}")
+        assert str(caught.value) == "the event g/e belongs to probes of another kind: p"
+        assert caught.value.hint == "give this one another name, or remove the other first: -:g/e"
+
+
 def test_the_same_place_may_be_recorded_twice_under_two_names_or_with_two_filters():
     with start() as session:
         session.define_all([

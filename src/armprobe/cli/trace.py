@@ -35,8 +35,9 @@ def trace(
 ) -> None:  # fmt: skip
     """Record events, in the language of the kernel's kprobe_events.
 
-    A DEFINITION is `p[:[GROUP/]EVENT] LOCATION [[NAME=]%REGISTER[:TYPE] ...] [if FILTER]`; a location or a pattern
-    alone records that it was reached. Events go to standard output, in the form of the kernel's trace file; what the
+    A DEFINITION is `p[:[GROUP/]EVENT] LOCATION [[NAME=]FETCH[:TYPE] ...] [if FILTER]`, where FETCH is %REGISTER,
+    @ADDRESS, @SYMBOL, +OFFSET(FETCH), $stackN or $argN; a location or a pattern alone records that it was reached.
+    Events go to standard output, in the form of the kernel's trace file; what the
     program prints and the summary go to standard error, so that events can be piped.
 
     \b
