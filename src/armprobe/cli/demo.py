@@ -175,7 +175,7 @@ def _show_figures(
     _title("Full speed")
     hits = sum(probe.hits for probe in counters) + tracer.hits
     _say(f"{many(hits, 'hit')} in {seconds:.2f} s, where the unprobed program takes {unprobed:.2f} s: "
-         f"{(seconds - unprobed) / hits * 1e9:,.0f} ns a hit with the events read.")  # fmt: skip
+         f"{(seconds - unprobed) / hits * 1e9:,.0f} ns a hit, events included.")  # fmt: skip
     _say(f"{many(events.number, 'event')} recorded, {session.lost(tracer)} lost; "
          f"the longest packet has {events.longest} bytes.")  # fmt: skip
     for line in events.first:

@@ -110,9 +110,7 @@ class Instruments:
         """The compiled part of these probes together; None when all they have are host handlers."""
         symbols = {SITE: address}
         actions = [
-            self._name(action, probe, index, symbols)
-            for index, probe in enumerate(probes)
-            for action in probe.actions
+            self._name(action, probe, index, symbols) for index, probe in enumerate(probes) for action in probe.actions
         ]
         if not actions:
             return None
