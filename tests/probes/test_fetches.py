@@ -18,6 +18,7 @@ from unicorn import UC_ARCH_ARM, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, UC_MODE_AR
 
 from armprobe.codegen.handlers import Record, compile_actions
 from armprobe.codegen.memory import readable_ranges
+from armprobe.errors import Refused
 from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, drain, initialize
 from armprobe.events.values import unpack
@@ -211,3 +212,16 @@ def test_a_field_costs_no_more_than_it_did(fetch, size):
     layout = parse_definition(f"p:e 0x8000 a={fetch}").layout
     code = compile_actions((Record(layout, CAPACITY),), readable=((0x8000, 0x10_0000),)).code
     assert code <= size, f"{fetch}: {code} instructions, and it was {size}"
+
+
+def test_a_handler_too_long_for_an_old_architecture_is_refused():
+    arguments = " ".join(f"a{number}=+{4 * number}(%r0)" for number in range(100))
+    layout = parse_definition(f"p:e 0x8000 {arguments}").layout
+    record, ranges = Record(layout, CAPACITY), readable_ranges(REGIONS)
+    assert compile_actions((record,), readable=ranges).code > 1024
+    with pytest.raises(
+        Refused,
+        match=r"^the handler has \d+ bytes of code: before architecture 7 its constants are within 4096 bytes$",
+    ) as caught:
+        compile_actions((record,), readable=ranges, architecture=5)
+    assert caught.value.hint == "record less in one probe, or split it in two"

@@ -8,11 +8,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from armprobe.errors import InternalError
+from armprobe.errors import InternalError, Refused
 
 R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVW_ABS_NC, R_ARM_MOVT_ABS = 2, 29, 43, 44
 _PROGBITS, _SYMTAB, _NOBITS, _REL = 1, 2, 8, 9
 _ALLOC = 2
+#: how far a load reaches its literal
+_REACH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ class ObjectCode:
 
 
 def read_object(data: bytes) -> ObjectCode:
-    """Read the code of an object; raise InternalError when it holds anything but one function without data."""
+    """Read the code of an object; raise InternalError when it holds anything but one function without data.
+
+    Raises Refused when the function is so long that its literals stand between its instructions.
+    """
     sections = _sections(data)
     text = next(number for number, section in enumerate(sections) if section.name == ".text")
     for section in sections:
@@ -52,7 +57,13 @@ def read_object(data: bytes) -> ObjectCode:
     size = len(sections[text].data)
     marks = sorted((value, name) for name, value, index in symbols if index == text and name[:2] in ("$a", "$d", "$t"))
     literals = next((value for value, name in marks if name.startswith("$d")), size)
-    if marks[:1] != [(0, "$a")] or any(name[:2] != "$d" for at, name in marks if at >= literals) or size % 4:
+    scattered = any(name[:2] != "$d" for at, name in marks if at >= literals)
+    if scattered and size > _REACH:
+        raise Refused(
+            f"the handler has {size} bytes of code: before architecture 7 its constants are within {_REACH} bytes",
+            hint="record less in one probe, or split it in two",
+        )
+    if marks[:1] != [(0, "$a")] or scattered or size % 4:
         raise InternalError(f"the compiled handler is not A32 code and then literals: {marks}, {size} bytes")
     words = struct.unpack(f"<{size // 4}I", sections[text].data)
     relocations = [
