@@ -51,6 +51,8 @@ class Stub:
         self.requests: list[bytes] = []
         self.breakpoints: set[int] = set()
         self.answer = answer
+        #: sent when the client asks for a stop of a target that does not run
+        self.interrupted = b""
         self._offers = f"PacketSize={packet_size:x};vContSupported+;{offers}"
         self._packet_size = packet_size
         self._cpsr = 64 if "qXfer:features:read+" in offers else 164
@@ -108,6 +110,8 @@ class Stub:
             data += more
             while (unit := _UNIT.match(data)) is not None:
                 data = data[unit.end() :]
+                if unit[0] == b"\x03":
+                    self._stream.sendall(self.interrupted)
                 if unit[1] is not None and not self._handle(unit[1], unit[2]):
                     return True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -267,6 +269,29 @@ def test_another_thread_may_stop_the_run():
         stopper.start()
         assert target.run(lambda _: False).reason is StopReason.INTERRUPT
         stopper.join()
+
+
+def test_ctrl_c_ends_the_run():
+    with attached() as (target, stub):
+        stub.answer = lambda request: os.kill(os.getpid(), signal.SIGINT) if request.startswith(b"vCont;c") else None
+        assert target.run(lambda _: False).reason is StopReason.INTERRUPT
+        stub.answer = lambda _: None
+        assert target.run(lambda _: False, limit=1).reason is StopReason.LIMIT
+
+
+def test_output_that_cannot_be_written_stops_the_target_and_is_told():
+    def broken(_: bytes) -> None:
+        raise BrokenPipeError
+
+    answers = iter([packet(b"O21"), None])
+    fake = FakeTarget([NOP, SELF], base=BASE)
+    with Stub(fake, answer=lambda request: next(answers) if request.startswith(b"vCont;c") else None) as stub:
+        target = GdbRemoteTarget.connect(stub.address, output=broken)
+        stub.interrupted = packet(b"T02thread:1;")
+        with pytest.raises(BrokenPipeError):
+            target.run(lambda _: False)
+        assert target.read_registers().pc == BASE
+        target.detach()
 
 
 def test_a_stub_that_does_not_stop_is_given_up():

@@ -30,7 +30,7 @@ _METHODS = (
     "child_pre_probe",
     "child_post_remove",
 )
-_SERIAL_OPERATIONS = ("setbrg", "getc", "putc", "pending")
+_SERIAL_OPERATIONS = ("setbrg", "getc", "putc", "puts", "pending")  # struct dm_serial_ops; puts may be missing
 _LOWEST = 0x1000
 
 
@@ -64,7 +64,8 @@ def _functions(data: bytes) -> Iterator[tuple[str, int]]:
             if text == "serial_pl01x":
                 yield from (
                     (f"{text}.{call}", at)
-                    for call, at in zip(_SERIAL_OPERATIONS, struct.unpack_from("<4I", data, operations), strict=True)
+                    for call, at in zip(_SERIAL_OPERATIONS, struct.unpack_from("<5I", data, operations), strict=True)
+                    if at
                 )
 
 

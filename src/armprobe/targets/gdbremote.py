@@ -263,9 +263,15 @@ class GdbRemoteTarget:
             self.stop()
         try:
             return self._await_stop()
-        except KeyboardInterrupt:
+        except TargetError:
+            raise
+        except BaseException as error:
+            # The user's output may have failed, or a second Ctrl-C come: nothing can be asked of a target that runs.
             self.stop()
-            return self._await_stop()
+            reply = self._await_stop()
+            if isinstance(error, KeyboardInterrupt):
+                return reply
+            raise
         finally:
             self._running = False
 
