@@ -34,7 +34,7 @@ from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
-from armprobe.probes.returns import Returning, check_returning
+from armprobe.probes.returning import Returning, check_returning
 from armprobe.probes.stops import explain_stop
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve

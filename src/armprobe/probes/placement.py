@@ -20,7 +20,7 @@ from armprobe.patching.slots import Slot
 from armprobe.patching.window import prove_window
 from armprobe.probes.probe import Probe
 from armprobe.probes.program import CodeMap
-from armprobe.probes.returns import check_entry
+from armprobe.probes.returning import check_entry
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 

@@ -14,7 +14,7 @@ from armprobe.targets.base import Registers
 if TYPE_CHECKING:
     from armprobe.probes.definition import ProbeDefinition
     from armprobe.probes.engine import Engine
-    from armprobe.probes.returns import Returning
+    from armprobe.probes.returning import Returning
 
 
 class Hit:

@@ -8,51 +8,31 @@ the whole story.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from armprobe.codegen.calls import ENTRY, MISSES, MOST, SILENT, TAKEN
 from armprobe.codegen.frame import Handler
-from armprobe.codegen.handlers import Action
 from armprobe.codegen.trampoline import LIVE_AT_RETURN, TrampolineCode, build_trampoline
-from armprobe.errors import Refused, TargetFault, UsageError
-from armprobe.isa.decoder import decode
-from armprobe.isa.flow import ReadWord
-from armprobe.isa.insn import ALWAYS
-from armprobe.isa.link import finds_out
+from armprobe.errors import Refused
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Pool, Slot
-from armprobe.probes.definition import MAXACTIVE, MOST_ACTIVE
 from armprobe.probes.dispatch import call_handler
-from armprobe.probes.probe import Hit, HostHandler, Probe
+from armprobe.probes.probe import Hit, Probe
 from armprobe.probes.quiescence import find_references
+from armprobe.probes.word_search import find_words
 from armprobe.targets.base import CPSR_T, Registers
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
     from armprobe.probes.site import Site
 
-#: functions that return more often than they are called, as GCC knows them by name
-_RETURN_TWICE = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "getcontext"})
 _WORD = 4
 #: the architecture that made a load to PC a BX
 _INTERWORKING = 5
-_CHUNK = 1 << 20
-_PAGE = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Returning:
-    """What makes a probe a return probe. `entry` is called at the entry; what it returns is `hit.entry` later."""
-
-    handler: HostHandler | None
-    entry: Callable[[Hit], object] | None = None
-    maxactive: int = MAXACTIVE
-    #: what is compiled into the trampoline; it does without the host then
-    actions: tuple[Action, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -78,35 +58,6 @@ class Trampoline:
         if self.code.way_back is None:
             return [self.pad(number) for number in range(1, self.size + 1)]
         return [] if self.code.drain is None else [self.code.drain]
-
-
-def check_returning(returning: Returning) -> None:
-    """Raise UsageError for handlers that are no functions and for a maxactive that makes no sense."""
-    for role, handler in (("handler", returning.handler), ("entry", returning.entry)):
-        if handler is not None and not callable(handler):
-            raise UsageError(f"{role} must be a function that takes the hit, not {handler!r}")
-    if not 1 <= returning.maxactive <= MOST_ACTIVE:
-        raise UsageError(f"maxactive is 1 to {MOST_ACTIVE} calls, not {returning.maxactive}")
-
-
-def check_entry(address: int, name: str, *, bounds: tuple[int, int] | None, read_word: ReadWord) -> None:
-    """Raise Refused unless the instruction at `address` may be the entry of a return probe."""
-    if bounds is not None and bounds[0] != address:
-        raise Refused(f"no return probe at {name}: that is not the first instruction of the function",
-                      hint="name the function alone")  # fmt: skip
-    if name.lstrip("_") in _RETURN_TWICE:
-        raise Refused(f"no return probe at {name}: it returns more often than it is called")
-    word = read_word(address)
-    if word is not None and decode(word).cond != ALWAYS:
-        raise Refused(f"no return probe at {name}: its first instruction is conditional, "
-                      "and a call that does not execute it would not be seen")  # fmt: skip
-    found = finds_out(read_word, address)
-    if found is not None:
-        raise Refused(
-            f"no return probe at {name}: the function looks at its return address: "
-            f"the instruction at 0x{found[0]:08x} {found[1]}",
-            hint="put a probe on the instruction that returns",
-        )
 
 
 class Returns:
@@ -392,7 +343,7 @@ class Returns:
         for registers in self._registers().values():
             for value in registers.values:
                 lost.pop(value, None)
-        for _, word in self._find_words(lost):
+        for _, word in self._words_of_program(lost):
             lost.pop(word, None)
         for number in lost.values():
             self._give_back(trampoline, number)
@@ -423,7 +374,7 @@ class Returns:
         if not target.regions:
             calls = "1 call is" if len(real) == 1 else f"{len(real)} calls are"
             return [f"{calls} in progress that a return probe follows, and it is not known where the stacks are"]
-        for address, pad in list(self._find_words(real)):
+        for address, pad in list(self._words_of_program(real)):
             target.write_memory(address, real[pad].to_bytes(_WORD, "little"))
         return []
 
@@ -459,39 +410,13 @@ class Returns:
             return {None: target.read_registers()}
         return {thread: target.threads.read_registers(thread) for thread in target.threads.ids()}
 
-    def _find_words(self, wanted: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-        """Addresses and values of the aligned words of the program's memory whose value is a key of `wanted`."""
-        target = self._engine.target
-        halves = {word >> 16 for word in wanted}
-        for region in target.regions:
-            if not (region.readable and region.writable):
-                continue
-            for start in range(region.start & -_WORD, region.end, _CHUNK):
-                for base, data in self._read(start, min(start + _CHUNK, region.end)):
-                    for half in halves:
-                        for at in _occurrences(data, half.to_bytes(2, "little")):
-                            word = int.from_bytes(data[at - 2 : at + 2], "little")
-                            if at % _WORD == 2 and word in wanted and base + at not in self._engine.slots:
-                                yield base + at - 2, word
-
-    def _read(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """What can be read of [start, end), in pieces."""
-        try:
-            yield start, self._engine.target.read_memory(start, end - start)
-        except TargetFault:
-            for page in range(start, end, _PAGE):
-                with suppress(TargetFault):
-                    yield page, self._engine.target.read_memory(page, min(_PAGE, end - page))
+    def _words_of_program(self, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
+        """Addresses and values of words that are in `wanted`, but for those in our own memory."""
+        found = find_words(self._engine.target, wanted)
+        return ((address, word) for address, word in found if address not in self._engine.slots)
 
 
 def go_to(regs: Registers, address: int) -> None:
     """Set PC to a return address, and the instruction set to that of its bit 0, as BX does."""
     regs.cpsr = regs.cpsr | CPSR_T if address & 1 else regs.cpsr & ~CPSR_T
     regs.pc = address & ~1 if address & 1 else address & ~3
-
-
-def _occurrences(data: bytes, pattern: bytes) -> Iterator[int]:
-    at = data.find(pattern)
-    while at >= 0:
-        yield at
-        at = data.find(pattern, at + 1)
