@@ -1,5 +1,7 @@
 """Return probes with host handlers: what they see, how they end, and what they leave."""
 
+from dataclasses import replace
+
 import pytest
 from tests.integration.observed_returns import observed_returns
 from tests.probes.returning import (
@@ -19,6 +21,7 @@ from tests.probes.returning import (
 )
 
 from armprobe import HandlerError, Image, Refused, Session, TargetError, UsageError, emulate
+from armprobe.symbols.image import Symbol
 from armprobe.targets.unicorn import UnicornTarget
 
 ENTRIES, NAMES = (None, lambda _: None), ("compiled entry", "entry on the host")
@@ -331,6 +334,53 @@ def test_a_function_that_looks_at_its_return_address_is_refused(words, reason):
     with start(words) as session, pytest.raises(Refused) as caught:
         session.retprobe(BASE, lambda _: None)
     assert str(caught.value) == f"no return probe at 0x{BASE:08x}: the function looks at its return address: {reason}"
+
+
+def test_functions_that_return_twice_are_refused_by_name():
+    image = Image.from_words([0xE12FFF1E], base=BASE)  # bx lr
+    image = replace(image, symbols=(Symbol("_setjmp", BASE, size=4, function=True),))
+    with emulate(image) as session, pytest.raises(Refused) as caught:
+        session.retprobe("_setjmp", lambda _: None)
+    assert str(caught.value) == "no return probe at _setjmp: it returns more often than it is called"
+
+
+def test_only_the_first_instruction_of_a_function_can_have_a_return_probe():
+    image = Image.from_words([0xE1A00000, 0xE12FFF1E], base=BASE)  # nop; bx lr
+    image = replace(image, symbols=(Symbol("f", BASE, size=8, function=True),))
+    with emulate(image) as session, pytest.raises(Refused) as caught:
+        session.retprobe("f+4", lambda _: None)
+    assert str(caught.value) == "no return probe at f+0x4: that is not the first instruction of the function"
+    with emulate(image) as session:
+        assert session.retprobe("f", lambda _: None).hits == 0
+
+
+@pytest.mark.parametrize("kind", ["event", *NAMES])
+def test_a_caller_in_thumb_state_is_returned_to_in_thumb_state(kind):
+    words = [
+        0xE28F0011,  # 8000 add r0, pc, #17
+        0xE12FFF1E & ~15,  # 8004 bx r0
+        0xE320F000,  # 8008 nop
+        0xE92D4010,  # 800c push {r4, lr}
+        0xE2800001,  # 8010 add r0, r0, #1
+        0xE8BD8010,  # 8014 pop {r4, pc}
+        0xF7FF2005,  # 8018 movs r0, #5 (Thumb)
+        0x300AEFF8,  # 801a blx 800c; 801e adds r0, #10
+        0x47084900,  # 8020 ldr r1, [pc]; bx r1
+        0x00008008,
+    ]
+    seen = []
+    with start(words) as session:
+        if kind == "event":
+            session.define("r 0x800c $retval %cpsr")
+        else:
+            session.retprobe(
+                0x800C, lambda hit: seen.append([hit.regs.pc, hit.retval]), entry=ENTRIES[NAMES.index(kind)]
+            )
+        session.optimize_now()
+        session.run(until=0x8008)
+        assert session.regs.r0 == 16
+        seen += [list(event.values.values())[:2] for event in session.events()]
+    assert seen == [[0x801E, 6]]
 
 
 def test_a_conditional_first_instruction_is_refused():

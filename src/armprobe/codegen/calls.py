@@ -28,7 +28,7 @@ class Return:
     entry: str
     lr: str
     sp: str
-    #: the return address
+    #: the return address, without the bit that says Thumb
     pc: str
 
 
@@ -88,7 +88,7 @@ def come_back(ir: Lines, *, calls: str, pads: str, sp: str, lr: str) -> Return:
     now = ir.value(f"select i1 {own}, i32 {back}, i32 {left}")
     ir.line(f"store volatile i32 {now}, ptr {area}")
     ir.line(f"store volatile i32 {back}, ptr {ir.offset(area, 4)}")
-    return Return(offset, entry, now, ir.value(f"add i32 {sp}, 8"), back)
+    return Return(offset, entry, now, ir.value(f"add i32 {sp}, 8"), ir.value(f"and i32 {back}, -2"))
 
 
 def give_back(ir: Lines, calls: str, returned: Return) -> None:
