@@ -21,6 +21,7 @@ def look(*words: int) -> tuple[int, str] | None:
         [0xE1A0C00E, 0xEB000000, 0xE12FFF1C],  # mov r12, lr; bl; bx r12
         [0xE52DE004, 0xE1A0E000, 0xE08EE001],  # push {lr}; mov lr, r0; add lr, lr, r1
         [0xE3500000, 0x0A000000, 0xE12FFF1E, 0xE1A0E000, 0xE5DE0000],  # a branch to mov lr, r0; ldrb r0, [lr]
+        [0xE92D4000, 0x03A0E000, 0x13A0E001, 0xE08EE001],  # push {lr}; moveq lr, #0; movne lr, #1; add lr, lr, r1
         [0xE5801000],  # str r1, [r0], and nothing known behind it
     ],
 )

@@ -7,7 +7,7 @@ from armprobe.isa.decoder import decode
 from armprobe.isa.flow import ReadWord, flow
 from armprobe.isa.insn import ALWAYS, Insn
 
-LR = 14
+SP, LR = 13, 14
 #: instructions looked at; a function that saves LR does so much earlier
 _LIMIT = 1024
 
@@ -16,17 +16,18 @@ def finds_out(read_word: ReadWord, entry: int) -> tuple[int, str] | None:
     """Find an instruction for which it matters what the return address of the function at `entry` is.
 
     Returns its address and what it does: it computes with LR, loads or stores relative to it, calls through it, or
-    returns from an exception. None: on all paths LR is stored, copied, returned by, or written first. What happens to
-    copies is not followed, nor paths through calls, indirect branches and words that `read_word` does not give.
+    returns from an exception. None: on all paths LR is stored, copied, returned by, or written first; for LR that was
+    pushed, a conditional write is one: it is a register like any other then. What happens to copies is not followed,
+    nor paths through calls, indirect branches and words that `read_word` does not give.
     """
-    seen: set[int] = set()
-    waiting = [entry]
+    seen: set[tuple[int, bool]] = set()
+    waiting = [(entry, False)]
     while waiting and len(seen) < _LIMIT:
-        address = waiting.pop()
+        address, pushed = waiting.pop()
         word = read_word(address)
-        if address in seen or word is None:
+        if (address, pushed) in seen or word is None:
             continue
-        seen.add(address)
+        seen.add((address, pushed))
         try:
             insn = decode(word)
         except Refused:
@@ -35,13 +36,14 @@ def finds_out(read_word: ReadWord, entry: int) -> tuple[int, str] | None:
         if use:
             return address, use
         usage = insn.usage
-        if usage.writes >> LR & 1 and insn.cond == ALWAYS:
+        if usage.writes >> LR & 1 and (pushed or insn.cond == ALWAYS):
             continue
+        pushed |= bool(usage.stores and insn.cond == ALWAYS and usage.writes >> SP & usage.reads >> LR & 1)
         way = flow(insn, address)
         if way.next is not None and not way.call:
-            waiting.append(way.next)
+            waiting.append((way.next, pushed))
         if way.target is not None and not way.call:
-            waiting.append(way.target)
+            waiting.append((way.target, pushed))
     return None
 
 
