@@ -1,13 +1,30 @@
 """A stock Debian kernel in QEMU, probed from outside while it works on several processors."""
 
+import random
+
 import pytest
 from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, need_guest
 
 import armprobe
+from armprobe.cli.main import main
 from armprobe.errors import Refused
 from armprobe.targets.linuxguest import start_guest
 
-PROCESSORS, CALLS = 4, 20_000
+PROCESSORS, CALLS, FEW = 4, 20_000, 30
+ROUNDS, PLACES = 12, 200
+#: what the load of the rounds runs through: system calls, file names, page faults, the scheduler, timers
+HOT = (
+    "sys_*",
+    "vfs_*",
+    "do_sys*",
+    "kmem_cache_*",
+    "handle_mm_fault",
+    "*schedule*",
+    "hrtimer_*",
+    "tick_*",
+    "*dput*",
+    "path_*",
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -15,8 +32,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory):
     need_guest()
-    calls = calling_program(tmp_path_factory.mktemp("calls"), processors=PROCESSORS, calls=CALLS)
-    with start_guest(KERNEL, BUSYBOX, programs={"bin/calls": calls}, processors=PROCESSORS) as running:
+    programs = {
+        f"bin/{name}": calling_program(tmp_path_factory.mktemp(name), processors=PROCESSORS, calls=calls)
+        for name, calls in (("calls", CALLS), ("few", FEW))
+    }
+    with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS) as running:
         yield running
         assert running.power_off() == 0
 
@@ -65,3 +85,63 @@ def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):
             with pytest.raises(Refused) as refused:
                 session.count(place)
             assert refused.value.message == reason
+
+
+def work(guest, session):
+    """Let the guest run under load until that is over."""
+    guest.start("for n in 1 2 3 4; do ls -lR /proc/self > /dev/null & done; wait", when_ended=session.stop)
+    session.run()
+    guest.finish()
+
+
+def test_host_handlers_see_each_call_on_every_processor_once(guest):
+    parents = []
+    with armprobe.attach_kernel(guest.address) as session:
+        probe = session.probe("sys_getppid", lambda hit: parents.append(hit.regs.pc))
+        guest.start("few", when_ended=session.stop)
+        session.run()
+        guest.finish()
+        assert probe.hits == PROCESSORS * FEW
+        assert parents == [session.locate("sys_getppid")] * (PROCESSORS * FEW)
+
+
+def test_probes_come_and_go_on_hot_functions_while_all_processors_work(guest):
+    """Reproduce a failure with the same seed: the places are chosen by it alone."""
+    choose = random.Random(1)
+    with armprobe.attach_kernel(guest.address, memory=4 << 20) as session:
+        text = session.target.text
+        before = session.target.read_memory(text.start, text.end - text.start)
+        places = sorted({place for pattern in HOT for place in session.places(pattern)})
+        places = [place for place in places if not session.symbols.refusal(place)]
+        hits = 0
+        for _ in range(ROUNDS):
+            probes = session.count_all(choose.sample(places, PLACES))
+            session.optimize_now()
+            work(guest, session)
+            branches = [probe for probe in probes if probe.state == "branch"]
+            for probe in branches:
+                probe.park()
+            counted = [probe.hits for probe in branches]
+            work(guest, session)
+            assert [probe.hits for probe in branches] == counted
+            for probe in branches[::2]:
+                probe.unpark()
+            work(guest, session)
+            hits += sum(probe.hits for probe in probes)
+            for probe in probes:
+                probe.unregister()
+        assert hits > 0
+        session.close()
+    with armprobe.attach_kernel(guest.address) as session:
+        assert session.target.read_memory(text.start, text.end - text.start) == before
+
+
+def test_command_counts_in_the_kernel_and_says_which_it_is(guest, capsys):
+    guest.execute("(while true; do cat /proc/version > /dev/null; done) &")
+    arguments = ["--kernel", "--gdb", guest.address, "-e", "do_sys_openat2", "--until", "do_exit"]
+    assert main(["stat", *arguments]) == 0
+    guest.execute("kill $!")
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Linux version 6.1.")
+    assert "the program came to do_exit" in printed.err
+    assert "do_sys_openat2" in printed.out

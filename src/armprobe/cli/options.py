@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
+from armprobe.cli.text import notice
 from armprobe.errors import UsageError
-from armprobe.session import MACHINES, Session, attach_gdb, emulate
+from armprobe.session import MACHINES, Session, attach_gdb, attach_kernel, emulate
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
@@ -26,9 +27,12 @@ _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class ProgramOptions:
-    """The program to load, and how it gets to the moment when probes are planted."""
+    """The program to load, and how it gets to the moment when probes are planted.
 
-    path: Path
+    A live kernel (`kernel`) is behind `gdb`; its `path`, if any, is that of its symbols.
+    """
+
+    path: Path | None
     machine: str | None
     cpu: str | None
     base: int | None
@@ -36,6 +40,7 @@ class ProgramOptions:
     after: str | None
     bias: int
     gdb: str | None
+    kernel: bool
 
 
 def to_number(_context: click.Context, option: click.Parameter, value: str | None) -> int | None:
@@ -84,7 +89,7 @@ def _number(text: str) -> int | None:
 
 
 _PARAMETERS = (
-    click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path)),
+    click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path), required=False),
     click.option(
         "--machine", callback=_one_of("machine", MACHINES), metavar="NAME",
         help="The board: virt is QEMU's ARM virtual machine.",
@@ -110,6 +115,10 @@ _PARAMETERS = (
         "--gdb", metavar="HOST:PORT",
         help="The program runs behind a GDB stub: QEMU, OpenOCD, gdbserver. Needs --slots, for memory it does not use.",
     ),
+    click.option(
+        "--kernel", is_flag=True,
+        help="With --gdb: QEMU runs a Linux kernel. IMAGE may be left out, or a copy of System.map or /proc/kallsyms.",
+    ),
 )  # fmt: skip
 
 
@@ -118,9 +127,11 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_program(
-        *, image: Path, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
-        after: str | None, bias: int, gdb: str | None, **rest: Any,
+        *, image: Path | None, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
+        after: str | None, bias: int, gdb: str | None, kernel: bool, **rest: Any,
     ) -> Any:  # fmt: skip
+        if image is None and not kernel:
+            raise click.UsageError("Missing argument 'IMAGE'.", ctx=click.get_current_context())
         if bias and after is None:
             raise UsageError(
                 "--bias is for a program that moves itself, and that takes a while",
@@ -131,7 +142,12 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--machine is for the embedded emulator, and --gdb for a program that runs elsewhere",
                 hint="leave one of them out",
             )
-        return command(program=ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb), **rest)
+        if kernel and (gdb is None or slots or any(value is not None for value in (machine, cpu, base, after))):
+            raise UsageError(
+                "--kernel wants --gdb HOST:PORT, and none of --machine, --cpu, --base, --slots and --after",
+                hint="for example --kernel --gdb :1234",
+            )
+        return command(program=ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel), **rest)
 
     decorated: Callable[..., Any] = with_program
     for parameter in reversed(_PARAMETERS):
@@ -147,6 +163,11 @@ def open_session(
 
     `output` gets what the program prints. Raises UsageError when the program never comes to that place.
     """
+    if program.kernel:
+        with _attach_kernel(program, arguments) as kernel:
+            yield kernel
+        return
+    assert program.path is not None
     image = Image.load(program.path, base=program.base)
     symbols = SymbolTable.from_image(image).rebased(program.bias)
     for place in (image, image.rebased(program.bias)):
@@ -156,6 +177,18 @@ def open_session(
             _run_to(session, program.after, symbols)
         with Session(session.target, symbols=symbols, slots=program.slots) as own:
             yield own
+
+
+def _attach_kernel(program: ProgramOptions, arguments: Sequence[str]) -> Session:
+    from armprobe.targets.linux_kernel import KernelTarget
+
+    assert program.gdb is not None
+    if arguments:
+        raise UsageError("a kernel takes no arguments", hint="leave out what follows --")
+    session = attach_kernel(program.gdb, symbols=program.path)
+    assert isinstance(session.target, KernelTarget)
+    notice(session.target.version)
+    return session
 
 
 def _start(

@@ -46,7 +46,7 @@ def start_qemu(options: Sequence[str], *, console: Callable[[bytes], object] = l
         raise MissingDependency(f"{EMULATOR} is not installed", hint="apt-get install qemu-system-arm")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        stub = f"socket,id=stub,server=on,wait=off,fd={listening.fileno()}"
+        stub = f"socket,id=stub,server=on,wait=off,nodelay=on,fd={listening.fileno()}"
         process = subprocess.Popen(  # noqa: S603  the user's own options for the user's own emulator
             [
                 program, "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-no-reboot",
