@@ -162,26 +162,34 @@ def random_field(chance: random.Random, name: str, symbols: dict[str, int]) -> F
     return Field(name, f"{name}={fetch.text}:{kind}[{count}]", array, "array")
 
 
-def random_filter(chance: random.Random, fields: list[Field]) -> tuple[str, Callable[[dict[str, Value]], bool]]:
-    """A condition over the fields that are numbers, and whether it holds for their values."""
-    numbers = [field for field in fields if field.number]
+def random_filter(chance: random.Random, fields: list[Field]) -> tuple[str, Callable[[Registers, Read], bool]]:
+    """A condition over the fields that are numbers or strings, and whether it holds.
+
+    Of a string so many bytes are looked at as the constant has, with its zero.
+    """
+    numbers = [field for field in fields if field.number or field.kind == "string"]
     if not numbers or chance.random() < 0.3:
-        return "", lambda _values: True
+        return "", lambda _regs, _read: True
     tests = []
     for _ in range(chance.randrange(1, 4)):
         field = chance.choice(numbers)
-        op, holds = chance.choice(
-            (("==", operator.eq), ("!=", operator.ne), ("<", operator.lt), (">=", operator.ge), ("&", operator.and_))
-        )
-        constant = chance.choice((0, *field.limits, chance.randint(*field.limits)))
-        tests.append((f"{field.name} {op} {constant}", field.name, holds, constant, chance.random() < 0.3))
+        operators = [("==", operator.eq), ("!=", operator.ne)]
+        if field.number:
+            operators += [("<", operator.lt), (">=", operator.ge), ("&", operator.and_)]
+            constant = chance.choice((0, *field.limits, chance.randint(*field.limits)))
+            shown = str(constant)
+        else:
+            constant = chance.choice(("", "a", " x", "abc xyz"))
+            shown = f'"{constant}"'
+        op, holds = chance.choice(operators)
+        tests.append((f"{field.name} {op} {shown}", field, holds, constant, chance.random() < 0.3))
     word = chance.choice(("&&", "||"))
     text = f" {word} ".join(f"!({test})" if negated else test for test, _, _, _, negated in tests)
 
-    def condition(values: dict[str, Value]) -> bool:
+    def condition(regs: Registers, read: Read) -> bool:
         results = []
-        for _, name, holds, constant, negated in tests:
-            value = values[name]
+        for _, field, holds, constant, negated in tests:
+            value = field.value(regs, read, 0 if field.number else len(constant) + 1)
             results.append((value is not None and bool(holds(value, constant))) != negated)
         return all(results) if word == "&&" else any(results)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from armprobe.codegen.filters import CompareText, Or
 from armprobe.errors import UsageError
 from armprobe.events.record import NAMED_TYPES, FieldType
 from armprobe.events.source import Memory, Number, SymbolAddress, Text
@@ -11,6 +12,7 @@ from armprobe.probes.definition import Argument, parse_definition
 
 SYMBOLS = {"jiffies": 0x9000, "ns::var": 0x9100}
 FETCHES = "there are %r0, @ADDRESS, @SYMBOL, +4(%r0), $stack, $stack0, $arg1, \\5"
+EXAMPLE = "an example: if (len > 64 && %r2:s16 < 0) || flags & 0x10"
 TYPES = (
     "types are u8, u16, u32, s8, s16, s32, x8, x16, x32, char, u64, s64, x64, symbol, symstr, string, b4@0/32, and "
     "arrays such as u8[4]"
@@ -169,7 +171,33 @@ def test_a_mistake_is_shown_with_a_caret_under_the_spot(text, caret, message, hi
 def test_what_a_filter_cannot_compare_is_refused(definition, message):
     with pytest.raises(UsageError) as caught:
         parse_definition(definition)
-    assert (str(caught.value), caught.value.hint) == (message, "compare numbers: a field such as +0(%r0):u8 is one")
+    assert (str(caught.value), caught.value.hint) == (message, "numbers and strings can: +0(%r0):u8 is a number")
+
+
+def test_strings_are_compared_with_strings():
+    definition = parse_definition('p foo s=+4(%r0):string if s == "a b" || s != ""')
+    source = Memory("r0", 4)
+    assert definition.filter == Or(CompareText(source, b"a b", equal=True), CompareText(source, b"", equal=False))
+
+
+@pytest.mark.parametrize(
+    ("condition", "caret", "message", "hint"),
+    [
+        ('s ~ "a*"', 2, "patterns (~) can't be compared yet", "== and != compare whole strings"),
+        ('s < "a"', 2, "strings are compared with == and !=, not <", ""),
+        ('n == "a"', 5, "only a field of type string in memory is compared with a string", ""),
+        ('%r0 == "a"', 7, "only a field of type string in memory is compared with a string", ""),
+        (f's == "{"x" * 65}"', 5, "a string in a filter has at most 64 bytes, not 65", ""),
+        ('"a" == s', 0, "expected a field, a %register or a number, not '\"a\"'", EXAMPLE),
+        ('s == "a', 5, "a filter has no '\"'", EXAMPLE),
+    ],
+)
+def test_what_strings_cannot_be_compared_with_is_shown(condition, caret, message, hint):
+    line = f"p foo s=+4(%r0):string n=%r1 if {condition}"
+    with pytest.raises(UsageError) as caught:
+        parse_definition(line)
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+    assert caught.value.evidence == line + "\n" + " " * (line.index(" if ") + 4 + caret) + "^"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def run_random_definition(seed: int, *, architecture: int, atomic: bool, hits: i
         expected = {
             field.name: field.value(registers, machine.program_bytes, definition.layout.text) for field in shown
         }
-        assert len(records) == holds(expected), where
+        assert len(records) == holds(registers, machine.program_bytes), where
         for record in records:
             assert unpack(definition.layout, record) == expected, where
             assert record[0] == len(record) // 4, where

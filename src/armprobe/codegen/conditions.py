@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from armprobe.codegen.fetch import Fetched, Fetcher
-from armprobe.codegen.filters import And, Compare, Constant, Filter, Not, Operand
+from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand
 
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
@@ -16,6 +16,8 @@ def condition(fetcher: Fetcher, wanted: Filter) -> str:
             return ir.value(f"xor i1 {condition(fetcher, operand)}, true")
         case Compare():
             return _comparison(fetcher, wanted)
+        case CompareText():
+            return _text_comparison(fetcher, wanted)
         case _:
             word = "and" if isinstance(wanted, And) else "or"
             return ir.value(f"{word} i1 {condition(fetcher, wanted.left)}, {condition(fetcher, wanted.right)}")
@@ -34,6 +36,28 @@ def _comparison(fetcher: Fetcher, wanted: Compare) -> str:
         if good is not None:
             result = ir.value(f"and i1 {result}, {good}")
     return result
+
+
+def _text_comparison(fetcher: Fetcher, wanted: CompareText) -> str:
+    """Byte by byte, with the zero, and only where there are as many."""
+    ir, data = fetcher.ir, wanted.text + b"\0"
+    address, length = fetcher.text(wanted.source, len(data))
+    same, looking, end = ir.variable("i1", "false"), ir.label(), ir.label()
+    ir.branch(ir.value(f"icmp eq i32 {length}, {len(data)}"), looking, end)
+    ir.begin(looking)
+    pointer = ir.value(f"inttoptr i32 {address} to ptr")
+    for index, byte in enumerate(data):
+        onward = ir.label()
+        found = ir.value(f"load volatile i8, ptr {ir.offset(pointer, index)}, align 1")
+        ir.branch(ir.value(f"icmp eq i8 {found}, {byte}"), onward, end)
+        ir.begin(onward)
+    ir.line(f"store i1 true, ptr {same}")
+    ir.jump(end)
+    ir.begin(end)
+    equal = ir.value(f"load i1, ptr {same}")
+    if wanted.equal:
+        return equal
+    return ir.value(f"and i1 {ir.value(f'icmp ne i32 {length}, 0')}, {ir.value(f'xor i1 {equal}, true')}")
 
 
 def _operand(fetcher: Fetcher, operand: Operand, bits: int) -> Fetched:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
-from armprobe.events.source import Source
+from armprobe.events.source import Memory, Source
 
 _UNSIGNED = TYPES["u32"]
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "&"})
@@ -68,7 +68,7 @@ class Compare:
             if side.type.count or side.type.style in ("string", "symstr"):
                 raise UsageError(
                     f"a field of type {side.type.name} can't be compared yet",
-                    hint="compare numbers: a field such as +0(%r0):u8 is one",
+                    hint="numbers and strings can: +0(%r0):u8 is a number",
                 )
             if not isinstance(other, Constant) and side.type.signed and self._fills(other.type):
                 if self.op != "&":
@@ -104,6 +104,18 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareText:
+    """Whether the string at `source` is `text`; with `equal` false, whether it can be read and is another.
+
+    It is read up to its end, or as far as `text` reaches with its zero.
+    """
+
+    source: Memory
+    text: bytes
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     operand: Filter
 
@@ -120,7 +132,7 @@ class Or:
     right: Filter
 
 
-Filter = Compare | Not | And | Or
+Filter = Compare | CompareText | Not | And | Or
 
 
 def sources(condition: Filter) -> frozenset[Source]:
@@ -130,5 +142,7 @@ def sources(condition: Filter) -> frozenset[Source]:
             return sources(operand)
         case And(left, right) | Or(left, right):
             return sources(left) | sources(right)
+        case CompareText(source):
+            return frozenset({source})
         case Compare(_, left, right):
             return frozenset(side.source for side in (left, right) if not isinstance(side, Constant))

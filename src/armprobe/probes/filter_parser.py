@@ -7,15 +7,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from armprobe.codegen.filters import COMPARISONS, And, Compare, Constant, Fetch, Filter, Not, Operand, Or, Register
+from armprobe.codegen.filters import (
+    COMPARISONS,
+    And,
+    Compare,
+    CompareText,
+    Constant,
+    Fetch,
+    Filter,
+    Not,
+    Operand,
+    Or,
+    Register,
+)
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
-from armprobe.events.source import Source
+from armprobe.events.source import Memory, Source
 
 #: Filters are compiled and decided recursively; nobody writes longer ones by hand.
-MAX_DEPTH, MAX_COMPARISONS = 32, 64
+MAX_DEPTH, MAX_COMPARISONS, MAX_TEXT = 32, 64, 64
 _TOKEN = re.compile(
-    r"(?P<operator>\|\||&&|==|!=|<=|>=|[<>&!()])|(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\b)"
+    r"(?P<operator>\|\||&&|==|!=|<=|>=|[<>&!()~])|(?P<text>\"[^\"]*\")|(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\b)"
     r"|%(?P<register>\w+)(?::(?P<type>\w+))?|(?P<name>[A-Za-z_]\w*)",
     re.ASCII,
 )
@@ -130,17 +142,32 @@ class _Parser:
         first = self._token
         left = self._operand()
         operator = self._token
+        if operator.text == "~":
+            self._fail(operator, "patterns (~) can't be compared yet", "== and != compare whole strings")
         if operator.kind != "operator" or operator.text not in COMPARISONS:
             self._fail(operator, f"expected a comparison, not {operator.text!r}", "== != < <= > >= &")
         self._next += 1
-        right = self._operand()
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             self._fail(first, f"a filter has at most {MAX_COMPARISONS} comparisons")
+        if self._token.kind == "text":
+            return self._text_comparison(left, operator)
+        right = self._operand()
         try:
             return Compare(operator.text, left, right)
         except UsageError as error:
             self._fail(first, error.message, error.hint)
+
+    def _text_comparison(self, left: Operand, operator: _Token) -> Filter:
+        token, text = self._token, self._token.text[1:-1].encode()
+        if not (isinstance(left, Fetch) and isinstance(left.source, Memory) and left.type.name == "string"):
+            self._fail(token, "only a field of type string in memory is compared with a string")
+        if operator.text not in ("==", "!="):
+            self._fail(operator, f"strings are compared with == and !=, not {operator.text}")
+        if len(text) > MAX_TEXT:
+            self._fail(token, f"a string in a filter has at most {MAX_TEXT} bytes, not {len(text)}")
+        self._next += 1
+        return CompareText(left.source, text, operator.text == "==")
 
     def _operand(self) -> Operand:
         token = self._token
