@@ -44,7 +44,7 @@ class KernelFunctions:
         places = [self.addresses[place] for place in SAFE_POINTS if place in self.addresses]
         if not places or not self._run_to(places):
             raise TargetError(
-                f"the kernel at {stub.name} came to none of {', '.join(SAFE_POINTS)} in {PATIENCE:.0f} seconds, and "
+                f"{stub.name} came to none of {', '.join(SAFE_POINTS)} in {PATIENCE:.0f} seconds, and "
                 f"{name} can be called nowhere else",
                 hint="let a program of the guest make a system call",
             )
@@ -57,12 +57,12 @@ class KernelFunctions:
         stub.write_registers(registers)
         if not any(self._run_to([back]) for _ in range(_TRIES)):
             raise TargetLost(
-                f"{name} did not return, and a task of the kernel at {stub.name} is left in it",
+                f"{name} did not return, and a task of {stub.name} is left in it",
                 hint="restart the guest",
             )
         after = stub.read_registers()
         if after.sp != registers.sp:
-            raise TargetLost(f"the kernel at {stub.name} came to {RETURN} by itself", hint="restart the guest")
+            raise TargetLost(f"{stub.name} came to {RETURN} by itself", hint="restart the guest")
         # The task may have slept, and be on another processor now.
         stub.write_registers(saved)
         return after.r0
@@ -71,7 +71,7 @@ class KernelFunctions:
         try:
             return self.addresses[name]
         except KeyError:
-            raise Refused(f"the kernel at {self.stub.name} has no function {name}") from None
+            raise Refused(f"{self.stub.name} has no kernel function {name}") from None
 
     def _run_to(self, addresses: Sequence[int]) -> bool:
         """Run until one of the addresses is reached; False when that takes too long, or somebody stops it."""
