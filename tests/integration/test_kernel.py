@@ -85,6 +85,12 @@ def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):
             with pytest.raises(Refused) as refused:
                 session.count(place)
             assert refused.value.message == reason
+        with pytest.raises(Refused) as refused:
+            session.define("r:back sys_getppid parent=$retval")
+        assert refused.value.message == (
+            f"the return of back can't be probed: the kernel at {guest.address} has tasks that sleep, and those "
+            "asleep in the function could not be led back when the probe goes"
+        )
 
 
 def work(guest, session):

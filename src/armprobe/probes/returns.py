@@ -80,9 +80,20 @@ class Returns:
     # --- life
 
     def add(self, probe: Probe) -> None:
-        """Make the trampoline of a return probe, not yet reachable. Raises Refused when there is no memory."""
+        """Make the trampoline of a return probe, not yet reachable.
+
+        Raises Refused when there is no memory, and where not all calls in progress could be found to give them their
+        return addresses back.
+        """
         if probe.returning is None:
             return
+        threads = self._engine.target.threads
+        if threads is not None and not threads.complete:
+            raise Refused(
+                f"the return of {probe.name} can't be probed: {self._engine.target.name} has tasks that sleep, and "
+                "those asleep in the function could not be led back when the probe goes",
+                hint="probe the instructions with which the function returns",
+            )
         engine, size = self._engine, probe.returning.maxactive
         table = engine.slots.allocate(ENTRY * (size + 1), align=8, pool=Pool.DATA)
         pads = None
