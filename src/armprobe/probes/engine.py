@@ -165,6 +165,8 @@ class Engine:
         moves = [(site, "arm") for site in fresh]
         for old, new in replaced:
             new.planted, new.state, new.false_conditions = old.planted, old.state, old.false_conditions
+            if new.island == old.island:
+                new.island_way = old.island_way
             if new.state is SiteState.DISARMED:
                 moves.append((new, "arm"))
             elif new.state in (SiteState.OPTIMIZED, SiteState.PARKED) and new.reason:
@@ -203,7 +205,9 @@ class Engine:
         states = [next_state(site.state, verb) if verb else site.state for site, verb in moves]
         islands: list[Write] = []
         after = [self.planted(site, state, islands) for (site, _), state in zip(moves, states, strict=True)]
-        writes = [
+        # An island in use is part of the program's way: it changes as a site does.
+        writes = [write for write in islands if write.before not in (None, write.after)]
+        writes += [
             Write(site.address, site.planted, new, verb or "retarget")
             for (site, verb), new in zip(moves, after, strict=True)
             if new != site.planted
@@ -218,7 +222,7 @@ class Engine:
                     (armed if state is SiteState.ARMED else cleared).append(site.address)
         plan = plan_patch(
             writes,
-            new_code=[*new_code, *islands],
+            new_code=[*new_code, *(write for write in islands if write.before is None)],
             moves=self._placement.thread_moves(moves),
             clear_traps=cleared,
             set_traps=armed,
@@ -226,6 +230,8 @@ class Engine:
         execute(plan, self.target)
         for (site, _), state, new in zip(moves, states, after, strict=True):
             site.state, site.planted = state, new
+            if site.island is not None and state in (SiteState.OPTIMIZED, SiteState.PARKED):
+                site.island_way = site.code.entry if state is SiteState.OPTIMIZED else site.code.copy
         return plan
 
     def planted(self, site: Site, state: SiteState, islands: list[Write] | None = None) -> bytes:

@@ -300,7 +300,8 @@ class Placement:
         if reaches(site.address, place):
             return place
         assert site.island is not None
-        islands.append(Write(site.island.address, None, far_jump(place), f"island of 0x{site.address:08x}"))
+        before = None if site.island_way is None else far_jump(site.island_way)
+        islands.append(Write(site.island.address, before, far_jump(place), f"island of 0x{site.address:08x}"))
         return site.island.address
 
     def thread_moves(self, moves: Sequence[tuple[Site, str]]) -> list[tuple[int, int]]:

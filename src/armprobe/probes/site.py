@@ -33,6 +33,8 @@ class Site:
     reason: str = ""
     #: two words within reach of the site that go on to a slot beyond it
     island: Slot | None = None
+    #: where the island leads now; None: it is not written yet
+    island_way: int | None = None
 
     @property
     def condition(self) -> int:

@@ -73,7 +73,12 @@ def situation_of(engine: Engine, site: Site, verb: str, after: SiteState) -> Sit
     arms = None
     if old is not site:
         arms = len(stubs)
-        stubs += stubs_of(site, engine.target, written=False, state=before)
+        new = stubs_of(site, engine.target, written=False, state=before)
+        if old is not None and site.island == old.island:
+            # The new slot takes the island over.
+            new = new[:1]
+            frees = frees[:1]
+        stubs += new
     return Situation(
         site.address, site.original, site.planted, engine.target.trap, tuple(stubs), (before in HITS, after in HITS),
         armed=None if old is None else 0, arms=arms, frees=tuple(frees),

@@ -156,9 +156,9 @@ def _operations(plan: PatchPlan, situation: Situation, *, running: bool) -> Iter
     address, end = situation.address, situation.address + len(situation.original)
     for step in plan.steps:
         match step:
-            case Write(at, None, code, _):
+            case Write(at, before, code, _) if before is None or not address <= at < end:
                 yield from _new_code(situation, at, code)
-            case Write(at, before, code, _) if address <= at < end:
+            case Write(at, before, code, _):
                 assert before is not None
                 for cell, (old, new) in enumerate(zip(_words(before), _words(code), strict=True)):
                     if old != new:
