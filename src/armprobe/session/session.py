@@ -1,17 +1,9 @@
-"""One target, its probes, its events: a context manager that undoes everything.
-
-with armprobe.emulate("firmware.elf") as session:
-    calls = session.count("malloc")
-    session.run()
-    print(calls.hits)
-"""
+"""The session: what users hold of a target, its probes and its events."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -22,10 +14,9 @@ from armprobe.errors import UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
-from armprobe.events.values import unpack
 from armprobe.probes.binding import check_entry, read_definition
 from armprobe.probes.compiled import OnHost, compiled_call
-from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, format_record, parse_removal
+from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
@@ -36,41 +27,13 @@ from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.returning import Returning, check_returning
 from armprobe.probes.stops import explain_stop
-from armprobe.symbols.image import Image
+from armprobe.session.event import Event
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, Registers, Stop, StopReason, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One record of a definition, or of `emit` in a compiled handler.
-
-    `number` counts all events of the session from 0; `place` is `symbol+0x0/0xsize`.
-    """
-
-    number: int
-    probe: Probe
-    place: str
-    record: bytes
-    symbols: SymbolTable = field(repr=False, compare=False)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The arguments by name: numbers, strings, lists of them, None where memory could not be read."""
-        layout = self.probe.definition.layout if self.probe.definition else self.probe.layout
-        assert layout is not None
-        return unpack(layout, self.record, describe=self.symbols.place)
-
-    def __str__(self) -> str:
-        """The line that the kernel's trace file would show."""
-        if self.probe.definition is None:
-            fields = (f"{name}={'(fault)' if value is None else value}" for name, value in self.values.items())
-            return " ".join([f"{self.probe.name}: ({self.place})", *fields])
-        return format_record(self.probe.definition, self.record, place=self.place, describe=self.symbols.place)
 
 
 class Session:
@@ -507,109 +470,3 @@ def action_of(definition: ProbeDefinition) -> Count | Record:
     if definition.kind is Kind.COUNT:
         return Count(filter=definition.filter)
     return Record(definition.layout, RING_WORDS, definition.filter, stops=True)
-
-
-MACHINES = ("virt",)
-
-
-def emulate(
-    program: str | Path | Image,
-    *,
-    machine: str | None = None,
-    cpu: str | None = None,
-    base: int | None = None,
-    arguments: Sequence[str] = (),
-    output: Callable[[bytes], object] | None = None,
-    slots: Sequence[Region] = (),
-) -> Session:
-    """Load a program into the embedded emulator and start a session on it.
-
-    `program` is an ELF file, a raw binary with the address `base`, or an Image. `machine` names a board ("virt": the
-    ARM virtual machine of QEMU); without one, memory is the image, a heap and a stack, and output is by semihosting.
-    `arguments` are what the program was started with; `output` gets the bytes it prints (default: standard output).
-    Raises UsageError for a file that is no ARM program and for an unknown machine or CPU, MissingDependency without
-    Unicorn.
-    """
-    from armprobe.targets.unicorn import UnicornTarget
-
-    image = program if isinstance(program, Image) else Image.load(program, base=base)
-    print_bytes = output if output is not None else _print
-    board = None
-    if machine is not None:
-        if machine not in MACHINES:
-            raise UsageError(f"there is no machine {machine!r}", hint=f"machines are {', '.join(MACHINES)}")
-        from armprobe.targets.virt import virt
-
-        board = virt(print_bytes)
-    target = UnicornTarget.from_image(image, cpu=cpu, machine=board, output=print_bytes, arguments=arguments)
-    return Session(target, symbols=SymbolTable.from_image(image), slots=slots)
-
-
-def attach_gdb(
-    address: str,
-    program: str | Path | Image,
-    *,
-    cpu: str | None = None,
-    base: int | None = None,
-    output: Callable[[bytes], object] | None = None,
-    slots: Sequence[Region] = (),
-) -> Session:
-    """Take hold of the program behind the GDB stub at `HOST:PORT`, and start a session on it.
-
-    The stub is that of QEMU, OpenOCD, a debug probe or gdbserver; `:PORT` is this computer. The program stands still
-    until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
-    binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
-    none by itself. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
-    the program prints through the stub (default: standard output).
-    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program.
-    """
-    from armprobe.targets.gdbremote import GdbRemoteTarget
-    from armprobe.targets.machine import cpu_named
-
-    image = program if isinstance(program, Image) else Image.load(program, base=base)
-    target = GdbRemoteTarget.connect(
-        address,
-        architecture=None if cpu is None else cpu_named(cpu).architecture,
-        output=output if output is not None else _print,
-    )
-    return Session(target, symbols=SymbolTable.from_image(image), slots=slots, detach=target.detach)
-
-
-def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: int = 1 << 20) -> Session:
-    """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
-
-    Nothing has to be installed in the guest. All processors stand still until `run`; leaving the session restores the
-    kernel and lets it run on. Its symbols come from its own memory, or from a copy of System.map or /proc/kallsyms in
-    the file `symbols`. `memory` is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs
-    for a moment to give it.
-    Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, TargetError when the
-    kernel gives no memory.
-    """
-    from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
-    from armprobe.symbols.kernellimits import kernel_refusals
-    from armprobe.targets.linux_kernel import KernelTarget
-
-    target = KernelTarget.connect(address)
-    try:
-        code, constants = (
-            target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
-        )
-        own = (
-            read_tables(constants, base=target.constants.start)
-            if symbols is None
-            else read_text(Path(symbols).read_bytes())
-        )
-        target.version = find_banner(constants)
-        functions = {symbol.name: symbol.address for symbol in own if symbol.function}
-        target.take_memory(functions, size=-(-memory // 4096) * 4096)
-    except BaseException:
-        target.detach()
-        raise
-    start = target.text.start
-    table = SymbolTable(own, ranges=[(start, target.text.end)], refused=kernel_refusals(own, code, start))
-    return Session(target, symbols=table, detach=target.detach)
-
-
-def _print(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()

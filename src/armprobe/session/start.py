@@ -1,0 +1,118 @@
+"""Ways to a session: the embedded emulator, a GDB stub, a live Linux kernel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from armprobe.errors import UsageError
+from armprobe.session.session import Session
+from armprobe.symbols.image import Image
+from armprobe.symbols.table import SymbolTable
+from armprobe.targets.base import Region
+
+MACHINES = ("virt",)
+
+
+def emulate(
+    program: str | Path | Image,
+    *,
+    machine: str | None = None,
+    cpu: str | None = None,
+    base: int | None = None,
+    arguments: Sequence[str] = (),
+    output: Callable[[bytes], object] | None = None,
+    slots: Sequence[Region] = (),
+) -> Session:
+    """Load a program into the embedded emulator and start a session on it.
+
+    `program` is an ELF file, a raw binary with the address `base`, or an Image. `machine` names a board ("virt": the
+    ARM virtual machine of QEMU); without one, memory is the image, a heap and a stack, and output is by semihosting.
+    `arguments` are what the program was started with; `output` gets the bytes it prints (default: standard output).
+    Raises UsageError for a file that is no ARM program and for an unknown machine or CPU, MissingDependency without
+    Unicorn.
+    """
+    from armprobe.targets.unicorn import UnicornTarget
+
+    image = program if isinstance(program, Image) else Image.load(program, base=base)
+    print_bytes = output if output is not None else _print
+    board = None
+    if machine is not None:
+        if machine not in MACHINES:
+            raise UsageError(f"there is no machine {machine!r}", hint=f"machines are {', '.join(MACHINES)}")
+        from armprobe.targets.virt import virt
+
+        board = virt(print_bytes)
+    target = UnicornTarget.from_image(image, cpu=cpu, machine=board, output=print_bytes, arguments=arguments)
+    return Session(target, symbols=SymbolTable.from_image(image), slots=slots)
+
+
+def attach_gdb(
+    address: str,
+    program: str | Path | Image,
+    *,
+    cpu: str | None = None,
+    base: int | None = None,
+    output: Callable[[bytes], object] | None = None,
+    slots: Sequence[Region] = (),
+) -> Session:
+    """Take hold of the program behind the GDB stub at `HOST:PORT`, and start a session on it.
+
+    The stub is that of QEMU, OpenOCD, a debug probe or gdbserver; `:PORT` is this computer. The program stands still
+    until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
+    binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
+    none by itself. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
+    the program prints through the stub (default: standard output).
+    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program.
+    """
+    from armprobe.targets.gdbremote import GdbRemoteTarget
+    from armprobe.targets.machine import cpu_named
+
+    image = program if isinstance(program, Image) else Image.load(program, base=base)
+    target = GdbRemoteTarget.connect(
+        address,
+        architecture=None if cpu is None else cpu_named(cpu).architecture,
+        output=output if output is not None else _print,
+    )
+    return Session(target, symbols=SymbolTable.from_image(image), slots=slots, detach=target.detach)
+
+
+def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: int = 1 << 20) -> Session:
+    """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
+
+    Nothing has to be installed in the guest. All processors stand still until `run`; leaving the session restores the
+    kernel and lets it run on. Its symbols come from its own memory, or from a copy of System.map or /proc/kallsyms in
+    the file `symbols`. `memory` is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs
+    for a moment to give it.
+    Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, TargetError when the
+    kernel gives no memory.
+    """
+    from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
+    from armprobe.symbols.kernellimits import kernel_refusals
+    from armprobe.targets.linux_kernel import KernelTarget
+
+    target = KernelTarget.connect(address)
+    try:
+        code, constants = (
+            target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
+        )
+        own = (
+            read_tables(constants, base=target.constants.start)
+            if symbols is None
+            else read_text(Path(symbols).read_bytes())
+        )
+        target.version = find_banner(constants)
+        functions = {symbol.name: symbol.address for symbol in own if symbol.function}
+        target.take_memory(functions, size=-(-memory // 4096) * 4096)
+    except BaseException:
+        target.detach()
+        raise
+    start = target.text.start
+    table = SymbolTable(own, ranges=[(start, target.text.end)], refused=kernel_refusals(own, code, start))
+    return Session(target, symbols=table, detach=target.detach)
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
