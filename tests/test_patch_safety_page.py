@@ -70,7 +70,7 @@ WRITERS = {
     "probes/probe.py": ("what a handler asks for", "`hit.write`, through `probes/program.py`"),
     "probes/program.py": ("what a user asks for", "memory of the program; refused where a probe has changed code"),
     "probes/returns.py": ("data", "tables and return addresses of return probes; their traps, taken away at the end"),
-    "session.py": ("what a user asks for", "`Session.write_memory`, through `probes/program.py`"),
+    "session/session.py": ("what a user asks for", "`Session.write_memory`, through `probes/program.py`"),
 }
 
 

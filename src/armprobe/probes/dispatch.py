@@ -7,8 +7,7 @@ removed the trap (patching.md 4.4). A trap that was removed stays in the table a
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,10 +98,13 @@ class Dispatcher:
             self._run(site, regs, post=True)
         else:
             regs.pc = site.address
-            with engine.returns.unfollowed(site, regs) as skip:
+            if not engine.returns.in_use:
                 diverted = self._run(site, regs, post=False)
-                if diverted:
-                    skip()
+            else:
+                with engine.returns.unfollowed(site, regs) as skip:
+                    diverted = self._run(site, regs, post=False)
+                    if diverted:
+                        skip()
             if not diverted:
                 if regs.pc != site.address:
                     raise UsageError(
@@ -111,7 +113,8 @@ class Dispatcher:
                         hint="return True to divert control, or leave pc alone",
                     )
                 regs.pc = site.code.post_copy if site.code.post_copy is not None else site.code.copy
-                self._follow_calls(site, regs)
+                if engine.returns.in_use:
+                    self._follow_calls(site, regs)
         target.write_registers(regs)
 
     def _run(self, site: Site, regs: Registers, *, post: bool) -> bool:
@@ -120,32 +123,40 @@ class Dispatcher:
             handler = probe.post if post else probe.pre
             if handler is None or not probe.enabled:
                 continue
-            with self._alone(probe) as alone:
-                if not alone:
-                    continue
+            cpu = self._engine.current_cpu()
+            if not self._begin(probe, cpu):
+                continue
+            try:
                 if not post or probe.pre is None:
                     probe.host_hits += 1
-                hit = Hit(self._engine, probe, regs, self._engine.current_cpu())
-                if call_handler(handler, hit) is True and not post:
+                if call_handler(handler, Hit(self._engine, probe, regs, cpu)) is True and not post:
                     return True
+            finally:
+                del self.running[cpu]
         return False
 
     def _follow_calls(self, site: Site, regs: Registers) -> None:
         """Let the return probes at a site follow the call that begins."""
         for probe in tuple(site.probes):
             if probe.follows_on_host and probe.enabled:
-                with self._alone(probe) as alone:
-                    if alone:
+                cpu = self._engine.current_cpu()
+                if self._begin(probe, cpu):
+                    try:
                         self._engine.returns.enter(probe, regs)
+                    finally:
+                        del self.running[cpu]
 
     def run_return(self, probe: Probe, handler: HostHandler, hit: Hit) -> bool:
         """Run the handler of a return probe; True when it diverted control."""
         pc = hit.regs.pc
-        with self._alone(probe) as alone:
-            if not alone:
-                return False
+        cpu = self._engine.current_cpu()
+        if not self._begin(probe, cpu):
+            return False
+        try:
             probe.host_hits += 1
             diverted = call_handler(handler, hit) is True
+        finally:
+            del self.running[cpu]
         if not diverted and hit.regs.pc != pc:
             raise UsageError(
                 f"the return handler of {hit.symbol} changed pc to 0x{hit.regs.pc:08x} but did not return True",
@@ -153,19 +164,13 @@ class Dispatcher:
             )
         return diverted
 
-    @contextmanager
-    def _alone(self, probe: Probe) -> Iterator[bool]:
-        """Hold the control block of this CPU for a probe; False, and a miss, while another handler runs on it."""
-        cpu = self._engine.current_cpu()
+    def _begin(self, probe: Probe, cpu: int) -> bool:
+        """Take the control block of a CPU for a probe; False, and a miss, while another handler runs on it."""
         if cpu in self.running:
             probe.host_missed += 1
-            yield False
-            return
+            return False
         self.running[cpu] = probe
-        try:
-            yield True
-        finally:
-            del self.running[cpu]
+        return True
 
 
 def call_handler(handler: Callable[[Hit], object], hit: Hit) -> object:

@@ -273,6 +273,11 @@ class Returns:
         trampoline = self._trampolines.get(probe)
         return len(self.active(trampoline)) if trampoline is not None else 0
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there is, or was, any return probe whose calls may still be in progress."""
+        return bool(self._trampolines or self._pads)
+
     @contextmanager
     def unfollowed(self, site: Site, regs: Registers) -> Iterator[Callable[[], None]]:
         """Show handlers at an entry the call as it was made, if code in the detour has sent it on its way already.
