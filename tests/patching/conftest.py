@@ -24,7 +24,6 @@ class Bench:
     trap = 0xE1200070
     concurrent = False
     regions = ()
-    clock = None
     breakpoints = None
     bulk = None
 

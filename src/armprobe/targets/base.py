@@ -188,13 +188,6 @@ def write_all(target: Target, writes: Sequence[tuple[int, bytes]]) -> None:
             target.write_memory(address, data)
 
 
-class Clock(Protocol):
-    """A time the target's own code can read: not available in the embedded emulator."""
-
-    @property
-    def ticks_per_second(self) -> int: ...
-
-
 class Target(Protocol):
     """Something that runs A32 code and can be stopped."""
 
@@ -246,9 +239,6 @@ class Target(Protocol):
 
     @property
     def threads(self) -> Threads | None: ...
-
-    @property
-    def clock(self) -> Clock | None: ...
 
     @property
     def breakpoints(self) -> Breakpoints | None:

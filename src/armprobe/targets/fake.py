@@ -24,7 +24,6 @@ class FakeTarget:
     trap = TRAP
     concurrent = False
     threads = None
-    clock = None
     breakpoints = None
     bulk = None
 

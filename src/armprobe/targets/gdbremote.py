@@ -47,7 +47,6 @@ class GdbRemoteTarget:
     trap = TRAP
     #: interrupt handlers of the program, and other processors, run when they like
     concurrent = True
-    clock = None
     executable_memory = None
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None

@@ -58,7 +58,6 @@ class KernelTarget:
 
     trap = TRAP
     concurrent = True
-    clock = None
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
 

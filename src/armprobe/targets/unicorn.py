@@ -200,10 +200,6 @@ class UnicornTarget:
         return None
 
     @property
-    def clock(self) -> None:
-        return None
-
-    @property
     def breakpoints(self) -> None:
         return None
 
