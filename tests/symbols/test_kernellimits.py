@@ -2,23 +2,48 @@ import struct
 
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.kernellimits import kernel_refusals
+from armprobe.symbols.kerneltables import CodeTables
 from armprobe.symbols.table import SymbolTable
 
 BASE = 0xC0300000
 NOP, PUSH_LR, ADD_SP, MOV = 0xE320F000, 0xE52DE004, 0xE28DD004, 0xE1A00001
 
 
-def table(*words, symbols=()):
+def table(*words, symbols=(), accesses=(), labels=()):
     text = b"".join(struct.pack("<I", word) for word in words)
-    return SymbolTable(symbols, refused=kernel_refusals(symbols, text, BASE))
+    tables = CodeTables(tuple(accesses), tuple(labels))
+    return SymbolTable(symbols, refused=kernel_refusals(symbols, text, BASE, tables=tables), changing=labels)
 
 
 def test_other_instructions_are_not_refused():
     assert table(MOV, PUSH_LR, MOV).refusal(BASE + 4) == ""
 
 
-def test_jump_label_is_refused():
-    assert table(MOV, NOP).refusal(BASE + 4) == "a no-op that the kernel may turn into a branch (a jump label)"
+def test_jump_labels_are_refused_whatever_stands_there_and_other_no_ops_are_not():
+    reason = "a no-op or branch that the kernel changes when it likes (a jump label)"
+    found = table(NOP, 0xEA000000, MOV, NOP, labels=[BASE, BASE + 4])
+    assert [found.refusal(BASE + 4 * number) for number in range(4)] == [reason, reason, "", ""]
+    assert [found.may_change(BASE + 4 * number) for number in range(4)] == [True, True, False, False]
+
+
+def test_accesses_with_a_fix_up_are_refused():
+    reason = "an access that may fault, which the kernel mends by its address (exception table)"
+    assert table(MOV, 0xE4B02000, accesses=[BASE + 4]).refusal(BASE + 4) == reason
+
+
+def test_table_of_a_switch_is_refused_and_code_behind_it_is_not():
+    # ldrls pc, [pc, r3, lsl #2]; b default; three addresses of this function
+    found = table(0x979FF103, 0xEA000003, BASE + 20, BASE + 20, BASE + 24, MOV, MOV)
+    reason = "an address in the table of a switch, not an instruction"
+    assert [found.refusal(BASE + 4 * number) for number in range(7)] == ["", "", *[reason] * 3, "", ""]
+
+
+def test_probes_of_the_kernel_itself_are_refused():
+    found = table(0xE7F001F8, 0x07F001F8, 0xE7F001F9, 0xEAB00000, 0xEA000000)
+    trap, branch = "a probe of the kernel itself (a kprobe)", (
+        "a branch out of the kernel's own code, as its optimized kprobes have"
+    )  # fmt: skip
+    assert [found.refusal(BASE + 4 * number) for number in range(5)] == [trap, trap, "", branch, ""]
 
 
 def test_call_of_the_tracer_is_refused_switched_on_or_off():
@@ -53,4 +78,4 @@ def test_sections_functions_and_all_that_is_no_code_of_the_kernel():
 
 
 def test_refusals_move_with_the_table():
-    assert table(MOV, NOP).rebased(0x1000).refusal(BASE + 0x1004).startswith("a no-op")
+    assert table(MOV, NOP, labels=[BASE + 4]).rebased(0x1000).refusal(BASE + 0x1004).startswith("a no-op")

@@ -115,11 +115,12 @@ class Placement:
             )
 
     def read_word(self, address: int) -> int | None:
-        """The program's own word at `address`; None where nothing can be read."""
+        """The program's own word at `address`; None where nothing can be read, or what stands there may change."""
         site = self._engine.sites.get(address)
         if site is not None:
             return int.from_bytes(site.original[:_WORD], "little")
-        if self._code_map is not None and self._code_map.is_code(address) is False:
+        code_map = self._code_map
+        if code_map is not None and (code_map.is_code(address) is False or code_map.may_change(address)):
             return None
         page = self._page(address // _PAGE)
         offset = address % _PAGE

@@ -25,6 +25,9 @@ class CodeMap(Protocol):
     def is_code(self, address: int) -> bool | None:
         """Whether mapping symbols say that there is A32 code; None when they say nothing."""
 
+    def may_change(self, address: int) -> bool:
+        """Whether the program rewrites the instruction there while it runs."""
+
     def refusal(self, address: int) -> str:
         """Why the place takes no probe, to complete "ADDRESS is ..."; "" when nothing is known against it."""
 

@@ -90,6 +90,7 @@ def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: in
     """
     from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
     from armprobe.symbols.kernellimits import kernel_refusals
+    from armprobe.symbols.kerneltables import find_tables
     from armprobe.targets.linux_kernel import KernelTarget
 
     target = KernelTarget.connect(address)
@@ -104,12 +105,18 @@ def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: in
         )
         target.version = find_banner(constants)
         functions = {symbol.name: symbol.address for symbol in own if symbol.function}
+        start = target.text.start
+        tables = find_tables(constants, code, start, jump_labels="arch_jump_label_transform" in functions)
         target.take_memory(functions, size=-(-memory // 4096) * 4096)
     except BaseException:
         target.detach()
         raise
-    start = target.text.start
-    table = SymbolTable(own, ranges=[(start, target.text.end)], refused=kernel_refusals(own, code, start))
+    table = SymbolTable(
+        own,
+        ranges=[(start, target.text.end)],
+        refused=kernel_refusals(own, code, start, tables=tables),
+        changing=tables.jump_labels,
+    )
     return Session(target, symbols=table, detach=target.detach)
 
 

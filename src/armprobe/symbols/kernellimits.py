@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 from armprobe.symbols.image import Symbol
+from armprobe.symbols.kerneltables import CodeTables
 
 #: [start, end), and why no probe goes there: completes "ADDRESS is ..."
 Refusal = tuple[int, int, str]
@@ -29,15 +30,23 @@ _ON_FAULT_PATH = "on the way of the page fault that a process may take to reach 
 _VECTORS = (0xFFFF0000, 1 << 32, "an exception vector")
 #: called by `push {lr}; bl`, in place of which stands `push {lr}; add sp, sp, #4` (or pop {lr}) while nobody traces
 _TRACERS = ("__gnu_mcount_nc", "ftrace_caller", "ftrace_regs_caller")
-_PUSH_LR, _POP_LR, _NOP = 0xE52DE004, (0xE28DD004, 0xE8BD4000, 0xE49DE004), 0xE320F000
+_PUSH_LR, _POP_LR = 0xE52DE004, (0xE28DD004, 0xE8BD4000, 0xE49DE004)
 _TRACED = "the place of a call of the function tracer, which the kernel may change (ftrace)"
-_JUMP_LABEL = "a no-op that the kernel may turn into a branch (a jump label)"
+_JUMP_LABEL = "a no-op or branch that the kernel changes when it likes (a jump label)"
+_ACCESS = "an access that may fault, which the kernel mends by its address (exception table)"
+_SWITCH = "an address in the table of a switch, not an instruction"
+_OWN_TRAP = "a probe of the kernel itself (a kprobe)"
+_OWN_BRANCH = "a branch out of the kernel's own code, as its optimized kprobes have"
 _OUTSIDE = "outside of the kernel's own code"
 _CONSTANT = "a constant that code loads, not an instruction"
+#: the trap of the kernel's own kprobes, without its condition (arch/arm/probes/kprobes/core.h)
+_KPROBE = 0x07F001F8
+#: bytes that the kernel's code and what belongs to it take at most, and a function
+_IMAGE, _LONGEST_FUNCTION = 32 << 20, 1 << 16
 _WORD = 4
 
 
-def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int) -> list[Refusal]:
+def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables: CodeTables) -> list[Refusal]:
     """The places that take no probe, in ascending order and without overlap.
 
     `text` is the code of the kernel, at the address `base`.
@@ -54,6 +63,8 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int) -> list[R
         for name in _FAULT_PATH
         if name in known
     ]
+    parts += [(place, place + _WORD, _JUMP_LABEL) for place in tables.jump_labels]
+    parts += [(place, place + _WORD, _ACCESS) for place in tables.accesses]
     tracers = {known[name].address for name in _TRACERS if name in known}
     parts += [(place, place + _WORD, reason) for place, reason in _words(text, base, tracers)]
     return _without_overlap(parts)
@@ -64,27 +75,44 @@ def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, str
     if sys.byteorder == "big":
         words.byteswap()
     end = base + len(words) * _WORD
-    # Loads of constants: LDR (literal), whatever the condition, direction, register.
-    chosen = [n for n, word in enumerate(words) if word in (_NOP, _PUSH_LR) or word & 0x0F7F0000 == 0x051F0000]
-    for number in chosen:
-        word, address = words[number], base + number * _WORD
-        if word == _NOP:
-            yield address, _JUMP_LABEL
-        elif word == _PUSH_LR:
-            following = words[number + 1] if number + 1 < len(words) else 0
-            if following in _POP_LR or _called(following, address + _WORD) in tracers:
-                yield address + _WORD, _TRACED
-        else:
+    for number, word in enumerate(words):
+        address = base + number * _WORD
+        kind = word & 0x0F000000
+        if kind == 0x05000000 and word & 0x0F7F0000 == 0x051F0000:
+            # A load of a constant, LDR (literal), whatever the condition, direction, register.
             offset = word & 0xFFF if word >> 23 & 1 else -(word & 0xFFF)
             place = address + 8 + offset & -_WORD
             if base <= place < end:
                 yield place, _CONSTANT
+        elif kind == 0x07000000:
+            if word & 0x0FFFFFF0 == 0x079FF100:
+                yield from _switch(words, number, base)
+            elif word & 0x0FFFFFFF == _KPROBE:
+                yield address, _OWN_TRAP
+        elif kind == 0x0A000000 and word >> 28 != 0xF:
+            if not base <= _leads(word, address) < base + _IMAGE:
+                yield address, _OWN_BRANCH
+        elif word == _PUSH_LR:
+            following = words[number + 1] if number + 1 < len(words) else 0
+            if following in _POP_LR or _called(following, address + _WORD) in tracers:
+                yield address + _WORD, _TRACED
+
+
+def _switch(words: array[int], number: int, base: int) -> Iterator[tuple[int, str]]:
+    """The table behind `ldr pc, [pc, Rm, lsl #2]` and the way of the default: addresses of code nearby."""
+    address = base + number * _WORD
+    for entry in range(number + 2, len(words)):
+        if words[entry] & 3 or abs(words[entry] - address) > _LONGEST_FUNCTION:
+            return
+        yield base + entry * _WORD, _SWITCH
 
 
 def _called(word: int, address: int) -> int | None:
     """Where `bl` leads; None for another instruction."""
-    if word >> 24 != 0xEB:
-        return None
+    return _leads(word, address) if word >> 24 == 0xEB else None
+
+
+def _leads(word: int, address: int) -> int:
     offset = (word & 0xFFFFFF) - ((word & 0x800000) << 1)
     return address + 8 + offset * _WORD & 0xFFFFFFFF
 

@@ -18,7 +18,8 @@ class SymbolTable:
 
     `marks` say what the bytes from an address on are (see Image), `ranges` where the code is that can be executed:
     [start, end), sorted. Both may be empty: then nothing is known. `refused` are places that take no probe: [start,
-    end) without overlap, and the reason, which completes "ADDRESS is ...".
+    end) without overlap, and the reason, which completes "ADDRESS is ...". `changing` are instructions that the program
+    rewrites while it runs.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class SymbolTable:
         marks: Iterable[tuple[int, str]] = (),
         ranges: Iterable[tuple[int, int]] = (),
         refused: Iterable[tuple[int, int, str]] = (),
+        changing: Iterable[int] = (),
     ) -> None:
         # Of several names for one address the last is shown: functions, with a size, not reserved for the library.
         self.symbols = sorted(
@@ -36,6 +38,7 @@ class SymbolTable:
         self.marks = sorted(marks)
         self.ranges = sorted(ranges)
         self.refused = sorted(refused)
+        self.changing = frozenset(changing)
         self._addresses = [symbol.address for symbol in self.symbols]
         self._mark_addresses = [address for address, _ in self.marks]
 
@@ -52,6 +55,7 @@ class SymbolTable:
             marks=((address + bias & 0xFFFFFFFF, kind) for address, kind in self.marks),
             ranges=((start + bias, end + bias) for start, end in self.ranges),
             refused=((start + bias, end + bias, reason) for start, end, reason in self.refused),
+            changing=(address + bias for address in self.changing),
         )
 
     def at(self, address: int) -> tuple[Symbol, int] | None:
@@ -120,6 +124,10 @@ class SymbolTable:
         """Why the place takes no probe; "" when nothing is known against it."""
         index = bisect_right(self.refused, address, key=lambda part: part[0]) - 1
         return self.refused[index][2] if index >= 0 and address < self.refused[index][1] else ""
+
+    def may_change(self, address: int) -> bool:
+        """Whether the program rewrites the instruction at `address` while it runs, so that it stands for several."""
+        return address in self.changing
 
     def is_code(self, address: int) -> bool | None:
         """Whether the mapping symbols say that A32 code is at `address`; None when they say nothing."""
