@@ -26,6 +26,10 @@ class Bench:
     regions = ()
     breakpoints = None
     bulk = None
+    clock = None
+    no_clock = "it is a bench"
+    processors = None
+    task = None
 
     def __init__(self) -> None:
         self.memory = bytearray(range(256)) * (SIZE // 256)

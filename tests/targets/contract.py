@@ -95,6 +95,14 @@ class Contract:
             target.write_memory(start, b"\xff\xff\xff\xff")
         assert target.read_memory(start, 2) == before
 
+    def test_there_is_a_clock_or_a_reason(self, make: Make) -> None:
+        target = make([NOP])
+        assert (target.clock is None) is bool(target.no_clock)
+        if target.clock is not None:
+            assert target.clock.name
+            assert target.clock.unit in ("ns", "instructions")
+            assert target.clock.ns_per_tick > 0
+
     def test_registers_read_back_what_was_written(self, make: Make) -> None:
         target = make([NOP])
         registers = target.read_registers()

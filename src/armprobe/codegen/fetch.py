@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from armprobe.codegen import memory
 from armprobe.codegen.ir import Lines
+from armprobe.codegen.read_value import read_privileged, read_value
 from armprobe.errors import InternalError
 from armprobe.events.record import FieldType
-from armprobe.events.source import Memory, Number, Source
+from armprobe.events.source import Memory, Number, Read, Source
+from armprobe.isa.reading import width
 
 _WORD = 0xFFFFFFFF
 #: a value, and the i1 that says that it could be read (None: always); a value that could not be read is 0
@@ -43,6 +45,12 @@ class Fetcher:
             case Memory():
                 if (source, size) not in self._known:
                     self._known[source, size] = self._read(source, size)
+                return self._known[source, size]
+            case Read(reading, privileged):
+                if (source, size) not in self._known:
+                    read = read_privileged if privileged else read_value
+                    found = read(self.ir, reading, self.register)
+                    self._known[source, size] = self._resize(found, size, width(reading)), None
                 return self._known[source, size]
             case _:
                 raise InternalError(f"{source!r} is not fetched by target code")
@@ -103,7 +111,7 @@ class Fetcher:
             ir.begin(onward)
         return ir.value(f"add i32 {base}, {source.offset & _WORD}")
 
-    def _resize(self, word: str, size: int) -> str:
-        if size == 4:
-            return word
-        return self.ir.value(f"{'zext' if size > 4 else 'trunc'} i32 {word} to i{8 * size}")
+    def _resize(self, value: str, size: int, bits: int = 32) -> str:
+        if 8 * size == bits:
+            return value
+        return self.ir.value(f"{'zext' if 8 * size > bits else 'trunc'} i{bits} {value} to i{8 * size}")

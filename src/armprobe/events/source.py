@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from armprobe.isa.reading import Reading
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -45,7 +47,15 @@ class Computed:
     reads: bool
 
 
-Source = str | Memory | Number | SymbolAddress | Text | Computed
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What code reads without any doubt that it is there; `privileged`: 0 in user mode, which may not read it."""
+
+    reading: Reading
+    privileged: bool = False
+
+
+Source = str | Memory | Number | SymbolAddress | Text | Computed | Read
 
 
 def reads_memory(source: Source) -> bool:

@@ -44,7 +44,9 @@ def emulate(
         from armprobe.targets.virt import virt
 
         board = virt(print_bytes)
-    target = UnicornTarget.from_image(image, cpu=cpu, machine=board, output=print_bytes, arguments=arguments)
+    target = UnicornTarget.from_image(
+        image, cpu=cpu, machine=board, output=print_bytes, arguments=arguments, slots=slots
+    )
     return Session(target, symbols=SymbolTable.from_image(image), slots=slots)
 
 

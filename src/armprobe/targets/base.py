@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from typing import Protocol
 
 from armprobe.isa.insn import REGISTER_NUMBERS
+from armprobe.isa.reading import Reading
 
 CPSR_T = 1 << 5
 
@@ -172,6 +174,62 @@ class BulkMemory(Protocol):
         """
 
 
+class Clock(Protocol):
+    """What tells the time, in ticks of 64 bits that never go back: to code in the target, and to the host."""
+
+    @property
+    def name(self) -> str:
+        """What is counted, for people: "generic timer, 62.5 MHz"."""
+
+    @property
+    def unit(self) -> str:
+        """`ns` where it is time; else what `ns_per_tick` takes for a nanosecond, in the plural: `instructions`."""
+
+    @property
+    def ns_per_tick(self) -> Fraction: ...
+
+    @property
+    def at_site(self) -> Reading:
+        """The time in a detour, before the instruction at the site is executed."""
+
+    @property
+    def at_return(self) -> Reading:
+        """The time in a trampoline, after the instruction that returned."""
+
+    @property
+    def privileged(self) -> bool:
+        """Whether user mode may not read it: code there must not try."""
+
+    def now(self, *, returned: bool) -> int | None:
+        """The time as code would read it that stands where the target stopped: at a site, or `returned`.
+
+        None where only code can read it.
+        """
+
+
+class Processors(Protocol):
+    """Which of several processors this is."""
+
+    @property
+    def number(self) -> Reading:
+        """How code reads the number of the processor it runs on."""
+
+    @property
+    def privileged(self) -> bool:
+        """Whether user mode may not read it: code there must not try."""
+
+    def current(self) -> int:
+        """The number of the processor that stopped, the same that `number` would read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How code of a kernel reads what it works for: the task's number, and the address of its name (16 bytes)."""
+
+    pid: Reading
+    comm: Reading
+
+
 def read_all(target: Target, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     """Read (address, size) ranges, together where the target can. Raises TargetFault."""
     if target.bulk is not None:
@@ -246,3 +304,17 @@ class Target(Protocol):
 
     @property
     def bulk(self) -> BulkMemory | None: ...
+
+    @property
+    def clock(self) -> Clock | None: ...
+
+    @property
+    def no_clock(self) -> str:
+        """Why there is no clock; empty where there is one."""
+
+    @property
+    def processors(self) -> Processors | None:
+        """None: there is one."""
+
+    @property
+    def task(self) -> Task | None: ...

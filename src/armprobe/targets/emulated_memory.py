@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from armprobe.errors import Refused, TargetFault, UsageError
 from armprobe.targets.base import Region
+from armprobe.targets.instructionclock import InstructionClock
 from armprobe.targets.machine import PAGE, Mapping, find_gap
 
 #: the most that an allocation takes with what lies before it, and the steps in which offsets are tried, in bytes
@@ -26,6 +27,9 @@ class EmulatedMemory:
         self._devices: list[Region] = []
         #: (address, size) of what was allocated -> the region that it is the end of
         self._allocations: dict[tuple[int, int], Region] = {}
+        self._given: tuple[tuple[int, int], ...] = ()
+        #: the clock, once there is one
+        self.clock: InstructionClock | None = None
 
     @property
     def regions(self) -> Sequence[Region]:
@@ -100,6 +104,7 @@ class EmulatedMemory:
         region = Region(start, start + offset + size, name="slots")
         self.map(region)
         self._allocations[start + offset, size] = region
+        self._tell_clock()
         return start + offset
 
     def _quiet_offsets(self, size: int) -> Iterator[int]:
@@ -127,6 +132,24 @@ class EmulatedMemory:
         self.synchronize([(address, address + size)])
         self._engine.mem_unmap(region.start, region.end - region.start)
         self._regions.remove(region)
+        self._tell_clock()
+
+    def give(self, regions: Iterable[Region]) -> None:
+        """Take it that these regions hold slots, though they are the program's memory."""
+        self._given = tuple((region.start, region.end) for region in regions)
+
+    def start_clock(self, binding: Any) -> InstructionClock:
+        """Count instructions from now on, but for those in slots."""
+        address = self.find_gap(PAGE, low=0)
+        self.clock = InstructionClock(self._engine, binding, address=address)
+        self._devices.append(Region(address, address + PAGE, writable=False, executable=False, name="clock"))
+        self._tell_clock()
+        return self.clock
+
+    def _tell_clock(self) -> None:
+        if self.clock is not None:
+            allocated = [(region.start, region.end) for region in self._allocations.values()]
+            self.clock.leave_out([*self._given, *allocated])
 
     def find_gap(self, size: int, *, low: int, high: int = 1 << 32) -> int:
         """The lowest address of `size` bytes within [low, high) where nothing is. Raises Refused."""

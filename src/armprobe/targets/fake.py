@@ -26,6 +26,10 @@ class FakeTarget:
     threads = None
     breakpoints = None
     bulk = None
+    clock = None
+    no_clock = "it is nothing but memory"
+    processors = None
+    task = None
 
     def __init__(self, words: Iterable[int] = (), *, base: int = 0x8000) -> None:
         """Make one region with these words at `base`, a multiple of 4096, visible to fetch; pc is at the first."""

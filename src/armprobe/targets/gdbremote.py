@@ -23,6 +23,7 @@ from armprobe.targets.remotememory import RemoteMemory
 from armprobe.targets.remotesetup import negotiate
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
+from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
 #: BKPT #0x5be0, for stubs without breakpoints of their own
 TRAP = 0xE125BE70
@@ -50,6 +51,7 @@ class GdbRemoteTarget:
     executable_memory = None
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
+    task = None
 
     def __init__(
         self,
@@ -83,6 +85,10 @@ class GdbRemoteTarget:
         self._breakpoints = RemoteBreakpoints(connection)
         self._own_breakpoints = abilities.breakpoints
         self._resumes = abilities.resumes
+        frequency = abilities.timer_frequency
+        self.clock = GenericTimer(frequency) if frequency else None
+        self.no_clock = "" if frequency else NO_TIMER if frequency is None else NO_FREQUENCY
+        self._numbered = abilities.system and self.architecture >= 7
         self._output = output
         self._stopping = self._running = False
         #: the signal that the program gets when it goes on
@@ -189,6 +195,10 @@ class GdbRemoteTarget:
     @property
     def breakpoints(self) -> RemoteBreakpoints | None:
         return self._breakpoints if self._own_breakpoints else None
+
+    @property
+    def processors(self) -> QemuProcessors | None:
+        return QemuProcessors(self.threads) if self._numbered and len(self.threads.ids()) > 1 else None
 
     # Beyond the protocol
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Self
 
@@ -25,6 +26,7 @@ from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import data_of, error_of
+from armprobe.targets.systemregisters import QemuProcessors
 
 #: what modules of the kernel, and our slots, lie in: below the linear map
 _MODULES = 16 << 20
@@ -60,6 +62,7 @@ class KernelTarget:
     concurrent = True
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
+    task = None
 
     def __init__(self, connection: Connection) -> None:
         """Take hold of the kernel behind a new connection, and stop it.
@@ -69,6 +72,10 @@ class KernelTarget:
         self._stub = GdbRemoteTarget(connection)
         self._connection = connection
         self.architecture = self._stub.architecture
+        # What is probed is code of the kernel, which may read all registers.
+        timer = self._stub.clock
+        self.clock = None if timer is None else replace(timer, privileged=False)
+        self.no_clock = self._stub.no_clock
         self.threads = KernelThreads(self._stub.threads)
         root = _root_of_tables(connection)
         if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
@@ -176,6 +183,11 @@ class KernelTarget:
     @property
     def executable_memory(self) -> ExecutableMemory | None:
         return self._memory
+
+    @property
+    def processors(self) -> QemuProcessors | None:
+        processors = self._stub.processors
+        return None if processors is None else replace(processors, privileged=False)
 
     # Beyond the protocol
 

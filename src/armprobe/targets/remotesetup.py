@@ -21,6 +21,7 @@ from armprobe.targets.rsp import (
     supported_actions,
 )
 from armprobe.targets.rspxml import LEGACY, Description, Register, read_description, read_memory_map
+from armprobe.targets.systemregisters import FREQUENCY_NAMES
 
 _OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=arm;binary-upload+"
 #: what a stub takes that does not say: GDB's own guess
@@ -48,6 +49,10 @@ class Abilities:
     writes_one: bool
     resumes: bool
     breakpoints: bool
+    #: whether the stub shows system registers, as that of a whole machine does
+    system: bool
+    #: of the generic timer, in Hz; None where the stub shows none
+    timer_frequency: int | None
 
 
 def negotiate(connection: Connection) -> Abilities:
@@ -85,6 +90,8 @@ def negotiate(connection: Connection) -> Abilities:
         writes_one=written == b"OK",
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
         breakpoints=bool(hardware),
+        system="MIDR" in description.registers,
+        timer_frequency=_system_register(connection, description, *FREQUENCY_NAMES),
     )
 
 
@@ -130,14 +137,22 @@ def _core_registers(description: Description) -> tuple[Register, ...]:
 
 def _architecture(connection: Connection, description: Description) -> int:
     """The architecture version by MIDR, where the stub shows it; else 7."""
-    midr = description.registers.get("MIDR")
-    reply = connection.ask(b"p%x" % midr.number) if midr is not None else b""
-    if not reply or error_of(reply) is not None:
+    value = _system_register(connection, description, "MIDR")
+    if value is None:
         return 7
-    value = int.from_bytes(data_of(reply, what="a register")[:4], "little")
     if value >> 16 & 0xF == 0xF:
         return 6 if value >> 4 & 0xFFF in _ARM11 else 7
     return _ARCHITECTURES.get(value >> 16 & 0xF, 7)
+
+
+def _system_register(connection: Connection, description: Description, *names: str) -> int | None:
+    """The 32 bits of a register that has one of these names; None where the stub does not show it."""
+    for name in names:
+        register = description.registers.get(name)
+        reply = connection.ask(b"p%x" % register.number) if register is not None else b""
+        if reply and error_of(reply) is None:
+            return int.from_bytes(data_of(reply, what="a register")[:4], "little")
+    return None
 
 
 def _regions(connection: Connection) -> tuple[Region, ...]:

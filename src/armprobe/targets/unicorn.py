@@ -20,6 +20,7 @@ from typing import Any
 from armprobe.errors import MissingDependency, TargetFault, UsageError
 from armprobe.targets.base import CPSR_T, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.emulated_memory import EmulatedMemory
+from armprobe.targets.instructionclock import NO_CLOCK, InstructionClock, can_count
 from armprobe.targets.interrupt import stop_on_interrupt
 from armprobe.targets.machine import PAGE, Machine, Program, cpu_named, page_ranges
 from armprobe.targets.registerfile import RegisterFile
@@ -48,6 +49,7 @@ class UnicornTarget:
         self._uc = unicorn.Uc(constants.UC_ARCH_ARM, constants.UC_MODE_ARM)
         self._uc.ctl_set_cpu_model(getattr(arm, f"UC_CPU_ARM_{self._cpu.unicorn}"))
         self._file = RegisterFile(self._uc._uch, binding=binding, constants=arm)
+        self._binding = binding
         self._error_type: type[Exception] = unicorn.UcError
         self._memory = EmulatedMemory(self._uc, error=unicorn.UcError, on_failure=self._fail)
         self._on_trap: TrapHandler | None = None
@@ -73,17 +75,20 @@ class UnicornTarget:
         machine: Machine | None = None,
         output: Callable[[bytes], object] = lambda _: None,
         arguments: Sequence[str] = (),
+        slots: Sequence[Region] = (),
     ) -> UnicornTarget:
         """Load `image` and make it ready to run from its entry.
 
         With a machine, memory and devices are the machine's, and the processor is as after reset. Without one, memory
         is what the image occupies, in whole pages, a heap right after it and a stack; sp is set and VFP enabled.
         Semihosting calls are served: `output` gets what the program prints, `arguments` are what it was started with.
+        What is executed in `slots`, memory that the program leaves to probes, does not count for the clock.
 
         Raises UsageError when the image does not fit the machine, MissingDependency without Unicorn.
         """
         semihosting = Semihosting(output, command_line=" ".join(arguments))
         target = cls(cpu=cpu or (machine.cpu if machine else "cortex-a15"), semihosting=semihosting)
+        target._memory.give(slots)
         if machine is None:
             for start, end in page_ranges(
                 (segment.address, segment.address + segment.size) for segment in image.segments
@@ -205,6 +210,25 @@ class UnicornTarget:
 
     @property
     def bulk(self) -> None:
+        return None
+
+    @property
+    def clock(self) -> InstructionClock | None:
+        """It starts when it is asked for; from then on blocks of code cost some nanoseconds more."""
+        if self._memory.clock is None and can_count():
+            self._memory.start_clock(self._binding)
+        return self._memory.clock
+
+    @property
+    def no_clock(self) -> str:
+        return "" if can_count() else NO_CLOCK
+
+    @property
+    def processors(self) -> None:
+        return None
+
+    @property
+    def task(self) -> None:
         return None
 
     # Beyond the protocol
