@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from armprobe.codegen import llvm
-from armprobe.codegen.body import END, Hole, HoleKind, make_body
+from armprobe.codegen.body import END, Exit, Hole, HoleKind, make_body
 from armprobe.codegen.handlers import Count, compile_actions
 from armprobe.codegen.object_file import read_object
 from armprobe.errors import InternalError, MissingDependency, Refused
@@ -24,9 +24,9 @@ def assemble(source: str, directory):
 
 @pytest.fixture
 def body(tmp_path):
-    def make(source: str, *, arguments=(), returns=False, atomic=False):
+    def make(source: str, *, arguments=(), atomic=False):
         code = read_object(assemble(source.replace("END", END), tmp_path))
-        return make_body(code, arguments=arguments, returns=returns, atomic=atomic)
+        return make_body(code, arguments=arguments, atomic=atomic)
 
     return make
 
@@ -36,9 +36,18 @@ def words(body) -> list[str]:
 
 
 def test_the_last_return_is_left_out_and_the_others_go_to_the_end(body):
-    made = body("cmp r0, #1; beq END; cmp r0, #2; b END; mov r1, #0; b END")
-    assert words(made) == ["e3500001", "0a000002", "e3500002", "ea000000", "e3a01000"]
-    assert (made.code, made.clobbers, made.flags, made.stack) == (5, 0b10, 15, 0)
+    made = body("cmp r0, #1; beq END; cmp r0, #2; bne 1f; b END; 1: mov r1, #0; b END")
+    assert words(made) == ["e3500001", "0a000003", "e3500002", "1a000000", "ea000000", "e3a01000"]
+    assert (made.code, made.clobbers, made.flags, made.stack) == (6, 0b10, 15, 0)
+
+
+def test_a_branch_to_a_way_out_leaves_itself_and_what_nothing_reaches_is_left_out(body):
+    made = body("cmp r0, #1; bhi 1f; b END; 1: b armprobe_stop")
+    assert words(made) == ["e3500001", "8afffffe"]
+    assert (made.code, made.exits) == (2, ((1, Exit.STOP),))
+    made = body("cmp r0, #1; push {r4}; beq 2f; ldr r4, 1f; pop {r4}; b armprobe_drain; 2: pop {r4}; b END; 1: .word 7")
+    assert words(made) == ["e3500001", "0a000002", "e59f4000", "eafffffe", "00000007"]
+    assert (made.code, made.exits, made.clobbers) == (4, ((3, Exit.DRAIN),), 1 << 4)
 
 
 def test_a_return_before_literals_goes_around_them(body):
@@ -77,10 +86,10 @@ def test_saving_is_left_to_the_detour_where_the_body_uses_its_stack_for_nothing_
     )
     assert words(made) == [
         "e3500001",  # cmp r0, #1
-        "0a000003",  # beq to the last branch
+        "0a000006",  # beq to the end
         "e59f400c",  # ldr r4, the first literal
         "e3540000",  # cmp r4, #0
-        "0a000000",  # beq to the last branch
+        "0a000003",  # beq to the end
         "e59fe004",  # ldr lr, the second literal
         "ea000001",  # b to the end
         "00000000",
@@ -96,9 +105,8 @@ def test_saving_stays_where_pc_is_used_in_a_way_that_is_not_rewritten(body):
 
 
 def test_argument_registers_that_the_caller_sets_are_clobbered(body):
-    made = body("str r1, [r0]; b END", arguments=((0, "r4"), (1, "r1"), (4, "sp")), returns=False)
+    made = body("str r1, [r0]; b END", arguments=((0, "r4"), (1, "r1"), (4, "sp")))
     assert made.clobbers == 0b01
-    assert body("str r1, [r3]; b END", returns=True).clobbers == 0b01  # r0 holds the result
 
 
 @pytest.mark.parametrize(

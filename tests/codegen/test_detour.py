@@ -4,9 +4,10 @@ import pytest
 
 from armprobe.codegen.assembler import row
 from armprobe.codegen.detour import Handler, SlotCode, build_slot
-from armprobe.codegen.filters import Compare, Constant, Register
-from armprobe.codegen.handlers import Count, Stop, compile_actions
+from armprobe.codegen.filters import And, Compare, Constant, Register
+from armprobe.codegen.handlers import Count, Record, Stop, compile_actions, compile_guard
 from armprobe.errors import Refused
+from armprobe.events.record import make_layout
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES
 from armprobe.isa.liveness import EVERYTHING_LIVE, Live
@@ -15,6 +16,7 @@ from armprobe.isa.rows import ALL_CORE, ALL_FLAGS
 
 SITE, BASE, TRAP = 0x8000, 0x20000, 0xE1200070
 ADD = 0xE0800001  # add r0, r0, r1
+EMPTY = make_layout([])
 NO_FLAGS = Live(ALL_CORE, 0, 0)
 
 
@@ -50,6 +52,11 @@ def test_a_counter_saves_the_two_registers_it_needs():
     assert code.copy == BASE + 7 * 4
 
 
+def test_an_atomic_counter_adds_15_instructions_at_most_where_nothing_is_dead():
+    body = compile_actions((Count(),), atomic=True)
+    assert slot(handler=Handler(body, {"counter": 0x12345678}, EVERYTHING_LIVE)).added <= 15
+
+
 def test_a_counter_saves_nothing_where_two_registers_are_dead():
     code = slot(handler=count(Live(ALL_CORE & ~(1 << 3 | 1 << 12), 0, ALL_FLAGS)))
     assert code.added == 7
@@ -59,16 +66,54 @@ def test_a_counter_saves_nothing_where_two_registers_are_dead():
     assert [REGISTER_NAMES[n] for n in range(16) if used >> n & 1] == ["r3", "r12"]
 
 
+SMALL = Compare("<", Register("r0"), Constant(5))
+
+
 def test_flags_are_kept_in_a_register_only_where_they_are_live():
-    handler = compile_actions((Count(filter=Compare(">", Register("r0"), Constant(5))),))
+    handler = compile_actions((Count(filter=SMALL),))
     symbols = {"counter": 0x12345678}
     assert "MRS_A1" not in rows(slot(handler=Handler(handler, symbols, NO_FLAGS)))
     names = rows(slot(handler=Handler(handler, symbols, EVERYTHING_LIVE)))
     assert names.index("MRS_A1") < names.index("CMP_immediate_A1") < names.index("MSR_register_A1")
 
 
-def test_a_stop_has_two_ways_out_and_restores_on_both():
-    code = slot(handler=Handler(compile_actions((Stop(),)), {}, EVERYTHING_LIVE))
+def test_a_guard_that_rejects_saves_only_what_it_changes_and_never_gets_to_the_body():
+    handler = Handler(compile_actions((Count(),)), {"counter": 0x12345678}, EVERYTHING_LIVE, compile_guard(SMALL))
+    code = slot(handler=handler)
+    assert rows(code) == [
+        "STR_immediate_A1", "MRS_A1", "CMP_immediate_A1", "B_A1", "MSR_register_A1", "LDR_immediate_A1",
+        "ADD_register_A1", "B_A1",
+        # the condition holds
+        "MSR_register_A1", "LDR_immediate_A1",
+        "STMDB_A1", "MOV_immediate_A2", "MOVT_A1", "LDR_immediate_A1", "ADD_immediate_A1", "STR_immediate_A1", "LDM_A1",
+        "B_A1",
+    ]  # fmt: skip
+    assert (code.rejected, code.added, code.copy) == (8, 16, BASE + 6 * 4)
+
+
+def test_a_guard_needs_no_memory_where_a_register_is_dead():
+    live = EVERYTHING_LIVE._replace(core=ALL_CORE & ~(1 << 12))
+    handler = Handler(compile_actions((Stop(),)), {}, live, compile_guard(SMALL))
+    assert slot(handler=handler).rejected == 6
+
+
+def test_an_argument_is_read_where_it_is_and_kept_from_being_overwritten():
+    """r5 is compared itself, and the flags are in no register that is compared."""
+    guard = compile_guard(And(Compare("<", Register("r5"), Constant(5)), Compare(">", Register("lr"), Constant(7))))
+    core = ALL_CORE & ~(1 << 5 | 1 << 14)  # dead after the site, but looked at
+    code = slot(handler=Handler(compile_actions((Stop(),)), {}, EVERYTHING_LIVE._replace(core=core), guard))
+    insns = [decode(word) for word in code.code.words]
+    compared = {insn.fields["Rn"] for insn in insns if insn.row.name == "CMP_immediate_A1"}
+    flags = {insn.fields["Rd"] for insn in insns if insn.row.name == "MRS_A1"}
+    assert compared == {5, 14}
+    assert not flags & compared
+    assert not any(insn.row.name.startswith("MOV_register") for insn in insns)
+
+
+def test_a_stop_restores_on_its_way_out():
+    handler = compile_actions((Count(), Record(EMPTY, 64, stops=True), Stop(SMALL)))
+    symbols = dict.fromkeys(handler.symbols, 0x12345678)
+    code = slot(handler=Handler(handler, symbols, EVERYTHING_LIVE))
     words = code.code.words
     assert words.count(TRAP) == 2
     assert {words[(code.drain - BASE) // 4], words[(code.stop - BASE) // 4]} == {TRAP}

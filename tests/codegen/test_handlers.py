@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.codegen.filter_model import convert, holds
-from unicorn import UC_ARCH_ARM, UC_HOOK_MEM_WRITE, UC_MODE_ARM, Uc, arm_const
+from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_HOOK_MEM_WRITE, UC_MODE_ARM, Uc, arm_const
 
-from armprobe.codegen.body import Body
+from armprobe.codegen.body import Body, Exit
 from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register
-from armprobe.codegen.handlers import DRAIN, STOP, Count, Record, Stop, compile_actions
+from armprobe.codegen.handlers import Count, Record, Stop, compile_actions, compile_guard
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import TYPES, make_header, make_layout
 from armprobe.events.ring import BUFFER, Ring, drain, initialize
@@ -21,6 +21,9 @@ from armprobe.isa.insn import REGISTER_NAMES
 
 # Regions of one page each, with nothing mapped between them.
 CODE, STACK, DATA = 0x0003_0000, 0x2000_0000, 0x8765_4000
+#: where exits lead
+OUT = 0x0003_8000
+EXITS = {way: OUT + 4 * number for number, way in enumerate(Exit)}
 PAGE = 0x1000
 COUNTER, LOST, RING = DATA + 0x10, DATA + 0x20, DATA + 0x40
 CAPACITY = 64
@@ -44,7 +47,7 @@ class Machine:
     def __init__(self, *, base: int = CODE + 0x100) -> None:
         self.uc = Uc(UC_ARCH_ARM, UC_MODE_ARM)
         self.base = base
-        for address in (CODE, STACK, DATA):
+        for address in (CODE, OUT, STACK, DATA):
             self.uc.mem_map(address, PAGE)
         self.uc.mem_write(DATA, b"\xa5" * PAGE)
         for address in (COUNTER, LOST):
@@ -52,6 +55,7 @@ class Machine:
         self.ring = Ring(RING, CAPACITY, 16)
         initialize(self.ring, self.write)
         self.lowest = STACK + PAGE
+        self.uc.hook_add(UC_HOOK_CODE, lambda uc, *_: uc.emu_stop(), begin=OUT, end=OUT + PAGE - 1)
         self.uc.hook_add(UC_HOOK_MEM_WRITE, self._stack_written, begin=STACK, end=STACK + PAGE - 1)
 
     def _stack_written(self, _uc, _access, address, _size, _value, _data) -> None:
@@ -69,6 +73,9 @@ class Machine:
     def enter(self, body: Body, registers: dict[str, int], symbols: dict[str, int]) -> dict[str, int]:
         """Set up what the caller of a body sets up; return the registers at its first word."""
         words = body.link(symbols)
+        for index, way in body.exits:
+            distance = (EXITS[way] - self.base) // 4 - index - 2
+            words[index] = words[index] & 0xFF000000 | distance & 0xFFFFFF
         self.write(self.base, struct.pack(f"<{len(words)}I", *words))
         state = dict(registers)
         stacked = 4 * sum(position >= 4 for position, _ in body.arguments)
@@ -90,21 +97,22 @@ class Machine:
     def registers(self) -> dict[str, int]:
         return {name: self.uc.reg_read(number) for name, number in zip(NAMES, UC_REGISTERS, strict=True)}
 
-    def run(self, body: Body, registers: dict[str, int], symbols: dict[str, int] | None = None) -> int:
-        """Run a body; return r0, after checking that nothing changed but what the body lists."""
+    def run(self, body: Body, registers: dict[str, int], symbols: dict[str, int] | None = None) -> Exit | None:
+        """Run a body; return the exit that it left by, after checking that nothing changed but what the body lists."""
         before = self.enter(body, registers, symbols or SYMBOLS)
         self.lowest = before["sp"]
         end = self.base + 4 * len(body.words)
         self.uc.emu_start(self.base, end, count=1_000_000)
         after = self.registers()
-        assert after["pc"] == end
+        left = ({place: way for way, place in EXITS.items()} | {end: None})[after["pc"]]
+        assert left is None or left in {way for _, way in body.exits}
         for number, name in enumerate(NAMES[:15]):
             if not body.clobbers >> number & 1:
                 assert after[name] == before[name], f"{name} changed, and is not among the clobbers"
         kept = NZCVQ_GE & ~((body.flags & 15 and 0xF000_0000) | (body.flags & 16 and 0x0800_0000))
         assert (after["cpsr"] ^ before["cpsr"]) & kept == 0, "flags changed that are not listed"
         assert before["sp"] - self.lowest <= body.stack, "more stack than listed"
-        return after["r0"]
+        return left
 
 
 def state(seed: int = 0, **given_registers: int) -> dict[str, int]:
@@ -129,7 +137,7 @@ def test_a_counter_is_five_instructions_two_registers_and_no_flags():
         "e2811001",  # add r1, r1, #1
         "e5801000",  # str r1, [r0]
     ]
-    assert (body.clobbers, body.flags, body.stack, body.arguments, body.returns) == (0b11, 0, 0, (), False)
+    assert (body.clobbers, body.flags, body.stack, body.arguments, body.exits) == (0b11, 0, 0, (), ())
 
 
 @pytest.mark.parametrize(("architecture", "atomic"), CONFIGURATIONS)
@@ -204,7 +212,7 @@ def test_records_stand_in_the_ring_as_the_model_writes_them(architecture, atomic
         write, read = struct.unpack_from("<2I", memory)
         full = not kept or (write - read) % 2**32 > CAPACITY * 3 // 4
         result = machine.run(body, registers)
-        assert not body.returns or result == (DRAIN if full else 0)
+        assert result is (Exit.DRAIN if full and stops else None)
         assert machine.read(RING, DATA + PAGE - RING) == bytes(memory)
         assert machine.word(LOST) == lost
         if lost == 3:  # the reader comes by
@@ -273,12 +281,15 @@ conditions = st.recursive(
 @settings(max_examples=60)
 def test_filters_hold_in_the_target_as_on_the_host(condition, values, data):
     for architecture in (7, 5):
-        machine = Machine()
+        machine, guards = Machine(), Machine()
         body = compile_actions((Stop(condition),), architecture=architecture)
+        guard = compile_guard(condition, architecture=architecture)
         for seed in range(6):
             registers = state(seed, **dict(zip(("r0", "r1", "r3", "r4", "r5", "lr"), values[seed % 3 :], strict=False)))
-            expected = STOP if holds(condition, registers.__getitem__) else 0
-            assert machine.run(body, registers) == expected, f"{condition} with {registers}"
+            expected = Exit.STOP if holds(condition, registers.__getitem__) else None
+            assert machine.run(body, registers) is expected, f"{condition} with {registers}"
+            passed = guards.run(guard, registers) is Exit.HOLDS
+            assert passed is (expected is not None), f"{condition} with {registers}"
 
 
 @pytest.mark.slow
@@ -310,13 +321,13 @@ def test_any_actions_together_do_what_each_does(kinds, values, configuration):
     order = sorted(range(len(actions)), key=lambda n: [action.filter for action in actions].index(actions[n].filter))
     for seed in range(20):
         registers = state(seed, **dict(zip(("r0", "r1", "r3", "r4", "r5", "lr"), values[seed % 5 :], strict=False)))
-        wanted = 0
+        wanted = None
         for number in order:
             action = actions[number]
             if action.filter is not None and not holds(action.filter, registers.__getitem__):
                 continue
             if isinstance(action, Stop):
-                wanted |= STOP
+                wanted = Exit.STOP
             elif isinstance(action, Count):
                 (count,) = struct.unpack_from("<I", memory, 4 * number)
                 struct.pack_into("<I", memory, 4 * number, (count + 1) % 2**32)
@@ -329,9 +340,9 @@ def test_any_actions_together_do_what_each_does(kinds, values, configuration):
                     struct.pack_into("<I", memory, LOST - DATA, lost + 1)
                 write, read = struct.unpack_from("<2I", ring)
                 if action.stops and (not kept or write - read > CAPACITY * 3 // 4):
-                    wanted |= DRAIN
+                    wanted = wanted or Exit.DRAIN
         result = machine.run(body, registers, symbols)
-        assert not body.returns or result == wanted, f"{actions} with {registers}"
+        assert result is wanted, f"{actions} with {registers}"
         assert machine.read(DATA, PAGE) == bytes(memory), f"{actions} with {registers}"
 
 
@@ -353,7 +364,9 @@ def test_any_actions_together_do_what_each_does(kinds, values, configuration):
 def test_what_a_filter_means(condition, values, expected):
     assert holds(condition, values.__getitem__) is expected
     symbols = {"site": values.get("pc", 0)}
-    assert Machine().run(compile_actions((Stop(condition),)), state(**values), symbols) == (STOP if expected else 0)
+    assert Machine().run(compile_actions((Stop(condition),)), state(**values), symbols) is (
+        Exit.STOP if expected else None
+    )
 
 
 def test_the_actions_of_a_site_are_one_body_and_each_keeps_its_filter():
@@ -374,7 +387,7 @@ def test_the_actions_of_a_site_are_one_body_and_each_keeps_its_filter():
         is_small, is_odd = seed < 10, seed >> 1 & 1
         expected = [expected[0] + is_small, expected[1] + is_odd, expected[2] + 3 * is_odd]
         result = machine.run(body, registers, SYMBOLS | {"counter1": DATA})
-        assert result == (STOP if is_small else 0)
+        assert result is (Exit.STOP if is_small else None)
         assert [machine.word(COUNTER), machine.word(DATA), machine.word(RING)] == expected
 
 

@@ -7,7 +7,7 @@ from armprobe.isa.decoder import decode
 
 
 def body_of(*words: int, clobbers: int = 0b11) -> Body:
-    return Body(words, len(words), (), (), clobbers, 0, 0, returns=False)
+    return Body(words, len(words), (), (), clobbers, 0, 0)
 
 
 def test_a_counter_works_in_any_two_registers():

@@ -8,7 +8,7 @@ from enum import Enum
 
 from armprobe.codegen.assembler import expand_immediate
 from armprobe.codegen.object_file import R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVT_ABS, R_ARM_MOVW_ABS_NC, ObjectCode
-from armprobe.codegen.trim import delete, saves
+from armprobe.codegen.trim import BRANCH_TO_SELF, Trim, saves
 from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn
@@ -16,11 +16,25 @@ from armprobe.isa.insn import REGISTER_NAMES, Insn
 SP, LR, PC = 13, 14, 15
 #: the symbol that every return of the code branches to
 END = "armprobe_end"
+
+
+class Exit(Enum):
+    """Where else code may leave to; the value is the symbol that it branches to then."""
+
+    #: the ring should be emptied
+    DRAIN = "armprobe_drain"
+    #: host handlers are wanted
+    STOP = "armprobe_stop"
+    #: the condition holds
+    HOLDS = "armprobe_holds"
+
+
 _SCRATCH = 0x100F  # r0 to r3 and r12: what a function may change (AAPCS 6.1.1)
 #: `mcr p15, 0, Rt, c7, c10, 5`: the data memory barrier of architecture 6, open to user code (DDI 0406C B4.2.5)
 _V6_BARRIER = 0x0E070FBA
 #: reads of system registers, which `armprobe.codegen.read_value` asks for
 _SYSTEM_READS = {"MRC_high_A1", "MRRC_high_A1"}
+_ENDS = {END, *(way.value for way in Exit)}
 _LITERAL_LOADS = {f"LDR{size}_literal_A1" for size in ("", "B", "H", "SB", "SH")}
 _WORD = 0xFFFFFFFF
 
@@ -49,7 +63,7 @@ class Hole:
 @dataclass(frozen=True, slots=True)
 class Body:
     """A32 code that may stand anywhere, once its holes are filled: control enters at the first word and leaves by
-    falling off the last.
+    falling off the last, or by one of its exits.
 
     SP need only be a multiple of 4. What is not listed in `clobbers` and `flags` is as before when control leaves.
     """
@@ -68,10 +82,12 @@ class Body:
     flags: int
     #: bytes written below SP, at most
     stack: int
-    #: whether r0 tells at the end what the host has to do (0: nothing)
-    returns: bool
-    #: whether r1 is, at the end, what LR shall be when the program goes on
+    #: (index, exit): the word is a branch, with a condition or without, that is yet to be given its target
+    exits: tuple[tuple[int, Exit], ...] = ()
+    #: whether r0 is, at the end and at all exits, what LR shall be when the program goes on
     links: bool = False
+    #: mask of registers beyond r0 to r3 that it reads as they were at the site
+    in_place: int = 0
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -93,52 +109,55 @@ class Body:
         return words
 
 
-def make_body(
-    code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], returns: bool, atomic: bool, links: bool = False
-) -> Body:
-    """Make a Body of a compiled function whose returns are tail calls of END.
+def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], atomic: bool, links: bool = False) -> Body:
+    """Make a Body of a compiled function whose returns are tail calls of END or of the symbols of exits.
 
     Raises Refused when the code holds an instruction that armprobe does not know, InternalError when it breaks a
     promise: no vector registers, no exclusives unless `atomic`, no branch but within, AAPCS registers preserved.
     """
-    words, literals = list(code.words), code.literals
+    made, holes = _resolve(code)
+    insns = [decode(word) for word in made.words[: made.code]]
+    for index, insn in enumerate(insns):
+        if index not in made.leaving:
+            _check(insn, index, words=len(made.words), literals=made.code, atomic=atomic)
+    clobbers = _clobbers(insns)
+    if (saved := saves(insns)) and made.delete(saved):
+        clobbers = _written([decode(word) for word in made.words[: made.code]])
+    made.leave_at_once()
+    made.delete(made.unreachable())
+    if made.leaving.get(made.code - 1) == END and made.code == len(made.words):
+        made.drop_last()
+    words = made.words
+    for index in (index for index, symbol in made.leaving.items() if symbol == END):
+        words[index] = words[index] & 0xFF000000 | len(words) - index - 2 & 0xFFFFFF
+    clobbers |= sum(
+        1 << position for position, source in arguments if position < 4 and source != REGISTER_NAMES[position]
+    )
+    insns, flags = [decode(word) for word in words[: made.code]], 0
+    for insn in insns:
+        flags |= insn.usage.flags_written
+    exits = sorted((index, Exit(symbol)) for index, symbol in made.leaving.items() if symbol != END)
+    return Body(
+        tuple(words), made.code, tuple(replace(hole, index=made.place[hole.index]) for hole in holes), arguments,
+        clobbers | links, flags, _stack(insns), tuple(exits), links,
+    )  # fmt: skip
+
+
+def _resolve(code: ObjectCode) -> tuple[Trim, list[Hole]]:
+    """The code with its ways out, and its holes. Raises InternalError for other relocations, and without a return."""
+    words = list(code.words)
     holes: list[Hole] = []
-    ends: list[int] = []
+    leaving: dict[int, str] = {}
     for index, kind, symbol in code.relocations:
-        if kind == R_ARM_JUMP24 and symbol == END and words[index] & 0x0FFFFFFF == 0x0AFFFFFE:
-            ends.append(index)
+        if kind == R_ARM_JUMP24 and symbol in _ENDS and words[index] & 0x0FFFFFFF == BRANCH_TO_SELF:
+            leaving[index] = symbol
         elif kind in _KINDS and symbol:
             holes.append(_hole(words, index, _KINDS[kind], symbol))
         else:
             raise InternalError(f"the compiled handler has a relocation of type {kind} to {symbol!r}")
-    if words[literals - 1] >> 24 != 0xEA:
+    if words[code.literals - 1] >> 24 != 0xEA:
         raise InternalError("the compiled handler does not end in a return")
-    if ends and ends[-1] == literals - 1 == len(words) - 1:
-        words.pop()
-        ends.pop()
-        literals -= 1
-    for index in ends:
-        words[index] = words[index] & 0xFF000000 | len(words) - index - 2 & 0xFFFFFF
-    insns = [decode(word) for word in words[:literals]]
-    for index, insn in enumerate(insns):
-        _check(insn, index, words=len(words), literals=literals, atomic=atomic)
-    clobbers = _clobbers(insns)
-    if (saved := saves(insns)) and (shorter := delete(words, literals, saved)):
-        words, place = shorter
-        literals = place[literals]
-        holes = [replace(hole, index=place[hole.index]) for hole in holes]
-        insns = [insn for index, insn in enumerate(insns) if index not in saved]
-        clobbers = _written(insns)
-    clobbers |= sum(
-        1 << position for position, source in arguments if position < 4 and source != REGISTER_NAMES[position]
-    )
-    flags = 0
-    for insn in insns:
-        flags |= insn.usage.flags_written
-    return Body(
-        tuple(words), literals, tuple(holes), arguments, clobbers | returns | links << 1, flags, _stack(insns), returns,
-        links,
-    )  # fmt: skip
+    return Trim(words, code.literals, leaving), holes
 
 
 def _hole(words: list[int], index: int, kind: HoleKind, symbol: str) -> Hole:

@@ -5,6 +5,7 @@
               restore
     copy:     the displaced instruction, relocated
               the way back to the next instruction
+    body:     restore, save, the handler's body, restore, go to the copy (only where a guard decides, in its place)
     exits:    restore, and a trap: the compiled part wants the host (only where it can)
     post:     the copy once more, ending in a trap (only where there are post handlers)
 
@@ -16,12 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from armprobe.codegen.assembler import Assembler, Code, Label
-from armprobe.codegen.frame import Handler, avoid_saving, emit_exit_test, emit_handler, emit_restore, plan_frame
+from armprobe.codegen.body import Exit
+from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_frame
 from armprobe.errors import Refused
 from armprobe.isa.insn import CONDITIONS
 from armprobe.isa.relocate import Relocation
-
-_NE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class SlotCode:
     second: int | None
     #: instructions a hit adds, at most: the branch at the site, all of the detour, and the way back, less the original
     added: int
+    #: the same for a hit that the guard of the handler rejects; None without a guard
+    rejected: int | None = None
 
     @property
     def base(self) -> int:
@@ -72,38 +74,57 @@ def build_slot(
     after = last.address + last.insn.length
     entry = stop = drain = post_copy = post_trap = None
     added = 0
-    skipped, exits = Label("condition false"), Label("the host is wanted")
+    rejected = None
+    skipped, holds = Label("condition false"), Label("the condition of the handler holds")
+    exits = {Exit.DRAIN: Label("the ring is nearly full"), Exit.STOP: Label("the host is wanted")}
     if len(relocations) > 1:
         # The window's `ldr pc` has no condition of its own.
         entry = asm.here
         _skip_unless(asm, first, skipped)
-    frame = None
-    if handler is not None:
-        handler = avoid_saving(handler)
-        entry = asm.here if entry is None else entry
-        frame = plan_frame(handler)
-        emit_handler(asm, handler, frame)
-        if handler.body.returns:
-            emit_exit_test(asm, exits)
-        emit_restore(asm, frame)
+    body, guard = (handler.body, handler.guard) if handler is not None else (None, None)
+    frame = guard_frame = None
+    start = asm.here
+    if handler is not None and body is not None:
+        body = fit(body, handler.live)
+        frame = plan_frame(body, handler.live)
+        entry = start if entry is None else entry
+        if guard is not None:
+            guard = fit(guard, handler.live)
+            guard_frame = plan_frame(guard, handler.live)
+            emit_handler(asm, guard, handler.symbols, guard_frame, {Exit.HOLDS: holds})
+            decided = asm.here
+            emit_leave(asm, guard, guard_frame)
+        else:
+            emit_handler(asm, body, handler.symbols, frame, exits)
+            emit_leave(asm, body, frame)
     copy = asm.here
     falls_through, second = _emit_copy(asm, relocations, skipped)
     if falls_through:
         asm.emit_jump(after, f"back to 0x{after:08x}")
-    if handler is not None and entry is not None:
-        literals = len(handler.body.words) - handler.body.code
-        added = 1 + (asm.here - entry) // 4 - literals - len(relocations)
-    if handler is not None and frame is not None and handler.body.returns:
-        asm.bind(exits)
-        stop_restore = Label("host handlers are wanted")
-        asm.b(stop_restore, "more than 1: host handlers are wanted", cond=_NE)
-        emit_restore(asm, frame)
-        drain = asm.here
-        asm.word(trap, "trap: the ring is nearly full")
-        asm.bind(stop_restore)
-        emit_restore(asm, frame)
-        stop = asm.here
-        asm.word(trap, "trap: run the host handlers")
+    if handler is not None and body is not None and frame is not None:
+        added = 1 + (asm.here - start) // 4 - len(relocations)
+        literals = len(body.words) - body.code
+        if guard is not None and guard_frame is not None:
+            rejected = added - (len(guard.words) - guard.code)
+            added -= (copy - decided) // 4
+            literals += len(guard.words) - guard.code
+            begin = asm.here
+            asm.bind(holds)
+            emit_leave(asm, guard, guard_frame)
+            emit_handler(asm, body, handler.symbols, frame, exits)
+            emit_leave(asm, body, frame)
+            asm.b(copy, "the displaced instruction")
+            added += (asm.here - begin) // 4
+        added -= literals
+        places = {}
+        wanted = {way for _, way in body.exits}
+        for way, label in exits.items():
+            if way in wanted:
+                asm.bind(label)
+                emit_leave(asm, body, frame)
+                places[way] = asm.here
+                asm.word(trap, f"trap: {label.name}")
+        drain, stop = places.get(Exit.DRAIN), places.get(Exit.STOP)
     if post:
         if any(relocation.insn.writes_pc for relocation in relocations):
             raise Refused(
@@ -120,7 +141,7 @@ def build_slot(
         _emit_copy(asm, relocations, Label("condition false"))
         post_trap = asm.here
         asm.word(trap, "trap: run the post handlers")
-    return SlotCode(asm.finish(), entry, copy, stop, drain, post_copy, post_trap, second, added)
+    return SlotCode(asm.finish(), entry, copy, stop, drain, post_copy, post_trap, second, added, rejected)
 
 
 def _emit_copy(asm: Assembler, relocations: tuple[Relocation, ...], skipped: Label) -> tuple[bool, int | None]:

@@ -1,35 +1,36 @@
-"""What stands around the code of a compiled handler: save, arguments, the test whether the host is wanted, restore."""
+"""What stands around the code of a compiled handler: save, arguments, the ways out, restore."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from armprobe.codegen.assembler import LR, SP, Assembler, Label
-from armprobe.codegen.body import Body
-from armprobe.codegen.rename import rename
+from armprobe.codegen.body import Body, Exit
+from armprobe.codegen.rename import read_in_place, rename
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
 from armprobe.isa.liveness import Live
-from armprobe.isa.rows import FLAG_BITS
 
-_CONDITION_FLAGS = FLAG_BITS["N"] | FLAG_BITS["Z"] | FLAG_BITS["C"] | FLAG_BITS["V"]
 _R12 = 12
 #: AAPCS: so many arguments are in registers, the others on the stack
 _IN_REGISTERS = 4
 #: sources that are registers as they stand; SP has moved, and CPSR is none
 _PLAIN = frozenset(REGISTER_NAMES) - {"sp", "pc"}
-_CS = 2
 #: where a body that links leaves the value for LR
-_LINK = 1
+_LINK = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """The compiled part of a site: a body, the values of its symbols, and what is live at the site."""
+    """The compiled part of a site: a body, the values of its symbols, and what is live at the site.
+
+    With a `guard`, the body runs where that leaves by its exit HOLDS.
+    """
 
     body: Body
     symbols: Mapping[str, int]
     live: Live
+    guard: Body | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +41,33 @@ class Frame:
     flags: int | None
 
 
-def avoid_saving(handler: Handler) -> Handler:
-    """Let the body use registers that are dead at the site in place of live ones, where it may choose."""
-    body, live = handler.body, handler.live
-    fixed = {position for position, _ in body.arguments if position < _IN_REGISTERS} | ({0} if body.returns else set())
+def fit(body: Body, live: Live) -> Body:
+    """Let the body use other registers where it may choose: those its arguments are in, and those dead at the site."""
+    body = read_in_place(body)
+    fixed = {position for position, _ in body.arguments if position < _IN_REGISTERS}
     fixed |= {_LINK} if body.links else set()
     taken = {REGISTER_NUMBERS[source] for _, source in body.arguments if source in REGISTER_NUMBERS} | fixed
-    dead = [n for n in range(LR + 1) if not live.core >> n & 1 and not body.clobbers >> n & 1 and n not in taken]
-    wanted = [n for n in range(LR + 1) if body.clobbers >> n & 1 and live.core >> n & 1 and n not in fixed]
+    unused = ~(live.core | body.clobbers | body.in_place)
+    dead = [n for n in range(LR + 1) if unused >> n & 1 and n not in taken]
+    wanted = [n for n in range(LR + 1) if body.clobbers & live.core & ~body.in_place & 1 << n and n not in fixed]
     mapping = tuple(zip(wanted, dead, strict=False))
     renamed = rename(body, mapping) if mapping else None
-    return handler if renamed is None else replace(handler, body=renamed)
+    return body if renamed is None else renamed
 
 
-def plan_frame(handler: Handler) -> Frame:
+def plan_frame(body: Body, live: Live) -> Frame:
     """Decide what to save: what the body changes and the code after the site may still read."""
-    body, live = handler.body, handler.live
-    given = {position for position, _ in body.arguments if position < _IN_REGISTERS}
+    given = sum(1 << position for position, _ in body.arguments if position < _IN_REGISTERS) | body.in_place
     changed = body.clobbers | sum(1 << position for position, source in body.arguments
-                                  if position in given and source != REGISTER_NAMES[position])  # fmt: skip
+                                  if position < _IN_REGISTERS and source != REGISTER_NAMES[position])  # fmt: skip
     if _computed(body):
         changed |= 1 << _R12
     # A body that links changes LR for good.
     kept = {SP, LR} if body.links else {SP}
     flags = None
-    if (body.flags | (_CONDITION_FLAGS if body.returns else 0)) & live.flags:
+    if body.flags & live.flags:
         # A register the body leaves alone keeps CPSR: two instructions instead of four. A dead one need not be saved.
-        free = [n for n in range(LR + 1) if n not in kept and not changed >> n & 1 and n not in given]
+        free = [n for n in range(LR + 1) if n not in kept and not (changed | given) >> n & 1]
         flags = min(free, key=lambda n: (live.core >> n & 1, n))
         changed |= 1 << flags
     return Frame(tuple(n for n in range(LR + 1) if changed >> n & 1 and live.core >> n & 1 and n not in kept), flags)
@@ -78,11 +79,13 @@ def _computed(body: Body) -> list[tuple[int, str]]:
             if position >= _IN_REGISTERS and source not in _PLAIN]  # fmt: skip
 
 
-def emit_handler(asm: Assembler, handler: Handler, frame: Frame) -> None:
-    body = handler.body
+def emit_handler(
+    asm: Assembler, body: Body, symbols: Mapping[str, int], frame: Frame, exits: Mapping[Exit, Label]
+) -> None:
+    """Emit all from the saving to the end of the body, whose exits go to labels; `emit_leave` must follow at each."""
     if frame.pushed:
         asm.push(frame.pushed, "save " + ", ".join(REGISTER_NAMES[n] for n in frame.pushed))
-    stacked = 4 * sum(position >= _IN_REGISTERS for position, _ in body.arguments)
+    stacked = _stacked(body)
     depth = 4 * len(frame.pushed) + stacked
     if stacked:
         asm.sub_imm(SP, SP, stacked, "room for arguments")
@@ -98,12 +101,29 @@ def emit_handler(asm: Assembler, handler: Handler, frame: Frame) -> None:
         asm.str_(_R12, SP, 4 * (position - _IN_REGISTERS))
     if frame.flags is not None:
         asm.mrs(frame.flags, "save the flags")
-    for index, word in enumerate(body.link(handler.symbols)):
-        asm.word(word, "handler", data=index >= body.code)
-    if stacked:
+    leaving = dict(body.exits)
+    for index, word in enumerate(body.link(symbols)):
+        if index in leaving:
+            asm.b(exits[leaving[index]], exits[leaving[index]].name, cond=word >> 28)
+        else:
+            asm.word(word, "handler", data=index >= body.code)
+
+
+def emit_leave(asm: Assembler, body: Body, frame: Frame) -> None:
+    """Emit what follows the end of a body, and each of its exits."""
+    if stacked := _stacked(body):
         asm.add_imm(SP, SP, stacked, "drop the arguments")
     if body.links:
         asm.mov(LR, _LINK, "the return address from now on")
+    if frame.flags is not None:
+        asm.msr_flags(frame.flags, "restore the flags")
+    if frame.pushed:
+        asm.pop(frame.pushed, "restore")
+
+
+def _stacked(body: Body) -> int:
+    """The bytes of arguments on the stack."""
+    return 4 * sum(position >= _IN_REGISTERS for position, _ in body.arguments)
 
 
 def _emit_argument(asm: Assembler, register: int, source: str, depth: int) -> None:
@@ -113,16 +133,3 @@ def _emit_argument(asm: Assembler, register: int, source: str, depth: int) -> No
         asm.mrs(register, "argument cpsr")
     else:
         asm.mov(register, REGISTER_NUMBERS[source], f"argument {source}")
-
-
-def emit_exit_test(asm: Assembler, exits: Label) -> None:
-    """Leave through `exits` when the body returned 1 (drain the ring) or more (host handlers)."""
-    asm.cmp_imm(0, 1, "does the host have to act?")
-    asm.b(exits, "yes", cond=_CS)
-
-
-def emit_restore(asm: Assembler, frame: Frame) -> None:
-    if frame.flags is not None:
-        asm.msr_flags(frame.flags, "restore the flags")
-    if frame.pushed:
-        asm.pop(frame.pushed, "restore")

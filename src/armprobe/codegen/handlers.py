@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import count, groupby
 from typing import Any
 
-from armprobe.codegen.body import END, Body, make_body
+from armprobe.codegen.body import END, Body, Exit, make_body
 from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_back
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event
 from armprobe.codegen.fetch import Fetcher
-from armprobe.codegen.filters import Filter
+from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.map_writer import add_to_map
@@ -29,13 +29,14 @@ from armprobe.codegen.python_tree import Program
 from armprobe.codegen.ring_writer import write_record
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import Layout
+from armprobe.events.source import reads_memory
 
 #: the symbol that stands for the address of the site
 SITE = "site"
 #: the architecture that brought load-exclusive
 _EXCLUSIVES = 6
-#: what r0 tells at the end of a Body with `returns`: the ring should be emptied, host handlers are wanted
-DRAIN, STOP = 1, 2
+#: bits that actions set: the body leaves by Exit.DRAIN, by Exit.STOP
+_DRAIN, _STOP = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Record:
     """Write a record to the ring at the symbol `ring`, where `filter` holds.
 
     `capacity` is the ring's, in words. `header` is a symbol whose *value* is the header word (`make_header`), `lost`
-    one for the address of the probe's own count of lost records. With `stops`, DRAIN is returned when the ring is more
-    than three quarters full, so that nothing need be lost.
+    one for the address of the probe's own count of lost records. With `stops`, the body leaves by Exit.DRAIN when the
+    ring is more than three quarters full, so that nothing need be lost.
     """
 
     layout: Layout
@@ -66,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Return STOP, where `filter` holds."""
+    """Leave by Exit.STOP, where `filter` holds."""
 
     filter: Filter | None = None
 
@@ -93,8 +94,9 @@ class Call:
 class Follow:
     """At the entry of a function: let the call come back through a pad. See `armprobe.codegen.calls`.
 
-    `size` is how many pads there are; `calls` and `pads` are the symbols of the table and of the first pad. DRAIN is
-    returned now and then when there is no pad: the host may find pads of calls that will not come back.
+    `size` is how many pads there are; `calls` and `pads` are the symbols of the table and of the first pad. The
+    body leaves by Exit.DRAIN now and then when there is no pad: the host may find pads of
+    calls that will not come back.
     """
 
     size: int
@@ -145,10 +147,30 @@ def compile_actions(
     with function.returning() if at_return else nullcontext():
         for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
             function.group(wanted, list(group))
-    arguments = _place(frozenset(function.read) - {"pc"})
-    returns = any(map(_returns, actions))
-    code = read_object(compile_module(function.module(arguments, returns), architecture=architecture))
-    return make_body(code, arguments=arguments, returns=returns, atomic=atomic, links=function.link is not None)
+    return function.compile()
+
+
+@lru_cache(maxsize=1024)
+def compile_guard(
+    wanted: Filter, *, architecture: int = 7, atomic: bool = False, readable: tuple[tuple[int, int], ...] = ()
+) -> Body:
+    """Compile a filter into a Body that leaves by Exit.HOLDS where it holds. The rest is as in `compile_actions`."""
+    function = _Function(atomic, architecture, readable)
+    function.guard(wanted)
+    return function.compile()
+
+
+def split_filter(actions: tuple[Action, ...]) -> tuple[Filter | None, tuple[Action, ...]]:
+    """The filter that all actions have, and the actions without it; None where a guard can't stand for the filter.
+
+    A record shows the numbers that its filter compared, so memory is read once, in one body.
+    """
+    wanted = actions[0].filter
+    if wanted is None or any(action.filter != wanted for action in actions):
+        return None, actions
+    if any(isinstance(action, Record) for action in actions) and any(map(reads_memory, sources(wanted))):
+        return None, actions
+    return wanted, tuple(action if isinstance(action, Follow) else replace(action, filter=None) for action in actions)
 
 
 def _filter_order(actions: tuple[Action, ...]) -> Any:
@@ -171,17 +193,6 @@ def _source_order(name: str) -> tuple[int, str]:
     return (int(name[1:]), "") if name[1:].isdigit() else (16, name)
 
 
-def _returns(action: Action) -> bool:
-    """Whether the action may want the host."""
-    match action:
-        case Record():
-            return action.stops
-        case Call():
-            return action.program.layout is not None
-        case _:
-            return isinstance(action, Stop | Follow)
-
-
 class _Function:
     """Collects the lines of an IR function. Methods that return a string return the name of a value."""
 
@@ -191,45 +202,72 @@ class _Function:
         self._architecture = architecture
         self._readable = readable
         self._fetcher = Fetcher(self._ir, readable, self._register)
+        #: where the bits stand that say how to leave, and those that may be set
+        self._wanted: str | None = None
+        self._bits = 0
         #: where the value for LR stands meanwhile, if LR changes
         self.link: str | None = None
         #: registers whose values at the site are not in them any more
         self._moved: dict[str, str] = {}
 
-    def module(self, arguments: tuple[tuple[int, str], ...], returns: bool) -> str:
+    def compile(self) -> Body:
+        """Compile what was collected."""
+        arguments = _place(frozenset(self.read) - {"pc"})
+        code = read_object(compile_module(self._module(arguments), architecture=self._architecture))
+        return make_body(code, arguments=arguments, atomic=self._ir.atomic, links=self.link is not None)
+
+    def _module(self, arguments: tuple[tuple[int, str], ...]) -> str:
         """The text of the module; the parameters are at the positions of `arguments`."""
+        ir = self._ir
         sources_by_position = dict(arguments)
         parameters = ", ".join(
             f"i32 %{sources_by_position.get(position, f'unused{position}')}"
             for position in range(max(sources_by_position, default=-1) + 1)
         )
-        result = ["%result = load i32, ptr %wanted"] if returns else []
-        ends = "i32 %result" if returns else "i32 undef" if self.link else ""
-        kinds = "i32" if ends else ""
-        if self.link:
-            result.append(f"%link = load i32, ptr {self.link}")
-            ends, kinds = f"{ends}, i32 %link", "i32, i32"
-        body = [
-            "%wanted = alloca i32",
-            "store i32 0, ptr %wanted",
-            *self._ir.entry,
-            *self._ir.lines,
-            *result,
-            f"tail call void @{END}({ends})",
-            "ret void",
-        ]
+        self._finish()
         return "\n".join(
             [
-                *(f"@{name} = {kind}" for name, kind in self._ir.globals.items()),
-                *(f"declare {signature}" for signature in sorted(self._ir.declarations)),
-                f"declare void @{END}({kinds}) nounwind",
+                *(f"@{name} = {kind}" for name, kind in ir.globals.items()),
+                *(f"declare {signature}" for signature in sorted(ir.declarations)),
                 # Memory at 0 is memory like any other.
                 f'define void @handler({parameters}) nounwind null_pointer_is_valid "no-jump-tables"="true" {{',
-                *body,
+                *ir.entry,
+                *ir.lines,
                 "}",
                 '!0 = !{!"branch_weights", i32 1, i32 2000}',
             ]
         )
+
+    def _finish(self) -> None:
+        """Leave by the exit that the actions want, and by the end where they want none."""
+        ir = self._ir
+        link = ir.value(f"load i32, ptr {self.link}") if self.link else None
+        if self._wanted is not None:
+            wanted = ir.value(f"load i32, ptr {self._wanted}")
+            for bit, way in ((_STOP, Exit.STOP), (_DRAIN, Exit.DRAIN)):
+                if self._bits & bit:
+                    leave, onward = ir.label(), ir.label()
+                    asked = ir.value(f"icmp ne i32 {ir.value(f'and i32 {wanted}, {bit}')}, 0")
+                    ir.branch(asked, leave, onward, rare=True)
+                    ir.begin(leave)
+                    self._leave(way.value, link)
+                    ir.begin(onward)
+        self._leave(END, link)
+
+    def _leave(self, symbol: str, link: str | None = None) -> None:
+        ir = self._ir
+        ir.declare(f"void @{symbol}({'i32' if link else ''}) nounwind")
+        ir.line(f"tail call void @{symbol}({f'i32 {link}' if link else ''})")
+        ir.line("ret void")
+
+    def guard(self, wanted: Filter) -> None:
+        """Leave by Exit.HOLDS where the filter holds."""
+        ir = self._ir
+        yes, no = ir.label(), ir.label()
+        ir.branch(condition(self._fetcher, wanted), yes, no, rare=True)
+        ir.begin(yes)
+        self._leave(Exit.HOLDS.value)
+        ir.begin(no)
 
     def group(self, wanted: Filter | None, actions: list[Action]) -> None:
         """Do `actions` where the filter `wanted` holds."""
@@ -248,7 +286,7 @@ class _Function:
                     case Call():
                         self._call(action)
                     case Stop():
-                        self._want(str(STOP))
+                        self._want(str(_STOP), _STOP)
                     case Follow():
                         self._follow(action)
         if wanted is not None:
@@ -332,9 +370,12 @@ class _Function:
         ir.begin(out)
 
     def _want_drain(self, wanted: str) -> None:
-        self._want(self._ir.value(f"select i1 {wanted}, i32 {DRAIN}, i32 0"))
+        self._want(self._ir.value(f"select i1 {wanted}, i32 {_DRAIN}, i32 0"), _DRAIN)
 
-    def _want(self, bits: str) -> None:
-        """Add bits to the result."""
-        old = self._ir.value("load i32, ptr %wanted")
-        self._ir.line(f"store i32 {self._ir.value(f'or i32 {old}, {bits}')}, ptr %wanted")
+    def _want(self, value: str, bit: int) -> None:
+        """Let the body leave by the exit of `bit` if the value has that bit."""
+        if self._wanted is None:
+            self._wanted = self._ir.variable("i32", "0")
+        self._bits |= bit
+        old = self._ir.value(f"load i32, ptr {self._wanted}")
+        self._ir.line(f"store i32 {self._ir.value(f'or i32 {old}, {value}')}, ptr {self._wanted}")

@@ -1,13 +1,35 @@
-"""Give a compiled body other registers: those that are dead at its site need not be saved."""
+"""Give a compiled body other registers: those its arguments are in, and those that need not be saved at its site."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
 
-from armprobe.codegen.body import Body
+from armprobe.codegen.body import PC, SP, Body
 from armprobe.errors import Refused
 from armprobe.isa.decoder import decode
+from armprobe.isa.insn import REGISTER_NUMBERS
+
+
+@lru_cache(maxsize=4096)
+def read_in_place(body: Body) -> Body:
+    """`body`, reading arguments where they are at the site, if it uses these registers for nothing else."""
+    insns = [decode(word) for word in body.words[: body.code]]
+    used = written = 0
+    for insn in insns:
+        used |= insn.usage.reads | insn.usage.writes
+        written |= insn.usage.writes
+    for argument in body.arguments:
+        position, number = argument[0], REGISTER_NUMBERS.get(argument[1], SP)
+        if position > 3 or number in (position, SP, PC) or used >> number & 1 or (body.links and position == 0):
+            continue
+        renamed = rename(body, ((position, number),))
+        if renamed is not None:
+            clobbers = renamed.clobbers if written >> position & 1 else renamed.clobbers & ~(1 << number)
+            arguments = tuple(other for other in renamed.arguments if other != argument)
+            body = replace(renamed, arguments=arguments, clobbers=clobbers, in_place=body.in_place | 1 << number)
+            used |= 1 << number
+    return body
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from armprobe.codegen.assembler import LR, PC, Assembler, Code, Label
+from armprobe.codegen.body import Exit
 from armprobe.codegen.calls import ENTRY
-from armprobe.codegen.frame import Handler, emit_exit_test, emit_handler, emit_restore, plan_frame
+from armprobe.codegen.frame import Handler, emit_handler, emit_leave, plan_frame
 from armprobe.isa.liveness import EVERYTHING_LIVE
 
 #: LR is on the stack already
@@ -47,18 +48,16 @@ def build_trampoline(
             asm.push_below(LR, 8, f"pad {number}")
             asm.bl(common)
     asm.bind(common)
-    frame = plan_frame(handler)
-    emit_handler(asm, handler, frame)
-    exits = Label("the ring is nearly full")
-    if handler.body.returns:
-        emit_exit_test(asm, exits)
-    emit_restore(asm, frame)
+    body, full = handler.body, Label("the ring is nearly full")
+    frame = plan_frame(body, handler.live)
+    emit_handler(asm, body, handler.symbols, frame, {Exit.DRAIN: full})
+    emit_leave(asm, body, frame)
     way_back = asm.here
     asm.pop((LR, PC), "back to the caller")
     drain = None
-    if handler.body.returns:
-        asm.bind(exits)
-        emit_restore(asm, frame)
+    if body.exits:
+        asm.bind(full)
+        emit_leave(asm, body, frame)
         drain = asm.here
         asm.word(trap, "trap: the ring is nearly full")
     return TrampolineCode(asm.finish(), drain, way_back)

@@ -1,13 +1,21 @@
-"""Takes the saving of registers out of compiled code: the detour saves what is live at its site, and only that."""
+"""Takes out of compiled code what a detour has no use for.
+
+Registers are saved by the detour: those that are live at its site, and only these. And the compiler does not join a
+branch with a tail call that it leads to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import Insn
 
 SP = 13
+#: a branch out of the code, as the compiler leaves it, but for its condition
+BRANCH_TO_SELF = 0x0AFFFFFE
+_ALWAYS = 0xE
 
 
 def saves(insns: list[Insn]) -> set[int]:
@@ -26,21 +34,72 @@ def saves(insns: list[Insn]) -> set[int]:
     return found
 
 
-def delete(words: list[int], code: int, removed: Collection[int]) -> tuple[list[int], list[int]] | None:
-    """Leave out the words `removed` of the first `code` ones; branches and literal loads go on reaching what they did.
+@dataclass(slots=True)
+class Trim:
+    """Code that loses instructions: `code` words of it, then literals."""
 
-    Give the new words, and for each old index (and the end) the new one. None if an instruction uses PC in another way.
-    """
-    place = [index - sum(gone < index for gone in removed) for index in range(len(words) + 1)]
-    result = []
-    for index, word in enumerate(words):
-        if index in removed:
-            continue
-        moved = _move(decode(word), index, place) if index < code else word
-        if moved is None:
-            return None
-        result.append(moved)
-    return result, place
+    words: list[int]
+    code: int
+    #: the branches out of the code: by index, the symbol they go to
+    leaving: dict[int, str]
+    #: where the words of the beginning (and the end) are now
+    place: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.place = list(range(len(self.words) + 1))
+
+    def delete(self, removed: Collection[int]) -> bool:
+        """Leave out instructions; branches and literal loads go on reaching what they did.
+
+        Returns False, with nothing changed, if an instruction uses PC in another way.
+        """
+        place, gone = [], 0
+        for index in range(len(self.words) + 1):
+            place.append(index - gone)
+            gone += index in removed
+        result = []
+        for index, word in enumerate(self.words):
+            if index in removed:
+                continue
+            moved = _move(decode(word), index, place) if index < self.code else word
+            if moved is None:
+                return False
+            result.append(moved)
+        self.words, self.code = result, place[self.code]
+        self.leaving = {place[index]: symbol for index, symbol in self.leaving.items() if index not in removed}
+        self.place = [place[index] for index in self.place]
+        return True
+
+    def drop_last(self) -> None:
+        """Leave out the last word: a branch out, which nothing follows."""
+        self.words.pop()
+        self.code -= 1
+        del self.leaving[self.code]
+
+    def leave_at_once(self) -> None:
+        """Let branches that lead to an unconditional branch out of the code leave themselves."""
+        for index, word in enumerate(self.words[: self.code]):
+            if word & 0x0F000000 == 0x0A000000 and index not in self.leaving:
+                target = index + 2 + ((word & 0xFFFFFF) ^ 0x800000) - 0x800000
+                if target in self.leaving and self.words[target] >> 28 == _ALWAYS:
+                    self.words[index] = word & 0xF0000000 | BRANCH_TO_SELF
+                    self.leaving[index] = self.leaving[target]
+
+    def unreachable(self) -> set[int]:
+        """The indices of instructions that control never reaches from the first."""
+        reached: set[int] = set()
+        todo = [0]
+        while todo:
+            index = todo.pop()
+            if index in reached or index >= self.code:
+                continue
+            reached.add(index)
+            target = decode(self.words[index]).target(4 * index)
+            if target is not None:
+                todo.append(target // 4)
+            if target is None or self.words[index] >> 28 != _ALWAYS:
+                todo.append(index + 1)
+        return set(range(self.code)) - reached
 
 
 def _move(insn: Insn, index: int, place: list[int]) -> int | None:

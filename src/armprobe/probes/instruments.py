@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 
 from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
-from armprobe.codegen.handlers import SITE, Action, Call, Count, Follow, Record, Stop, compile_actions
+from armprobe.codegen.handlers import (
+    SITE,
+    Action,
+    Call,
+    Count,
+    Follow,
+    Record,
+    Stop,
+    compile_actions,
+    compile_guard,
+    split_filter,
+)
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.memory import readable_ranges
 from armprobe.errors import Refused
@@ -31,6 +42,7 @@ class Compiled:
 
     body: Body
     symbols: dict[str, int]
+    guard: Body | None = None
 
 
 @dataclass(slots=True)
@@ -158,14 +170,15 @@ class Instruments:
                 f"{self._target.name} does not say what memory it has, and handlers read only what they know",
                 hint="record registers, or use a host handler",
             )
-        body = compile_actions(
-            tuple(actions),
-            architecture=self._target.architecture,
-            atomic=self._target.concurrent,
-            at_return=at_return,
-            readable=self._readable if reads else (),
-        )
-        return Compiled(body, {name: symbols[name] for name in body.symbols})
+        architecture, atomic = self._target.architecture, self._target.concurrent
+        readable = self._readable if reads else ()
+        wanted, rest = (None, tuple(actions)) if at_return else split_filter(tuple(actions))
+        body = compile_actions(rest, architecture=architecture, atomic=atomic, at_return=at_return, readable=readable)
+        guard = None
+        if wanted is not None:
+            guard = compile_guard(wanted, architecture=architecture, atomic=atomic, readable=readable)
+        names = body.symbols | (guard.symbols if guard is not None else frozenset())
+        return Compiled(body, {name: symbols[name] for name in names}, guard)
 
     @property
     def probes(self) -> Mapping[int, Probe]:

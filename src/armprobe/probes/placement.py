@@ -261,7 +261,7 @@ class Placement:
             return None
         if any(probe.enabled and (probe.pre or probe.post or probe.follows_on_host) for probe in probes):
             # A host handler is shown all registers, dead for the program or not.
-            return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE)
+            return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE, compiled.guard)
         visited: list[int] = []
 
         def read(place: int) -> int | None:
@@ -274,7 +274,7 @@ class Placement:
         live = live_after(read, address)
         for place in visited:
             self._relied_on.setdefault(place, set()).add(address)
-        return Handler(compiled.body, compiled.symbols, live)
+        return Handler(compiled.body, compiled.symbols, live, compiled.guard)
 
     def dependents(self) -> list[Site]:
         """The sites whose detours do not save a register that a probe of the batch may look at."""
