@@ -46,6 +46,11 @@ class LinuxGuest:
     def output(self) -> str:
         return self._said.text
 
+    @property
+    def process_id(self) -> int:
+        """That of the emulator."""
+        return self._qemu.process.pid
+
     def start(self, command: str, *, when_ended: Callable[[], object] = lambda: None) -> None:
         """Have the shell execute a line. `when_ended` is called, from another thread, when that is done.
 
