@@ -31,6 +31,7 @@ verify:
 	.venv/bin/armprobe verify
 	.venv/bin/python -m armprobe.verification.patchmodel --cores 3 --passes 2
 	ARMPROBE_CORES=3 .venv/bin/pytest -q tests/verification/patchmodel/test_plans.py
+	.venv/bin/python -m armprobe.verification.stress --toggles 100000
 
 bench:
 	@scripts/venv.sh dev

@@ -217,6 +217,10 @@ class Instruments:
             return self._records[probe] + self._count(probe, "lost")
         return self._count(probe, "hits")
 
+    def counter(self, probe: Probe) -> int:
+        """The address of the word that counts the hits of a probe that counts."""
+        return self._cells[probe]["hits"].slot.address
+
     def close(self) -> None:
         """Read the ring, all counters and maps for the last time: their memory is about to go."""
         self.drain()
