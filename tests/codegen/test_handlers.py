@@ -72,7 +72,7 @@ class Machine:
 
     def enter(self, body: Body, registers: dict[str, int], symbols: dict[str, int]) -> dict[str, int]:
         """Set up what the caller of a body sets up; return the registers at its first word."""
-        words = body.link(symbols)
+        words = body.link(symbols, base=self.base)
         for index, way in body.exits:
             distance = (EXITS[way] - self.base) // 4 - index - 2
             words[index] = words[index] & 0xFF000000 | distance & 0xFFFFFF
@@ -130,7 +130,7 @@ def fields(*names: str, kind: str = "x32"):
 
 def test_a_counter_is_five_instructions_two_registers_and_no_flags():
     body = compile_actions((Count(),))
-    assert [f"{word:08x}" for word in body.link({"counter": 0x12345678})] == [
+    assert [f"{word:08x}" for word in body.link({"counter": 0x12345678}, base=0)] == [
         "e3050678",  # movw r0, #0x5678
         "e3410234",  # movt r0, #0x1234
         "e5901000",  # ldr r1, [r0]

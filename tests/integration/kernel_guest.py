@@ -68,7 +68,22 @@ def calling_program(folder: Path, *, processors: int, calls: int) -> bytes:
     """A program that calls getppid `calls` times on each of so many processors."""
     source, result = folder / "calls.s", folder / "calls"
     source.write_text(f".set PROCESSORS, {processors}\n.set CALLS, {calls}\n{_CALLS}")
-    subprocess.run(
-        ["arm-none-eabi-gcc", "-nostdlib", "-static", "-march=armv7-a", "-o", str(result), str(source)], check=True
-    )
+    _compile(source, result)
     return result.read_bytes()
+
+
+def opening_program(folder: Path, *, opens: int) -> bytes:
+    """The program of `opening_program.c`: it opens so many names in memory, and five that are not."""
+    result = folder / "opens"
+    _compile(Path(__file__).with_name("opening_program.c"), result, f"-DOPENS={opens}")
+    return result.read_bytes()
+
+
+def _compile(source: Path, result: Path, *options: str) -> None:
+    subprocess.run(
+        [
+            "arm-none-eabi-gcc", "-O2", "-marm", "-march=armv7-a", "-nostdlib", "-static", "-ffreestanding", *options,
+            "-o", str(result), str(source),
+        ],
+        check=True,
+    )  # fmt: skip

@@ -3,14 +3,14 @@
 import random
 
 import pytest
-from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, need_guest
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, need_guest, opening_program
 
 import armprobe
 from armprobe.cli.main import main
 from armprobe.errors import Refused
 from armprobe.targets.linuxguest import start_guest
 
-PROCESSORS, CALLS, FEW = 4, 20_000, 30
+PROCESSORS, CALLS, FEW, OPENS = 4, 20_000, 30, 10_000
 ROUNDS, PLACES = 12, 200
 #: what the load of the rounds runs through: system calls, file names, page faults, the scheduler, timers
 HOT = (
@@ -36,6 +36,7 @@ def guest(tmp_path_factory):
         f"bin/{name}": calling_program(tmp_path_factory.mktemp(name), processors=PROCESSORS, calls=calls)
         for name, calls in (("calls", CALLS), ("few", FEW))
     }
+    programs["bin/opens"] = opening_program(tmp_path_factory.mktemp("opens"), opens=OPENS)
     with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS) as running:
         yield running
         assert running.power_off() == 0
@@ -58,16 +59,42 @@ def test_calls_on_four_processors_are_counted_exactly_and_nothing_stays_behind(g
         assert session.target.read_memory(entry, 0x40) == function
 
 
-def test_file_names_that_a_user_passes_are_not_read_from_his_memory(guest):
+def test_file_names_come_from_the_memory_of_users_and_bad_pointers_are_faults(guest):
     with armprobe.attach_kernel(guest.address) as session:
-        session.define("p:opens do_sys_openat2 fd=%r0:s32 name=+0(%r1):u32")
+        opens = session.define("p:opens do_sys_openat2 name=+0(%r1):ustring first=+0(%r1):u8 word=+0(%r1):x32")
+        same = session.define('p:same do_sys_openat2 name=+0(%r1):string if name == "/armprobe/00017"')
         session.optimize_now()
-        guest.start("cat /proc/version > /dev/null", when_ended=session.stop)
+        assert [opens.state, same.state] == ["branch", "branch"]
+        guest.start("opens", when_ended=session.stop)
         session.run()
         guest.finish()
         events = list(session.events())
-    assert {event.values["fd"] for event in events} == {-100}
-    assert {event.values["name"] for event in events} == {None}
+    names = [event.values["name"] for event in events if event.probe is opens]
+    good = [f"/armprobe/{number:05}" for number in range(OPENS)]
+    assert names == [*good, None, None, None, None, None]
+    assert [event.values["name"] for event in events if event.probe is same] == ["/armprobe/00017"]
+    firsts = [(event.values["first"], event.values["word"]) for event in events if event.probe is opens]
+    start = (ord("/"), int.from_bytes(b"/arm", "little"))
+    assert firsts == [start] * OPENS + [(None, None), (None, None), (ord("x"), 0x78787878), (None, None), (None, None)]
+    assert "Oops" not in guest.execute("dmesg")
+
+
+def test_memory_of_vmalloc_is_read_and_what_is_not_mapped_is_a_fault(guest):
+    """The stack of a task is such memory; behind two words are the registers of the user, of which r7 is 64 here."""
+    with armprobe.attach_kernel(guest.address) as session:
+        probe = session.define(
+            "p:calls sys_getppid sp=%sp number=$stack9:u32 last=+0(\\0xfffff000):u32 none=+0(\\0xbeffffff):u16"
+        )
+        session.optimize_now()
+        assert probe.state == "branch"
+        guest.start("few", when_ended=session.stop)
+        session.run()
+        guest.finish()
+        events = list(session.events())
+        linear = session.target.regions[-1]
+    assert len(events) == PROCESSORS * FEW
+    assert all(event.values["sp"] >= linear.end for event in events)
+    assert {tuple(event.values.values())[1:] for event in events} == {(64, None, None)}
 
 
 def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):

@@ -30,6 +30,7 @@ class Bench:
     no_clock = "it is a bench"
     processors = None
     task = None
+    translation = None
 
     def __init__(self) -> None:
         self.memory = bytearray(range(256)) * (SIZE // 256)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from armprobe.codegen.assembler import expand_immediate
-from armprobe.codegen.object_file import R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVT_ABS, R_ARM_MOVW_ABS_NC, ObjectCode
-from armprobe.codegen.trim import BRANCH_TO_SELF, Trim, saves
+from armprobe.codegen.memory import ROUTINE_STACK
+from armprobe.codegen.object_file import (
+    R_ARM_ABS32,
+    R_ARM_CALL,
+    R_ARM_JUMP24,
+    R_ARM_MOVT_ABS,
+    R_ARM_MOVW_ABS_NC,
+    ObjectCode,
+)
+from armprobe.codegen.trim import BRANCH_TO_SELF, CALL_OF_SELF, Trim, saves
 from armprobe.errors import InternalError
+from armprobe.isa.branch import branch_word
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn
+from armprobe.isa.rows import FLAG_BITS
 
 SP, LR, PC = 13, 14, 15
 #: the symbol that every return of the code branches to
@@ -29,6 +39,7 @@ class Exit(Enum):
     HOLDS = "armprobe_holds"
 
 
+_ALL_FLAGS = sum(FLAG_BITS.values())
 _SCRATCH = 0x100F  # r0 to r3 and r12: what a function may change (AAPCS 6.1.1)
 #: `mcr p15, 0, Rt, c7, c10, 5`: the data memory barrier of architecture 6, open to user code (DDI 0406C B4.2.5)
 _V6_BARRIER = 0x0E070FBA
@@ -45,6 +56,7 @@ class HoleKind(Enum):
     MOVW = "R_ARM_MOVW_ABS_NC"
     MOVT = "R_ARM_MOVT_ABS"
     ABS32 = "R_ARM_ABS32"
+    CALL = "R_ARM_CALL"
 
 
 _KINDS = {R_ARM_MOVW_ABS_NC: HoleKind.MOVW, R_ARM_MOVT_ABS: HoleKind.MOVT, R_ARM_ABS32: HoleKind.ABS32}
@@ -52,7 +64,7 @@ _KINDS = {R_ARM_MOVW_ABS_NC: HoleKind.MOVW, R_ARM_MOVT_ABS: HoleKind.MOVT, R_ARM
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """The word `index` needs the address `symbol + addend`."""
+    """The word `index` needs the address `symbol + addend`; the addend of a call is 0."""
 
     index: int
     kind: HoleKind
@@ -94,8 +106,16 @@ class Body:
         """The names that `link` needs."""
         return frozenset(hole.symbol for hole in self.relocations)
 
-    def link(self, symbols: Mapping[str, int]) -> list[int]:
-        """The words with all holes filled. Raises InternalError for a symbol that is not given."""
+    @property
+    def calls(self) -> bool:
+        """Whether it calls functions, with arguments and results as AAPCS has them."""
+        return any(hole.kind is HoleKind.CALL for hole in self.relocations)
+
+    def link(self, symbols: Mapping[str, int], *, base: int) -> list[int]:
+        """The words with all holes filled, to stand at `base`.
+
+        Raises InternalError for a symbol that is not given, Refused where a call does not reach its function.
+        """
         words = list(self.words)
         for hole in self.relocations:
             if hole.symbol not in symbols:
@@ -103,6 +123,9 @@ class Body:
             address = symbols[hole.symbol] + hole.addend & _WORD
             if hole.kind is HoleKind.ABS32:
                 words[hole.index] = address
+            elif hole.kind is HoleKind.CALL:
+                cond = words[hole.index] >> 28
+                words[hole.index] = branch_word(base + 4 * hole.index, address, cond=cond, link=True)
             else:
                 half = address & 0xFFFF if hole.kind is HoleKind.MOVW else address >> 16
                 words[hole.index] |= half >> 12 << 16 | half & 0xFFF
@@ -113,12 +136,14 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], atomi
     """Make a Body of a compiled function whose returns are tail calls of END or of the symbols of exits.
 
     Raises Refused when the code holds an instruction that armprobe does not know, InternalError when it breaks a
-    promise: no vector registers, no exclusives unless `atomic`, no branch but within, AAPCS registers preserved.
+    promise: no vector registers, no exclusives unless `atomic`, no branch but within or a call, AAPCS registers
+    preserved.
     """
     made, holes = _resolve(code)
     insns = [decode(word) for word in made.words[: made.code]]
+    calls = {hole.index for hole in holes if hole.kind is HoleKind.CALL}
     for index, insn in enumerate(insns):
-        if index not in made.leaving:
+        if index not in made.leaving and index not in calls:
             _check(insn, index, words=len(made.words), literals=made.code, atomic=atomic)
     clobbers = _clobbers(insns)
     if (saved := saves(insns)) and made.delete(saved):
@@ -130,16 +155,18 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], atomi
     words = made.words
     for index in (index for index, symbol in made.leaving.items() if symbol == END):
         words[index] = words[index] & 0xFF000000 | len(words) - index - 2 & 0xFFFFFF
+    if calls:
+        clobbers |= _SCRATCH
     clobbers |= sum(
         1 << position for position, source in arguments if position < 4 and source != REGISTER_NAMES[position]
     )
-    insns, flags = [decode(word) for word in words[: made.code]], 0
+    insns, flags = [decode(word) for word in words[: made.code]], _ALL_FLAGS if calls else 0
     for insn in insns:
         flags |= insn.usage.flags_written
     exits = sorted((index, Exit(symbol)) for index, symbol in made.leaving.items() if symbol != END)
     return Body(
         tuple(words), made.code, tuple(replace(hole, index=made.place[hole.index]) for hole in holes), arguments,
-        clobbers | links, flags, _stack(insns), tuple(exits), links,
+        clobbers | links, flags, stack_use(insns) + (ROUTINE_STACK if calls else 0), tuple(exits), links,
     )  # fmt: skip
 
 
@@ -151,6 +178,8 @@ def _resolve(code: ObjectCode) -> tuple[Trim, list[Hole]]:
     for index, kind, symbol in code.relocations:
         if kind == R_ARM_JUMP24 and symbol in _ENDS and words[index] & 0x0FFFFFFF == BRANCH_TO_SELF:
             leaving[index] = symbol
+        elif kind in (R_ARM_CALL, R_ARM_JUMP24) and symbol not in _ENDS and words[index] & 0x0FFFFFFF == CALL_OF_SELF:
+            holes.append(Hole(index, HoleKind.CALL, symbol, 0))
         elif kind in _KINDS and symbol:
             holes.append(_hole(words, index, _KINDS[kind], symbol))
         else:
@@ -236,7 +265,7 @@ def _written(insns: list[Insn]) -> int:
     return mask & ~(1 << PC)  # branches stay within, as `_check` saw
 
 
-def _stack(insns: list[Insn]) -> int:
+def stack_use(insns: Iterable[Insn]) -> int:
     """An upper bound of the bytes written below SP: all that is ever taken, counted once for each instruction."""
     total = 0
     for insn in insns:

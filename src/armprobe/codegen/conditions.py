@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from armprobe.codegen import memory
 from armprobe.codegen.fetch import Fetched, Fetcher
 from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand
 
@@ -46,6 +47,10 @@ def _text_comparison(fetcher: Fetcher, wanted: CompareText) -> str:
     ir.branch(ir.value(f"icmp eq i32 {length}, {len(data)}"), looking, end)
     ir.begin(looking)
     pointer = ir.value(f"inttoptr i32 {address} to ptr")
+    if fetcher.readable.walked:
+        pointer, copied = ir.variable(f"[{-(-len(data) // 4)} x i32]"), ir.label()
+        ir.branch(memory.copy(ir, address, pointer, length, fetcher.readable), copied, end)
+        ir.begin(copied)
     for index, byte in enumerate(data):
         onward = ir.label()
         found = ir.value(f"load volatile i8, ptr {ir.offset(pointer, index)}, align 1")

@@ -24,7 +24,7 @@ class Fetcher:
     """Fetches sources, each once a hit: what a filter compared is what a record shows."""
 
     ir: Lines
-    readable: memory.Ranges
+    readable: memory.Readable
     register: Callable[[str], str]
     _known: dict[tuple[Source, int], Fetched] = field(default_factory=dict)
 
@@ -67,11 +67,12 @@ class Fetcher:
         return value, good
 
     def array(self, source: Memory, size: int) -> tuple[str, str]:
-        """The address of `size` bytes, and whether all of them can be read."""
+        """The address of `size` bytes, and whether all of them can be read, as far as `memory.copy` does not tell."""
         ir = self.ir
         found, good, end = ir.variable("i32", "0"), ir.variable("i1", "false"), ir.label()
         address = self._address(source, end)
-        memory.check(ir, address, size, self.readable, end)
+        if not self.readable.walked:
+            memory.check(ir, address, size, self.readable.ranges, end)
         ir.line(f"store i32 {address}, ptr {found}")
         ir.line(f"store i1 true, ptr {good}")
         ir.jump(end)
@@ -94,8 +95,7 @@ class Fetcher:
         ir, kind = self.ir, f"i{8 * size}"
         value, good, end = ir.variable(kind, "0"), ir.variable("i1", "false"), ir.label()
         address = self._address(source, end)
-        memory.check(ir, address, size, self.readable, end)
-        ir.line(f"store {kind} {memory.load(ir, address, size)}, ptr {value}")
+        ir.line(f"store {kind} {memory.read(ir, address, size, self.readable, end)}, ptr {value}")
         ir.line(f"store i1 true, ptr {good}")
         ir.jump(end)
         ir.begin(end)

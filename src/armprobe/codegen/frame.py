@@ -43,6 +43,8 @@ class Frame:
 
 def fit(body: Body, live: Live) -> Body:
     """Let the body use other registers where it may choose: those its arguments are in, and those dead at the site."""
+    if body.calls:
+        return body  # what a call takes, gives and changes is in registers of its own
     body = read_in_place(body)
     fixed = {position for position, _ in body.arguments if position < _IN_REGISTERS}
     fixed |= {_LINK} if body.links else set()
@@ -102,7 +104,7 @@ def emit_handler(
     if frame.flags is not None:
         asm.mrs(frame.flags, "save the flags")
     leaving = dict(body.exits)
-    for index, word in enumerate(body.link(symbols)):
+    for index, word in enumerate(body.link(symbols, base=asm.here)):
         if index in leaving:
             asm.b(exits[leaving[index]], exits[leaving[index]].name, cond=word >> 28)
         else:

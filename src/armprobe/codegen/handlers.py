@@ -20,9 +20,10 @@ from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event
 from armprobe.codegen.fetch import Fetcher
 from armprobe.codegen.filters import Filter, sources
-from armprobe.codegen.ir import Lines
+from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.map_writer import add_to_map
+from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
 from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
@@ -120,12 +121,14 @@ def compile_actions(
     architecture: int = 7,
     atomic: bool = False,
     readable: tuple[tuple[int, int], ...] = (),
+    walked: bool = False,
     at_return: bool = False,
 ) -> Body:
     """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
 
     `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`. `atomic`: several CPUs, or
-    interrupt handlers, may run it at once. `readable` are the [start, end) ranges of memory that handlers may read.
+    interrupt handlers, may run it at once. `readable` are the [start, end) ranges of memory that handlers may read;
+    `walked`: the rest is read by the routines of `armprobe.codegen.page_walk`, and the body has their symbols.
     Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture without load-exclusive
     (of two words, for maps).
     """
@@ -143,7 +146,7 @@ def compile_actions(
             f"processor has from architecture 7 on; this target has architecture {architecture}",
             hint="count with session.count(), or use a host handler",
         )
-    function = _Function(atomic, architecture, readable)
+    function = _Function(atomic, architecture, Readable(readable, walked))
     with function.returning() if at_return else nullcontext():
         for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
             function.group(wanted, list(group))
@@ -152,10 +155,15 @@ def compile_actions(
 
 @lru_cache(maxsize=1024)
 def compile_guard(
-    wanted: Filter, *, architecture: int = 7, atomic: bool = False, readable: tuple[tuple[int, int], ...] = ()
+    wanted: Filter,
+    *,
+    architecture: int = 7,
+    atomic: bool = False,
+    readable: tuple[tuple[int, int], ...] = (),
+    walked: bool = False,
 ) -> Body:
     """Compile a filter into a Body that leaves by Exit.HOLDS where it holds. The rest is as in `compile_actions`."""
-    function = _Function(atomic, architecture, readable)
+    function = _Function(atomic, architecture, Readable(readable, walked))
     function.guard(wanted)
     return function.compile()
 
@@ -196,7 +204,7 @@ def _source_order(name: str) -> tuple[int, str]:
 class _Function:
     """Collects the lines of an IR function. Methods that return a string return the name of a value."""
 
-    def __init__(self, atomic: bool, architecture: int, readable: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, atomic: bool, architecture: int, readable: Readable) -> None:
         self.read: set[str] = set()
         self._ir = Lines(atomic=atomic)
         self._architecture = architecture
@@ -229,8 +237,7 @@ class _Function:
             [
                 *(f"@{name} = {kind}" for name, kind in ir.globals.items()),
                 *(f"declare {signature}" for signature in sorted(ir.declarations)),
-                # Memory at 0 is memory like any other.
-                f'define void @handler({parameters}) nounwind null_pointer_is_valid "no-jump-tables"="true" {{',
+                f"define void @handler({parameters}) {ATTRIBUTES} {{",
                 *ir.entry,
                 *ir.lines,
                 "}",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import count
 
+#: of all functions; memory at 0 is memory like any other
+ATTRIBUTES = 'nounwind null_pointer_is_valid "no-jump-tables"="true"'
+
 
 class Lines:
     """The lines of a function so far, the variables of its entry and the symbols that it uses."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from armprobe.errors import InternalError, Refused
 
-R_ARM_ABS32, R_ARM_JUMP24, R_ARM_MOVW_ABS_NC, R_ARM_MOVT_ABS = 2, 29, 43, 44
+R_ARM_ABS32, R_ARM_CALL, R_ARM_JUMP24, R_ARM_MOVW_ABS_NC, R_ARM_MOVT_ABS = 2, 28, 29, 43, 44
 _PROGBITS, _SYMTAB, _NOBITS, _REL = 1, 2, 8, 9
 _ALLOC = 2
 #: how far a load reaches its literal

@@ -22,8 +22,7 @@ class Emitter:
     ir: Lines
     #: how its records are
     layout: Layout | None
-    #: [start, end) ranges of memory that may be read
-    readable: Sequence[tuple[int, int]]
+    readable: memory.Readable
     #: has CLZ, which came with architecture 5
     has_clz: bool
     register: Callable[[str], str]
@@ -239,8 +238,8 @@ class Emitter:
 
     def _read(self, node: tree.Read) -> str:
         address, size = self.value(node.address), node.bits // 8
-        memory.check(self.ir, address, size, self.readable, self.fault)
-        return self._extend(memory.load(self.ir, address, size), node.bits, node.type, node.signed)
+        value = memory.read(self.ir, address, size, self.readable, self.fault)
+        return self._extend(value, node.bits, node.type, node.signed)
 
     def _inline(self, node: tree.Inline) -> str:
         ir, outer = self.ir, (self.out, self.result)

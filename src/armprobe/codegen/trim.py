@@ -15,6 +15,8 @@ from armprobe.isa.insn import Insn
 SP = 13
 #: a branch out of the code, as the compiler leaves it, but for its condition
 BRANCH_TO_SELF = 0x0AFFFFFE
+#: the same of a call
+CALL_OF_SELF = 0x0BFFFFFE
 _ALWAYS = 0xE
 
 
@@ -94,6 +96,9 @@ class Trim:
             if index in reached or index >= self.code:
                 continue
             reached.add(index)
+            if self.words[index] & 0x0FFFFFFF == CALL_OF_SELF:
+                todo.append(index + 1)
+                continue
             target = decode(self.words[index]).target(4 * index)
             if target is not None:
                 todo.append(target // 4)

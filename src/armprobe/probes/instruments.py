@@ -21,6 +21,7 @@ from armprobe.codegen.handlers import (
 )
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.memory import readable_ranges
+from armprobe.codegen.page_walk import make_routines
 from armprobe.errors import Refused
 from armprobe.events.batch import Batch, single
 from armprobe.events.record import make_header
@@ -71,6 +72,8 @@ class Instruments:
         self.calls: dict[Probe, dict[str, int]] = {}
         #: what compiled handlers may read: the memory of the program, not ours
         self._readable = readable_ranges(target.regions)
+        #: the addresses of the routines that read other memory, once they are there
+        self._routines: dict[str, int] = {}
         self.sink: Callable[[Batch], object] = lambda _records: None
 
     def add(self, probe: Probe) -> None:
@@ -165,6 +168,9 @@ class Instruments:
 
     def _compile(self, actions: Sequence[Action], symbols: dict[str, int], *, at_return: bool = False) -> Compiled:
         reads = any(map(_reads_memory, actions))
+        walked = reads and self._target.translation is not None
+        if walked:
+            symbols |= self._reading_routines()
         if reads and not self._readable:
             raise Refused(
                 f"{self._target.name} does not say what memory it has, and handlers read only what they know",
@@ -173,12 +179,26 @@ class Instruments:
         architecture, atomic = self._target.architecture, self._target.concurrent
         readable = self._readable if reads else ()
         wanted, rest = (None, tuple(actions)) if at_return else split_filter(tuple(actions))
-        body = compile_actions(rest, architecture=architecture, atomic=atomic, at_return=at_return, readable=readable)
+        body = compile_actions(
+            rest, architecture=architecture, atomic=atomic, at_return=at_return, readable=readable, walked=walked
+        )
         guard = None
         if wanted is not None:
-            guard = compile_guard(wanted, architecture=architecture, atomic=atomic, readable=readable)
+            guard = compile_guard(wanted, architecture=architecture, atomic=atomic, readable=readable, walked=walked)
         names = body.symbols | (guard.symbols if guard is not None else frozenset())
         return Compiled(body, {name: symbols[name] for name in names}, guard)
+
+    def _reading_routines(self) -> dict[str, int]:
+        """The addresses of the routines that read by the target's translation tables, written when first needed."""
+        target = self._target
+        if not self._routines and target.translation is not None:
+            for name, words in make_routines(target.translation, architecture=target.architecture).items():
+                slot = self._slots.allocate(4 * len(words))
+                target.write_memory(slot.address, b"".join(word.to_bytes(4, "little") for word in words))
+                if target.code_sync is not None:
+                    target.code_sync.synchronize([(slot.address, slot.end)])
+                self._routines[name] = slot.address
+        return self._routines
 
     @property
     def probes(self) -> Mapping[int, Probe]:

@@ -107,6 +107,20 @@ class Stop:
 TrapHandler = Callable[[int], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class TranslationTables:
+    """Where code that runs in the target, privileged, finds what memory stands behind an address.
+
+    The tables have short descriptors (DDI 0406C B3.5). Addresses below `user_end` are a user's: their tables are where
+    TTBR0 says, and only what a user may read counts. The others have the table at the address `kernel_table`.
+    """
+
+    #: (physical address, size, address) of memory that is mapped all the time, the tables among it
+    linear: tuple[tuple[int, int, int], ...]
+    user_end: int
+    kernel_table: int
+
+
 class CodeSync(Protocol):
     """Cache maintenance: makes written code visible to instruction fetch on all CPUs."""
 
@@ -318,3 +332,7 @@ class Target(Protocol):
 
     @property
     def task(self) -> Task | None: ...
+
+    @property
+    def translation(self) -> TranslationTables | None:
+        """How handlers in the target reach memory beyond `regions`; None: they don't."""

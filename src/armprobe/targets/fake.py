@@ -30,6 +30,7 @@ class FakeTarget:
     no_clock = "it is nothing but memory"
     processors = None
     task = None
+    translation = None
 
     def __init__(self, words: Iterable[int] = (), *, base: int = 0x8000) -> None:
         """Make one region with these words at `base`, a multiple of 4096, visible to fetch; pc is at the first."""

@@ -189,6 +189,10 @@ class GdbRemoteTarget:
                 self._connection.interrupt()
 
     @property
+    def translation(self) -> None:
+        return None
+
+    @property
     def bulk(self) -> BulkMemory:
         return self
 

@@ -16,7 +16,15 @@ from itertools import pairwise
 from typing import Self
 
 from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, UsageError
-from armprobe.targets.base import BulkMemory, ExecutableMemory, Region, Registers, Stop, TrapHandler
+from armprobe.targets.base import (
+    BulkMemory,
+    ExecutableMemory,
+    Region,
+    Registers,
+    Stop,
+    TranslationTables,
+    TrapHandler,
+)
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.kernelcalls import KernelFunctions
@@ -60,6 +68,7 @@ class KernelTarget:
 
     trap = TRAP
     concurrent = True
+    translation: TranslationTables | None
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
     task = None
@@ -89,6 +98,7 @@ class KernelTarget:
         offset = self.text.start - self.text.physical
         self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
         lowest = (self._linear[0].start - _MODULES) & -_MODULES
+        self.translation = TranslationTables(_joined(self._linear), user_end=lowest, kernel_table=root + offset)
         self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
         #: what the kernel says of itself, as /proc/version has it
         self.version = ""
@@ -257,6 +267,19 @@ def _root_of_tables(connection: Connection) -> int:
     if not root:
         raise UsageError(f"no Linux kernel runs at {connection.name}, or not yet: TTBR1 is 0", hint="let it boot first")
     return root
+
+
+def _joined(mappings: Sequence[Mapping]) -> tuple[tuple[int, int, int], ...]:
+    """(physical address, size, address), neighbours as one."""
+    joined: list[tuple[int, int, int]] = []
+    for mapping in mappings:
+        size = mapping.end - mapping.start
+        if joined and joined[-1][2] + joined[-1][1] == mapping.start:
+            physical, before, start = joined[-1]
+            joined[-1] = physical, before + size, start
+        else:
+            joined.append((mapping.physical, size, mapping.start))
+    return tuple(joined)
 
 
 def _kernel_image(mappings: Sequence[Mapping], name: str) -> tuple[Mapping, Mapping]:

@@ -209,6 +209,10 @@ class UnicornTarget:
         return None
 
     @property
+    def translation(self) -> None:
+        return None
+
+    @property
     def bulk(self) -> None:
         return None
 
