@@ -7,7 +7,9 @@
 # ARCH is amd64, armel, armhf or all. Without arguments: everything that the tests use.
 set -eu
 
-[ $# -gt 0 ] || set -- u-boot-qemu:all zlib1g:armel liblz4-1:armel libbz2-1.0:armel libmd0:armel libnettle8:armel libc6:armel
+[ $# -gt 0 ] || set -- u-boot-qemu:all zlib1g:armel liblz4-1:armel libbz2-1.0:armel libmd0:armel libnettle8:armel \
+    libc6:armel libgcc-s1:armel busybox-static:armel xz-utils:armel liblzma5:armel \
+    lua5.4:armel libreadline8:armel libtinfo6:armel
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=$root/.cache/debian

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from armprobe.probes.maps import Map
     from armprobe.probes.probe import Hit, Probe
-    from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate
+    from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate, spawn
     from armprobe.symbols.image import Image
     from armprobe.targets.base import Region, Registers, Stop, StopReason
 
@@ -52,6 +52,7 @@ __all__ = [
     "attach_gdb",
     "attach_kernel",
     "emulate",
+    "spawn",
 ]
 
 #: public name -> the module that defines it, where that is not `armprobe.errors`
@@ -69,6 +70,7 @@ _HOME = {
     "attach_gdb": "armprobe.session",
     "attach_kernel": "armprobe.session",
     "emulate": "armprobe.session",
+    "spawn": "armprobe.session",
 }
 
 

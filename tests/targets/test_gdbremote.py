@@ -219,7 +219,7 @@ def test_a_microcontroller_is_refused_for_its_registers():
     ("reply", "stop"),
     [
         (b"W2a", Stop(StopReason.EXIT, BASE, exit_code=42, gone=True)),
-        (b"X09", Stop(StopReason.EXIT, BASE, message="was ended by signal 9", gone=True)),
+        (b"X09", Stop(StopReason.EXIT, BASE, message="was ended by SIGKILL", signal=9, gone=True)),
         (
             b"T04thread:1;",
             Stop(StopReason.FAULT, BASE, address=BASE, access="undefined", message="undefined instruction"),

@@ -68,7 +68,7 @@ def _places(symbol: Symbol, instructions: bool) -> Iterator[tuple[Symbol, int]]:
 def _facts(session: Session, symbol: Symbol, address: int, size: int) -> dict[str, Any]:
     """The JSON object of one place; `size` is that of the function, or of the instruction."""
     offset = address - symbol.address
-    location = demangled(symbol.name) + (f"+{offset:#x}" if offset else "")
+    location = session.symbols.object_prefix(address) + demangled(symbol.name) + (f"+{offset:#x}" if offset else "")
     kind, reason, text = "refused", "", None
     try:
         check(address, session.symbols, what=location, symbol=symbol)

@@ -15,7 +15,7 @@ import click
 
 from armprobe.cli.text import notice
 from armprobe.errors import UsageError
-from armprobe.session import MACHINES, Session, attach_gdb, attach_kernel, emulate
+from armprobe.session import MACHINES, Session, attach_gdb, attach_kernel, emulate, spawn
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
@@ -29,7 +29,8 @@ _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 class ProgramOptions:
     """The program to load, and how it gets to the moment when probes are planted.
 
-    A live kernel (`kernel`) is behind `gdb`; its `path`, if any, is that of its symbols.
+    A live kernel (`kernel`) is behind `gdb`; its `path`, if any, is that of its symbols. With `spawn`, a Linux process
+    is started, whose libraries are below `root`: then standard output is its own.
     """
 
     path: Path | None
@@ -41,6 +42,8 @@ class ProgramOptions:
     bias: int
     gdb: str | None
     kernel: bool
+    spawn: bool
+    root: Path | None
 
 
 def to_number(_context: click.Context, option: click.Parameter, value: str | None) -> int | None:
@@ -119,6 +122,14 @@ _PARAMETERS = (
         "--kernel", is_flag=True,
         help="With --gdb: QEMU runs a Linux kernel. IMAGE may be left out, or a copy of System.map or /proc/kallsyms.",
     ),
+    click.option(
+        "--spawn", is_flag=True,
+        help="Start IMAGE as a Linux program under qemu-arm. Standard output is its own; results go to standard error.",
+    ),
+    click.option(
+        "--root", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="With --spawn: where the program finds its libraries (qemu-arm -L).",
+    ),
 )  # fmt: skip
 
 
@@ -128,7 +139,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_program(
         *, image: Path | None, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
-        after: str | None, bias: int, gdb: str | None, kernel: bool, **rest: Any,
+        after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None, **rest: Any,
     ) -> Any:  # fmt: skip
         if image is None and not kernel:
             raise click.UsageError("Missing argument 'IMAGE'.", ctx=click.get_current_context())
@@ -147,7 +158,15 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--kernel wants --gdb HOST:PORT, and none of --machine, --cpu, --base, --slots and --after",
                 hint="for example --kernel --gdb :1234",
             )
-        return command(program=ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel), **rest)
+        if spawn and (gdb is not None or bias or slots or any(value is not None for value in (machine, cpu, base))):
+            raise UsageError(
+                "--spawn starts a Linux program, and takes none of --gdb, --machine, --cpu, --base, --bias and --slots",
+                hint="leave them out",
+            )
+        if root is not None and not spawn:
+            raise UsageError("--root is for a Linux program that is started", hint="say --spawn as well")
+        options = ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root)
+        return command(program=options, **rest)
 
     decorated: Callable[..., Any] = with_program
     for parameter in reversed(_PARAMETERS):
@@ -168,6 +187,10 @@ def open_session(
             yield kernel
         return
     assert program.path is not None
+    if program.spawn:
+        with spawn([program.path, *arguments], root=program.root, after=program.after) as process:
+            yield process
+        return
     image = Image.load(program.path, base=program.base)
     symbols = SymbolTable.from_image(image).rebased(program.bias)
     for place in (image, image.rebased(program.bias)):

@@ -109,7 +109,8 @@ def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipp
     wishes = []
     for place in resolve(parsed.location, table):
         check_entry(parsed, place.address, table)
-        event = parsed.event if named else re.sub(r"\W", "_", place.name, flags=re.ASCII)[:MAX_NAME]
+        name = place.name.removeprefix(table.object_prefix(place.address))
+        event = parsed.event if named else re.sub(r"\W", "_", name, flags=re.ASCII)[:MAX_NAME]
         if not re.match(r"[A-Za-z_]", event):
             event = f"p_{event}"[:MAX_NAME]
         names = (parsed.group, event)

@@ -9,7 +9,7 @@ import click
 from armprobe.cli.events import definition_options, print_summary, summarize
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
-from armprobe.cli.running import raise_end, run_live, run_options
+from armprobe.cli.running import end, run_live, run_options
 from armprobe.events.files import create
 
 
@@ -24,7 +24,7 @@ from armprobe.events.files import create
 def record(
     program: ProgramOptions, wanted: list[tuple[str, str]], path: Path, until: str | None, limit: int | None,
     arguments: tuple[str, ...],
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Record events to a file: Parquet, Arrow, CSV, NDJSON or Perfetto.
 
     The ending of its name says which. Definitions are those of `armprobe trace`. Standard output is the program's; the
@@ -48,4 +48,4 @@ def record(
             file.write(*session.take_records())
             file.close(summary)
         print_summary(session, summary["probes"], stop)
-        raise_end(session, stop)
+        return end(session, stop, process=program.spawn)

@@ -17,6 +17,8 @@ from armprobe.session import Session
 from armprobe.targets.base import Stop, StopReason
 
 STRETCH_SECONDS = 0.2
+#: what shells add to the number of the signal that ended a program
+_ENDED_BY_SIGNAL = 128
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,9 +38,13 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def run_live(session: Session, tick: Callable[[], object], *, until: str | None, limit: int | None) -> Stop:
     """Run like `session.run`, but call `tick` between stretches of a fifth of a second, and at the end.
 
-    A limit counts from the start of a run, so that with one there is a single stretch.
+    A limit counts from the start of a run, so that with one there is a single stretch. A target that shares memory is
+    looked at while it runs.
     """
-    if limit is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    shared = session.target.shared_memory
+    if shared is not None:
+        shared.while_running(tick)
+    if shared is not None or limit is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         stop = session.run(until=until, limit=limit)
         tick()
         return stop
@@ -88,8 +94,13 @@ def describe_stop(session: Session, stop: Stop) -> str:
             return f"the program faulted at {where}"
 
 
-def raise_end(session: Session, stop: Stop) -> None:
-    """Raise what a run ended with, unless that is an end like any other: KeyboardInterrupt, or TargetError."""
+def end(session: Session, stop: Stop, *, process: bool) -> int:
+    """Return the exit status that a run's end means: that of a `process`, else 0.
+
+    Raises what it ended with, unless that is an end like any other: KeyboardInterrupt, or TargetError.
+    """
+    if process and stop.reason is StopReason.EXIT:
+        return _ENDED_BY_SIGNAL + stop.signal if stop.signal else stop.exit_code or 0
     if stop.reason is StopReason.INTERRUPT:
         raise KeyboardInterrupt
     evidence = _listing(session, stop.pc)
@@ -106,6 +117,7 @@ def raise_end(session: Session, stop: Stop) -> None:
         raise TargetFault(
             f"{describe_stop(session, stop)}: {why}", address=address, size=4, evidence=evidence, hint=hint
         )
+    return 0
 
 
 def _listing(session: Session, address: int) -> str:

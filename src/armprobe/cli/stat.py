@@ -9,7 +9,7 @@ import click
 
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
-from armprobe.cli.running import describe_stop, raise_end, run_options, stop_facts
+from armprobe.cli.running import describe_stop, end, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_json, print_output, print_table
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
@@ -26,11 +26,11 @@ from armprobe.session import Session
 def stat(
     program: ProgramOptions, places: tuple[str, ...], as_json: bool, until: str | None, limit: int | None,
     arguments: tuple[str, ...],
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Count how often instructions are executed, at full speed.
 
     The counters stand in the program's own memory: a hit costs a few instructions and never stops it. The table goes
-    to standard output, what the program prints to standard error.
+    to standard output, what the program prints to standard error; with --spawn it is the other way round.
 
     \b
     armprobe stat firmware.elf -e malloc -e 'uart_*' -e 'parse+0x20 if %r0 > 64' -- ARGUMENT
@@ -40,33 +40,40 @@ def stat(
         probes = plant(session, wishes, skipped)
         if not as_json:
             report_skipped(skipped)
+        costs = [_instructions_added(session, probe) for probe in probes]
         stop = session.run(until=until, limit=limit)
-        rows = sorted((_facts(session, probe) for probe in probes), key=lambda row: (-row["hits"], row["address"]))
+        rows = [_facts(session, probe, added) for probe, added in zip(probes, costs, strict=True)]
+        rows.sort(key=lambda row: (-row["hits"], row["address"]))
         if as_json:
             print_json(
-                {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)}
+                {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)},
+                err=program.spawn,
             )
         else:
-            _print(rows)
+            _print(rows, err=program.spawn)
             hits = sum(row["hits"] for row in rows)
             notice(f"{many(hits, 'hit')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
-        raise_end(session, stop)
+        return end(session, stop, process=program.spawn)
 
 
-def _facts(session: Session, probe: Probe) -> dict[str, Any]:
+def _instructions_added(session: Session, probe: Probe) -> int:
     code = session.explain(probe.address).code
     assert code is not None
+    return code.added
+
+
+def _facts(session: Session, probe: Probe, added: int) -> dict[str, Any]:
     return {
         "location": session.symbols.describe(probe.address),
         "address": hexadecimal(probe.address),
         "hits": probe.hits,
         "kind": probe.state,
         "reason": probe.reason,
-        "instructions_added": code.added,
+        "instructions_added": added,
     }
 
 
-def _print(rows: Sequence[dict[str, Any]]) -> None:
+def _print(rows: Sequence[dict[str, Any]], *, err: bool) -> None:
     """A column for reasons is there when one is."""
     columns = [">hits", ">added", "kind", "address", "location"]
     reasons = any(row["reason"] for row in rows)
@@ -79,4 +86,5 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             )
             for row in rows
         ],
+        err=err,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """How results look: tables, notices and progress. rich is imported only where a terminal shows a table.
 
 Standard output is for results alone. What the program prints, notices and errors go to standard error, so that both
-can be told apart in a pipe.
+can be told apart in a pipe. A Linux program that was started has standard output for itself: then results go to
+standard error as well.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def many(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def print_json(value: Any, *, indent: int | None = 1) -> None:
+def print_json(value: Any, *, indent: int | None = 1, err: bool = False) -> None:
     """Print one JSON value."""
-    click.echo(json.dumps(value, indent=indent))
+    click.echo(json.dumps(value, indent=indent), err=err)
 
 
 def hexadecimal(address: int) -> str:

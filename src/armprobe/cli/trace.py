@@ -15,7 +15,7 @@ import click
 from armprobe.cli.events import definition_options, print_summary, summarize
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
-from armprobe.cli.running import raise_end, run_live, run_options
+from armprobe.cli.running import end, run_live, run_options
 from armprobe.events.files import event_line
 from armprobe.session import Event, Session
 
@@ -32,19 +32,20 @@ from armprobe.session import Event, Session
 def trace(
     program: ProgramOptions, wanted: list[tuple[str, str]], path: Path | None, as_json: bool, until: str | None,
     limit: int | None, arguments: tuple[str, ...],
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Record events, in the language of the kernel's kprobe_events.
 
     A DEFINITION is `p[:[GROUP/]EVENT] LOCATION [[NAME=]FETCH[:TYPE] ...] [if FILTER]`, where FETCH is %REGISTER,
     @ADDRESS, @SYMBOL, +OFFSET(FETCH), $stackN or $argN; a location or a pattern alone records that it was reached.
-    Events go to standard output, in the form of the kernel's trace file; what the
-    program prints and the summary go to standard error, so that events can be piped.
+    Events go to standard output, in the form of the kernel's trace file; what the program prints and the summary go to
+    standard error, so that events can be piped. With --spawn, standard output is the program's, and events go to
+    standard error.
 
     \b
     armprobe trace firmware.elf -e 'p:packet parse_packet len=%r1:u32 if len > 64' -e 'uart_*' -- ARGUMENT
     """
     with ExitStack() as stack:
-        out = _open(path, stack)
+        out = _open(path, stack, sys.stderr if program.spawn else sys.stdout)
         printer = _Printer(out, _json_line if as_json or path is not None else str, to_file=path is not None)
         session = stack.enter_context(open_session(program, output=printer.print_output, arguments=arguments))
         printer.session = session
@@ -60,12 +61,12 @@ def trace(
             out.flush()
         if not as_json:
             print_summary(session, summary["probes"], stop)
-        raise_end(session, stop)
+        return end(session, stop, process=program.spawn)
 
 
-def _open(path: Path | None, stack: ExitStack) -> TextIO:
-    if path is None and sys.stdout is not None:
-        return sys.stdout
+def _open(path: Path | None, stack: ExitStack, stream: TextIO | None) -> TextIO:
+    if path is None and stream is not None:
+        return stream
     return stack.enter_context((path or Path(os.devnull)).open("w", encoding="utf-8"))
 
 

@@ -14,7 +14,7 @@ from enum import Enum
 
 from armprobe.errors import ArmprobeError, Refused, TargetError, UsageError
 from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
-from armprobe.targets.base import Region, Target
+from armprobe.targets.base import ExecutableMemory, Region, Target
 
 CHUNK = 0x10000
 #: smaller pieces of the user's regions, so that a small region still serves both pools
@@ -191,7 +191,7 @@ class SlotAllocator:
                 if chunk.original is not None:
                     self._target.write_memory(chunk.start, chunk.original)
                     self._given.append((chunk.start, chunk.end))
-                elif (memory := self._target.executable_memory) is not None:
+                elif (memory := self._memory(chunk.pool)) is not None:
                     memory.free(chunk.start, chunk.end - chunk.start)
             except ArmprobeError as error:
                 left.append(f"0x{chunk.start:08x}..0x{chunk.end:08x}: {error}")
@@ -223,7 +223,7 @@ class SlotAllocator:
         return None
 
     def _from_target(self, size: int, low: int, high: int, pool: Pool) -> _Chunk:
-        memory = self._target.executable_memory
+        memory = self._memory(pool)
         if memory is None:
             raise Refused("the target has no memory to give")
         whole = size + _PAGE - 1 & -_PAGE
@@ -235,6 +235,11 @@ class SlotAllocator:
                 pass  # a smaller piece may still fit
         start = memory.allocate(whole, low, high)
         return _Chunk(start, start + whole, pool=pool, original=None)
+
+    def _memory(self, pool: Pool) -> ExecutableMemory | None:
+        """What of the target's memory is for a pool."""
+        shared = self._target.shared_memory if pool is Pool.DATA else None
+        return shared or self._target.executable_memory
 
     def _refused(self, size: int, near: int | None, low: int, high: int, pool: Pool, reason: str) -> Refused:
         place = "" if near is None else f" within branch reach of 0x{near:08x} (0x{low:08x} to 0x{high - 1:08x})"

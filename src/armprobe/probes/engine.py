@@ -326,6 +326,11 @@ class Engine:
 
     # --- the end
 
+    def keep_results(self) -> None:
+        """Read the counters and the ring of a target that is gone, where they are in memory that is left."""
+        if self.target.shared_memory is not None:
+            self.instruments.close()
+
     def close(self, run: Callable[[], Stop]) -> None:
         """Restore every byte and give all memory back.
 

@@ -355,8 +355,9 @@ class Session:
             self.close()
             raise
         if stop.gone:
-            # There is nothing left to restore or to read.
+            # There is nothing left to restore.
             self._closed = True
+            engine.keep_results()
             self._detach()
             return stop
         engine.instruments.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from armprobe.errors import Refused, UsageError
@@ -107,8 +108,18 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
             hint = "the program has no symbols: give an address"
         raise UsageError(f"no symbol is called {name!r}", hint=hint)
     if len({symbol.address for symbol in symbols}) > 1:
-        places = [f"{demangled(symbol.name)} at 0x{symbol.address:08x}" for symbol in symbols]
+        places = [
+            f"{table.object_prefix(symbol.address)}{demangled(symbol.name)} at 0x{symbol.address:08x}"
+            for symbol in symbols
+        ]
         more = len(places) - _MOST_SHOWN
         shown = ", ".join(places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        raise UsageError(f"{name!r} is ambiguous: {shown}", hint="give the address")
+        raise UsageError(f"{name!r} is ambiguous: {shown}", hint=_how_to_choose(symbols, table))
     return next((symbol for symbol in symbols if symbol.function), symbols[0])
+
+
+def _how_to_choose(symbols: Sequence[Symbol], table: SymbolTable) -> str:
+    files = [found.name for symbol in symbols if (found := table.object_at(symbol.address)) is not None]
+    if len(set(files)) == len(symbols):
+        return "name the file as well: " + " or ".join(f"{name}:{demangled(symbols[0].name)}" for name in files[:2])
+    return "give the address"

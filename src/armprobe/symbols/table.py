@@ -7,10 +7,21 @@ import fnmatch
 import importlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 
 from armprobe.symbols.image import Image, Symbol
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRange:
+    """A part, [start, end), of a file in memory: `main` is the program itself, others are shared objects."""
+
+    name: str
+    start: int
+    end: int
+    main: bool = False
 
 
 class SymbolTable:
@@ -19,7 +30,8 @@ class SymbolTable:
     `marks` say what the bytes from an address on are (see Image), `ranges` where the code is that can be executed:
     [start, end), sorted. Both may be empty: then nothing is known. `refused` are places that take no probe: [start,
     end) without overlap, and the reason, which completes "ADDRESS is ...". `changing` are instructions that the program
-    rewrites while it runs.
+    rewrites while it runs. `objects` are the files that a process has in memory: a name in one of them is
+    `libc.so.6:malloc`, for which the name alone will do where only one has it.
     """
 
     def __init__(
@@ -30,6 +42,7 @@ class SymbolTable:
         ranges: Iterable[tuple[int, int]] = (),
         refused: Iterable[tuple[int, int, str]] = (),
         changing: Iterable[int] = (),
+        objects: Iterable[ObjectRange] = (),
     ) -> None:
         # Of several names for one address the last is shown: functions, with a size, not reserved for the library.
         self.symbols = sorted(
@@ -39,6 +52,7 @@ class SymbolTable:
         self.ranges = sorted(ranges)
         self.refused = sorted(refused)
         self.changing = frozenset(changing)
+        self.objects = sorted(objects, key=attrgetter("start"))
         self._addresses = [symbol.address for symbol in self.symbols]
         self._mark_addresses = [address for address, _ in self.marks]
 
@@ -56,6 +70,7 @@ class SymbolTable:
             ranges=((start + bias, end + bias) for start, end in self.ranges),
             refused=((start + bias, end + bias, reason) for start, end, reason in self.refused),
             changing=(address + bias for address in self.changing),
+            objects=(replace(part, start=part.start + bias, end=part.end + bias) for part in self.objects),
         )
 
     def at(self, address: int) -> tuple[Symbol, int] | None:
@@ -73,7 +88,8 @@ class SymbolTable:
         if found is None:
             return f"0x{address:08x}"
         symbol, offset = found
-        return f"{demangled(symbol.name)}+{offset:#x}" if offset else demangled(symbol.name)
+        name = self.object_prefix(address) + demangled(symbol.name)
+        return f"{name}+{offset:#x}" if offset else name
 
     def place(self, address: int) -> str:
         """`name+0x10/0x40`, with the size of the symbol, as the kernel prints the place of an event."""
@@ -81,14 +97,33 @@ class SymbolTable:
         if found is None:
             return f"0x{address:08x}"
         symbol, offset = found
-        return f"{demangled(symbol.name)}+{offset:#x}/{symbol.size:#x}"
+        return f"{self.object_prefix(address)}{demangled(symbol.name)}+{offset:#x}/{symbol.size:#x}"
+
+    def object_at(self, address: int) -> ObjectRange | None:
+        """The file that the address belongs to, where files are known."""
+        index = bisect_right(self.objects, address, key=attrgetter("start")) - 1
+        return self.objects[index] if index >= 0 and address < self.objects[index].end else None
+
+    def object_prefix(self, address: int) -> str:
+        """`libc.so.6:` for what lies in a shared object, "" for the program itself."""
+        found = self.object_at(address)
+        return "" if found is None or found.main else f"{found.name}:"
+
+    def split_object(self, text: str) -> tuple[str, str]:
+        """The shell pattern for a file and the rest, of `libc.so.6:malloc`; "" where no file is named."""
+        name, colon, rest = text.partition(":")
+        name = name.rpartition("/")[2]
+        named = any(fnmatch.fnmatchcase(part.name, name) for part in self.objects)
+        return (name, rest) if colon and named and not rest.startswith(":") else ("", text)
 
     def named(self, name: str) -> list[Symbol]:
         """All symbols called `name`: as in the file, demangled, or demangled without parameters."""
-        return self._by_name.get(name) or self._by_readable_name.get(name, [])
+        place, name = self.split_object(name)
+        return self._within(place, self._by_name.get(name) or self._by_readable_name.get(name, []))
 
     def matching(self, pattern: str) -> list[Symbol]:
         """The functions whose name, plain or demangled, matches the shell pattern; one symbol for each address."""
+        place, pattern = self.split_object(pattern)
         plain = (name for name in self._by_name if fnmatch.fnmatchcase(name, pattern))
         readable = (name for name in self._by_readable_name if fnmatch.fnmatchcase(name, pattern))
         found = {symbol.address: symbol for name in plain for symbol in self._by_name[name] if symbol.function}
@@ -96,11 +131,25 @@ class SymbolTable:
             for symbol in self._by_readable_name[name]:
                 if symbol.function:
                     found.setdefault(symbol.address, symbol)
-        return [found[address] for address in sorted(found)]
+        return self._within(place, [found[address] for address in sorted(found)])
+
+    def _within(self, pattern: str, symbols: list[Symbol]) -> list[Symbol]:
+        """Those of the symbols that lie in files of that name."""
+        if not pattern:
+            return symbols
+        found = ((symbol, self.object_at(symbol.address)) for symbol in symbols)
+        return [symbol for symbol, part in found if part is not None and fnmatch.fnmatchcase(part.name, pattern)]
 
     def similar(self, name: str) -> list[str]:
         """Up to three names that `name` may have been meant to be."""
-        return difflib.get_close_matches(name, [*self._by_name, *self._by_readable_name], n=3)
+        place, name = self.split_object(name)
+        prefix = f"{place}:" if place else ""
+        return [prefix + found for found in difflib.get_close_matches(name, self._known_names(place), n=3)]
+
+    def _known_names(self, place: str) -> list[str]:
+        if not place:
+            return [*self._by_name, *self._by_readable_name]
+        return [symbol.name for symbol in self._within(place, self.symbols)]
 
     def kind_at(self, address: int) -> tuple[str, int] | None:
         """What the bytes at `address` are, "a", "t" or "d", and where that begins; None: not known."""

@@ -90,7 +90,8 @@ class StopReason(Enum):
 class Stop:
     """The end of a run. `address` and `access` ("read", "write", "fetch", "undefined") belong to a fault.
 
-    `gone`: the target went with its program, so that nothing can be read or restored any more.
+    `signal` is the signal that ended a Linux process, by Linux's number. `gone`: the target went with its program, so
+    that there is nothing to restore, and nothing but shared memory to be read any more.
     """
 
     reason: StopReason
@@ -99,6 +100,7 @@ class Stop:
     address: int | None = None
     access: str = ""
     message: str = ""
+    signal: int = 0
     gone: bool = False
 
 
@@ -139,6 +141,19 @@ class ExecutableMemory(Protocol):
 
     def free(self, address: int, size: int) -> None:
         """Give an allocation back."""
+
+
+class SharedMemory(Protocol):
+    """Memory for data of ours that the host has as well: it is read while the target runs, and after its end."""
+
+    def allocate(self, size: int, low: int, high: int) -> int:
+        """Like `ExecutableMemory.allocate`."""
+
+    def free(self, address: int, size: int) -> None:
+        """Give an allocation back."""
+
+    def while_running(self, look: Callable[[], object]) -> None:
+        """Call `look` several times a second while the target runs, from now on; it reads nothing but this memory."""
 
 
 class Threads(Protocol):
@@ -308,6 +323,9 @@ class Target(Protocol):
 
     @property
     def executable_memory(self) -> ExecutableMemory | None: ...
+
+    @property
+    def shared_memory(self) -> SharedMemory | None: ...
 
     @property
     def threads(self) -> Threads | None: ...

@@ -11,25 +11,27 @@ What to know of stubs:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Self
 
-from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
+from armprobe.errors import TargetFault, TargetLost, UsageError
 from armprobe.targets.base import BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import stop_on_interrupt
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
+from armprobe.targets.remoterun import RemoteRun
 from armprobe.targets.remotesetup import negotiate
 from armprobe.targets.remotethreads import RemoteThreads
-from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
+from armprobe.targets.rsp import StopKind, StopReply
+from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
 #: BKPT #0x5be0, for stubs without breakpoints of their own
 TRAP = 0xE125BE70
 #: stands for memory that nobody knows of: compiled handlers read none of it
 EVERYWHERE = Region(0, 1 << 32, readable=False, name="unknown")
-_INTERRUPT_SIGNAL, _TRAP_SIGNAL = 2, 5
+_INTERRUPT_SIGNAL, _TRAP_SIGNAL, _FIRST_REAL_TIME = 2, 5, 45
 #: signals, in GDB's numbering, that stand for a fault of the program: kind of access, and what happened
 _FAULTS = {
     4: ("undefined", "undefined instruction"),
@@ -38,7 +40,6 @@ _FAULTS = {
     10: ("", "bus error"),
     11: ("", "bad address"),
 }
-_POLL_SECONDS = 0.5
 
 
 class GdbRemoteTarget:
@@ -49,6 +50,7 @@ class GdbRemoteTarget:
     #: interrupt handlers of the program, and other processors, run when they like
     concurrent = True
     executable_memory = None
+    shared_memory = None
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
     task = None
@@ -60,11 +62,14 @@ class GdbRemoteTarget:
         regions: Sequence[Region] = (),
         architecture: int | None = None,
         output: Callable[[bytes], object] = lambda _: None,
+        process: bool = False,
+        interrupt: Callable[[], object] | None = None,
     ) -> None:
         """Take hold of the target behind a new connection, and stop it.
 
         `regions` is its memory, where the stub has no memory map. `output` gets what the program prints through the
-        stub. Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
+        stub. `process`: it is a process, which gets its signals and goes on; `interrupt` stops it while it runs, where
+        the stub does not. Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
         """
         self._connection = connection
         abilities = negotiate(connection)
@@ -84,15 +89,14 @@ class GdbRemoteTarget:
         self._known = abilities.regions or tuple(regions)
         self._breakpoints = RemoteBreakpoints(connection)
         self._own_breakpoints = abilities.breakpoints
-        self._resumes = abilities.resumes
         frequency = abilities.timer_frequency
         self.clock = GenericTimer(frequency) if frequency else None
         self.no_clock = "" if frequency else NO_TIMER if frequency is None else NO_FREQUENCY
         self._numbered = abilities.system and self.architecture >= 7
-        self._output = output
-        self._stopping = self._running = False
-        #: the signal that the program gets when it goes on
-        self._signal = 0
+        self._process = process
+        self.runner = RemoteRun(connection, self.threads, vcont=abilities.resumes, output=output, interrupt=interrupt)
+        #: what a process stops with when it is interrupted
+        self._stop_signal = _INTERRUPT_SIGNAL
 
     @classmethod
     def connect(
@@ -157,14 +161,14 @@ class GdbRemoteTarget:
         """
         if limit is not None and limit < 1:
             raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
-        self._stopping = False
+        self.runner.stopping = False
         executed = 0
         with stop_on_interrupt(self.stop), self._stops_at(until):
             while True:
                 pc = self.read_registers().pc
                 if pc == until:
                     return Stop(StopReason.ADDRESS, pc)
-                if self._stopping:
+                if self.runner.stopping:
                     return Stop(StopReason.INTERRUPT, pc)
                 if limit is not None and executed == limit:
                     return Stop(StopReason.LIMIT, pc)
@@ -177,16 +181,16 @@ class GdbRemoteTarget:
                 stop = self._go(pc, step=limit is not None)
                 if stop is not None:
                     return stop
-                if limit is None and not self._stopping:
+                if limit is None and not self.runner.stopping:
                     pc = self.read_registers().pc
-                    if pc != until and not on_trap(pc):
+                    if pc == until or on_trap(pc):
+                        continue
+                    if not self._process or pc in self._breakpoints:
                         return Stop(StopReason.TRAP, pc)
+                    self.runner.signal = _TRAP_SIGNAL  # the process's own
 
     def stop(self) -> None:
-        self._stopping = True
-        if self._running:
-            with suppress(TargetLost):  # whoever waits for the stop hears of it
-                self._connection.interrupt()
+        self.runner.stop()
 
     @property
     def translation(self) -> None:
@@ -210,6 +214,57 @@ class GdbRemoteTarget:
     def round_trips(self) -> int:
         """How often something was sent to the stub and its answer awaited."""
         return self._connection.round_trips
+
+    @property
+    def alive(self) -> bool:
+        """Whether the stub can be asked: the program has not ended, and nothing went wrong."""
+        return self._connection.alive
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a request and return the reply. Raises TargetLost, ProtocolError."""
+        return self._connection.ask(request)
+
+    def execute(self, registers: Registers, until: int) -> Registers:
+        """Run the stopped thread alone from `registers` up to `until`, and put its own registers back.
+
+        Returns those it had there. Raises TargetLost when it never comes there.
+        """
+        saved, owner = self.read_registers(), object()
+        wanted, self.runner.stopping = self.runner.stopping, False
+        self._breakpoints.insert([until], owner=owner)
+        self.write_registers(registers)
+        while True:
+            stop = self._go(registers.pc, step=False, only=True)
+            if stop is not None:
+                raise TargetLost(f"{self.name} ended in a call from outside: {stop.message or stop.reason.value}")
+            after = self.read_registers()
+            if after.pc == until:
+                break
+            if not self.runner.stopping:
+                raise self._connection.lose(f"{self.name} did not come back from a call from outside")
+            # Somebody wants the run to stop: that can wait.
+            wanted, self.runner.stopping = True, False
+        self.runner.stopping |= wanted
+        self.write_registers(saved)
+        self._breakpoints.remove([until], owner=owner)
+        return after
+
+    def learn_stop_signal(self, place: int) -> None:
+        """Find out which signal an interrupted process stops with. At `place` there is an endless loop."""
+        saved = self.read_registers()
+        registers = saved.copy()
+        registers.pc = place
+        self.write_registers(registers)
+        self.runner.stopping = True
+        reply = self.runner.resume(only=True)
+        while reply.kind is StopKind.STOPPED and reply.code < _FIRST_REAL_TIME:
+            self.runner.signal = reply.code
+            reply = self.runner.resume(only=True)
+        if reply.kind is not StopKind.STOPPED:
+            raise TargetLost(f"{self.name} ended before its start: {self._end(reply, place).message}")
+        self.runner.signal, self.runner.stopping = 0, False
+        self._stop_signal = reply.code
+        self.write_registers(saved)
 
     def detach(self) -> None:
         """Let go of the target, which runs on from its registers as they are now, and close the connection."""
@@ -238,88 +293,40 @@ class GdbRemoteTarget:
 
     # Running
 
-    def _go(self, pc: int, *, step: bool) -> Stop | None:
+    def _go(self, pc: int, *, step: bool, only: bool = False) -> Stop | None:
         """Let the target run, or one thread take a step, and wait; the stop that ends the run for sure, or None."""
         while True:
-            reply = self._resume(step=step)
+            reply = self.runner.resume(step=step, only=only)
             if reply.kind is not StopKind.STOPPED:
-                how = "" if reply.kind is StopKind.EXITED else f"was ended by signal {reply.code}"
-                self._connection.lose(
-                    f"the program behind {self._connection.name} ended, and its memory went with it",
-                    hint="stop before its end: until=..., or --until LOCATION",
-                )
-                return Stop(StopReason.EXIT, pc, exit_code=None if how else reply.code, message=how, gone=True)
+                return self._end(reply, pc)
             self.threads.current = reply.thread or self.threads.current
-            self._signal = 0
-            if reply.code in (0, _INTERRUPT_SIGNAL):
-                # Ours, or that of somebody who holds the emulator's monitor.
-                self._stopping = True
-                return None
+            self.runner.signal = 0
             if reply.code == _TRAP_SIGNAL:
                 return None
+            if reply.code == 0 or (reply.code == _INTERRUPT_SIGNAL and not self._process):
+                # Ours, or that of somebody who holds the emulator's monitor.
+                self.runner.stopping = True
+                return None
+            if self._process and reply.code == self._stop_signal and self.runner.stopping:
+                return None
             # The program's own signal: it gets it when it goes on.
-            self._signal = reply.code
+            self.runner.signal = reply.code
+            if self._process:
+                continue
             if reply.code in _FAULTS:
                 at = self.read_registers().pc
                 access, message = _FAULTS[reply.code]
                 return Stop(StopReason.FAULT, at, address=at, access=access, message=message)
 
-    def _resume(self, *, step: bool) -> StopReply:
-        ahead = self.threads.flush()
-        self.threads.forget()
-        replies = self._connection.start(self._action(step=step), first=ahead)
-        for request, answer in zip(ahead, replies, strict=True):
-            if answer != b"OK":
-                raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
-        self._running = True
-        if self._stopping:
-            self.stop()
-        try:
-            return self._await_stop()
-        except TargetError:
-            raise
-        except BaseException as error:
-            # The user's output may have failed, or a second Ctrl-C come: nothing can be asked of a target that runs.
-            self.stop()
-            reply = self._await_stop()
-            if isinstance(error, KeyboardInterrupt):
-                return reply
-            raise
-        finally:
-            self._running = False
-
-    def _action(self, *, step: bool) -> bytes:
-        letter = b"s" if step else b"c"
-        if self._signal:
-            letter = b"%c%02x" % (letter.upper(), self._signal)
-        if not self._resumes:
-            return letter
-        if step and self.threads.current is not None:
-            return b"vCont;%b:%b" % (letter, str(self.threads.current).encode())
-        if self._signal and self.threads.current is not None:
-            return b"vCont;%b:%b;c" % (letter, str(self.threads.current).encode())
-        return b"vCont;" + letter
-
-    def _await_stop(self) -> StopReply:
-        patience = self._connection.timeout
-        poll = min(_POLL_SECONDS, patience)
-        while True:
-            answer = self._connection.wait(timeout=poll)
-            if answer is None:
-                patience -= poll if self._stopping else 0
-                if patience <= 0:
-                    raise self._connection.lose(
-                        f"the stub at {self._connection.name} does not stop the target",
-                        hint="QEMU's user-mode stub can't: say where to stop, with until= or --until",
-                    )
-                continue
-            if error := error_of(answer):
-                raise TargetError(f"{self.name} does not run: the stub answers {error}")
-            reply = stop_reply(answer)
-            if isinstance(reply, Output):
-                self._output(reply.data)
-            else:
-                return reply
+    def _end(self, reply: StopReply, pc: int) -> Stop:
+        self._connection.lose(
+            f"the program behind {self._connection.name} ended, and its memory went with it",
+            hint="stop before its end: until=..., or --until LOCATION",
+        )
+        if reply.kind is StopKind.EXITED:
+            return Stop(StopReason.EXIT, pc, exit_code=reply.code, gone=True)
+        number, name = linux_signal(reply.code)
+        return Stop(StopReason.EXIT, pc, message=f"was ended by {name}", signal=number, gone=True)
 
     def _within(self, address: int, size: int) -> bool:
         return any(region.start <= address and address + size <= region.end for region in self._known)

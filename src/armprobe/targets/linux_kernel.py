@@ -28,11 +28,11 @@ from armprobe.targets.base import (
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.kernelcalls import KernelFunctions
-from armprobe.targets.kernelmemory import KernelMemory
 from armprobe.targets.pagetables import Mapping, PageTables
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.reservedmemory import ReservedMemory
 from armprobe.targets.rsp import data_of, error_of
 from armprobe.targets.systemregisters import QemuProcessors
 
@@ -69,6 +69,7 @@ class KernelTarget:
     trap = TRAP
     concurrent = True
     translation: TranslationTables | None
+    shared_memory = None
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
     task = None
@@ -102,7 +103,7 @@ class KernelTarget:
         self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
         #: what the kernel says of itself, as /proc/version has it
         self.version = ""
-        self._memory: KernelMemory | None = None
+        self._memory: ReservedMemory | None = None
         self._functions: KernelFunctions | None = None
 
     @classmethod
@@ -125,7 +126,7 @@ class KernelTarget:
         self._tables.forget()
         if not start:
             raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
-        self._memory = KernelMemory(start, size)
+        self._memory = ReservedMemory(start, size)
 
     # The Target protocol
 
@@ -214,7 +215,7 @@ class KernelTarget:
                 self._connection.ask(b"Qqemu.PhyMemMode:0")
                 self._stub.detach()
 
-    def _give_back(self, functions: KernelFunctions, memory: KernelMemory) -> None:
+    def _give_back(self, functions: KernelFunctions, memory: ReservedMemory) -> None:
         self._memory = None
         kept = f"0x{memory.region.start:08x}..0x{memory.region.end:08x} of {self.name} were not given back"
         # Where kernel code can be preempted, a task may sleep in a slot; elsewhere the shorter wait does.

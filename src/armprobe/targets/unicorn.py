@@ -139,6 +139,10 @@ class UnicornTarget:
         return TRAP
 
     @property
+    def shared_memory(self) -> None:
+        return None
+
+    @property
     def concurrent(self) -> bool:
         return False
 

@@ -1,4 +1,4 @@
-"""Memory that a kernel gave for slots, handed out in pieces without asking it again."""
+"""Memory that a kernel or a process gave for our code and data, handed out in pieces without asking it again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from armprobe.errors import Refused
 from armprobe.targets.base import Region
 
 
-class KernelMemory:
-    """`size` bytes at `start`, both multiples of 4096: an `ExecutableMemory`."""
+class ReservedMemory:
+    """`size` bytes at `start`, both multiples of 4096, from `giver`, for messages: an `ExecutableMemory`."""
 
-    def __init__(self, start: int, size: int) -> None:
+    def __init__(self, start: int, size: int, *, giver: str = "the kernel") -> None:
+        self._giver = giver
         self.region = Region(start, start + size, name="slots")
         self._holes = [(start, start + size)]
 
@@ -24,8 +25,8 @@ class KernelMemory:
                 return address
         left = sum(end - start for start, end in self._holes)
         raise Refused(
-            f"of the {self.region.end - self.region.start:,} bytes that were taken from the kernel, {left:,} are left, "
-            f"and no {size:,} of them between 0x{low:08x} and 0x{high:08x}",
+            f"of the {self.region.end - self.region.start:,} bytes that were taken from {self._giver}, {left:,} are "
+            f"left, and no {size:,} of them between 0x{low:08x} and 0x{high:08x}",
             hint="take more when attaching (memory=...)",
         )
 

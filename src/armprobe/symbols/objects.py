@@ -1,0 +1,40 @@
+"""The symbols of a process: those of its program, and those of the shared objects that it has loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from armprobe.errors import UsageError
+from armprobe.symbols.image import Image
+from armprobe.symbols.table import ObjectRange, SymbolTable
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImage:
+    """One file in memory: `name` as users say it (libc.so.6), and its image at the addresses where it lies."""
+
+    name: str
+    image: Image
+    main: bool = False
+
+
+def load_object(path: Path, *, bias: int) -> LoadedImage | None:
+    """Read the file of a shared object; None when there is none, or it is no ELF file for ARM (a vDSO has none)."""
+    try:
+        return LoadedImage(path.name, Image.load(path, base=bias))
+    except (OSError, UsageError):
+        return None
+
+
+def table_of(objects: Iterable[LoadedImage]) -> SymbolTable:
+    """The table of all objects together; names of one can be asked for as `NAME:SYMBOL`."""
+    objects = list(objects)
+    parts = [(known, part) for known in objects for part in known.image.segments]
+    return SymbolTable(
+        (symbol for known in objects for symbol in known.image.symbols),
+        marks=(mark for known in objects for mark in known.image.marks),
+        ranges=((part.address, part.end) for _, part in parts if part.executable),
+        objects=(ObjectRange(known.name, part.address, part.end, main=known.main) for known, part in parts),
+    )

@@ -1,0 +1,203 @@
+"""A Linux process behind a GDB stub: QEMU's user-mode emulator, or gdbserver.
+
+- It gets its own signals and goes on. When it ends, so does what can be read, but for shared memory.
+- Memory for slots is mapped by system calls that the process makes at a stop.
+- QEMU's stub writes no page that the program may not write: code is made writable before, and put back at the end.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from armprobe.errors import TargetLost
+from armprobe.targets.base import BulkMemory, ExecutableMemory, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
+from armprobe.targets.linuxcalls import CALL_CODE, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, SystemCalls
+from armprobe.targets.processmemory import MappedMemory, SharedData
+from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.rsp import object_part
+from armprobe.targets.signals import signal_name
+from armprobe.targets.useremulator import UserEmulator
+
+_PAGE = 0x1000
+_MOMENT = 0.2
+
+
+class LinuxProcess:
+    """The process behind `stub`: a `Target`. `take_memory` comes before the first probe."""
+
+    trap = TRAP
+    #: threads, and signal handlers in the middle of a detour
+    concurrent = True
+    #: stubs keep instruction fetch coherent with what they write
+    code_sync = None
+    clock = None
+    no_clock = "a process under a GDB stub has no clock that code can read without a system call"
+    processors = task = translation = None
+
+    def __init__(
+        self, stub: GdbRemoteTarget, *, emulator: UserEmulator | None = None, shared: SharedData | None = None
+    ) -> None:
+        """`emulator` runs the process, if it is ours; `shared` is memory that the process has inherited as a file.
+
+        Raises Refused where no system call instruction is found around PC.
+        """
+        self.stub = stub
+        self.architecture = stub.architecture
+        self._emulator = emulator
+        self._shared = shared
+        self._memory: MappedMemory | None = None
+        # A process that was just started stands in its dynamic linker: not every program makes system calls itself.
+        self._calls = SystemCalls(stub)
+        #: [start, end) of the program's code, read-only for it, and those that were made writable
+        self._code: list[tuple[int, int]] = []
+        self._opened: list[tuple[int, int]] = []
+        self.auxiliary = _auxiliary_vector(stub)
+
+    def take_memory(self) -> None:
+        """Have the process map memory for slots. Raises TargetError and Refused when it can't."""
+        calls = self._calls
+        if self._shared is not None:
+            self._shared.map_into(calls)
+        self._memory = MappedMemory(calls)
+        place = self._memory.allocate(_PAGE, 0, 1 << 32)
+        self.stub.write_memory(place, CALL_CODE)
+        if self._emulator is not None:
+            self.stub.learn_stop_signal(place + 4)
+        calls.settle(place)
+
+    def protect(self, code: Sequence[tuple[int, int]]) -> None:
+        """Tell where the program's code is, [start, end), that it may not write."""
+        self._code = [(start & -_PAGE, end + _PAGE - 1 & -_PAGE) for start, end in code]
+
+    # The Target protocol
+
+    @property
+    def name(self) -> str:
+        return self.stub.name
+
+    @property
+    def regions(self) -> Sequence[Region]:
+        return self.stub.regions
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return self.read_many([(address, size)])[0]
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        self.write_many([(address, data)])
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        shared = self._shared
+        if shared is None:
+            return self.stub.read_many(ranges)
+        others = iter(self.stub.read_many([part for part in ranges if part[0] not in shared]))
+        return [shared.read(*part) if part[0] in shared else next(others) for part in ranges]
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        """Write, also to code that is read-only for the program. Raises TargetFault."""
+        others = []
+        for address, data in writes:
+            if self._shared is not None and address in self._shared:
+                self._shared.write(address, data)
+            else:
+                others.append((address, data))
+        self._open([address for address, _ in others])
+        self.stub.write_many(others)
+
+    def read_registers(self) -> Registers:
+        return self.stub.read_registers()
+
+    def write_registers(self, registers: Registers) -> None:
+        self.stub.write_registers(registers)
+
+    def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
+        """Run until the program ends, or what else ends a run; its own signals do not."""
+        if self._shared is not None:
+            self.stub.runner.idle = self._shared.look
+        try:
+            stop = self.stub.run(on_trap, until=until, limit=limit)
+        except TargetLost:
+            if self._emulator is None:
+                raise
+            return self._vanished(self._emulator)
+        finally:
+            self.stub.runner.idle = lambda: None
+        if stop.gone and self._emulator is not None:
+            self._emulator.has_ended()
+        return stop
+
+    def stop(self) -> None:
+        self.stub.stop()
+
+    @property
+    def bulk(self) -> BulkMemory:
+        return self
+
+    @property
+    def threads(self) -> RemoteThreads:
+        return self.stub.threads
+
+    @property
+    def breakpoints(self) -> RemoteBreakpoints | None:
+        return self.stub.breakpoints
+
+    @property
+    def executable_memory(self) -> ExecutableMemory | None:
+        return self._memory
+
+    @property
+    def shared_memory(self) -> SharedData | None:
+        return self._shared
+
+    # Beyond the protocol
+
+    def detach(self) -> None:
+        """Make code read-only again and let the process run on; one that we started is ended. All slots are free."""
+        try:
+            if self.stub.alive and self._emulator is None:
+                for start, end in self._opened:
+                    self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_EXEC)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if self._emulator is not None:
+            self._emulator.end()
+            self._emulator.connection.close()
+        elif self.stub.alive:
+            self.stub.detach()
+        if self._shared is not None:
+            self._shared.close()
+
+    def _open(self, addresses: Sequence[int]) -> None:
+        """Make the code around these addresses writable, where it is not yet."""
+        for part in self._code:
+            start, end = part
+            if part not in self._opened and any(start <= address < end for address in addresses):
+                self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC)
+                self._opened.append(part)
+
+    def _vanished(self, emulator: UserEmulator) -> Stop:
+        """The end of a process whose stub went without a word: what it does from here on is not seen."""
+        executed = not emulator.has_ended(seconds=_MOMENT)
+        while not emulator.has_ended(seconds=_MOMENT):
+            pass
+        code = emulator.process.returncode
+        if code < 0:
+            return Stop(StopReason.EXIT, 0, message=f"was ended by {signal_name(-code)}", signal=-code, gone=True)
+        message = "left the emulator without an end that it told: it executed another program" if executed else ""
+        return Stop(StopReason.EXIT, 0, exit_code=code, message=message, gone=True)
+
+
+def _auxiliary_vector(stub: GdbRemoteTarget) -> dict[int, int]:
+    """What the kernel told the process at its start: where its program is, and its interpreter."""
+    content = bytearray()
+    while True:
+        part, last = object_part(stub.ask(b"qXfer:auxv:read::%x,ff0" % len(content)))
+        content += part
+        if last or not part:
+            break
+    words = struct.iter_unpack("<II", bytes(content[: len(content) & ~7]))
+    return dict(words)

@@ -1,0 +1,110 @@
+"""Letting what is behind a GDB stub run, and waiting for the stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from armprobe.errors import TargetError, TargetLost
+from armprobe.targets.connection import Connection
+from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.rsp import Output, StopReply, error_of, stop_reply
+
+_POLL_SECONDS = 0.2
+
+
+class RemoteRun:
+    """Lets the threads of one target run. `stopping`: somebody asked for a stop, since that was last set to False."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        threads: RemoteThreads,
+        *,
+        vcont: bool,
+        output: Callable[[bytes], object],
+        interrupt: Callable[[], object] | None = None,
+    ) -> None:
+        """`vcont`: the stub takes vCont. `interrupt` stops a target that runs (default: the stub's way)."""
+        self._connection = connection
+        self._threads = threads
+        self._vcont = vcont
+        self._output = output
+        self._interrupt = interrupt or connection.interrupt
+        self._running = False
+        self.stopping = False
+        #: the signal that the stopped thread gets when it goes on, in GDB's numbering
+        self.signal = 0
+        #: called several times a second while the target runs
+        self.idle: Callable[[], object] = lambda: None
+
+    def stop(self) -> None:
+        """Ask for a stop; may be called from another thread or a signal handler."""
+        self.stopping = True
+        if self._running:
+            with suppress(TargetLost):  # whoever waits for the stop hears of it
+                self._interrupt()
+
+    def resume(self, *, step: bool = False, only: bool = False) -> StopReply:
+        """Let the target run, or the stopped thread take a step (`only`: run while others stand), up to the next stop.
+
+        Ctrl-C, and an error of the user's own functions, stop the target before they are passed on.
+        """
+        ahead = self._threads.flush()
+        self._threads.forget()
+        replies = self._connection.start(self._action(step=step, only=only), first=ahead)
+        for request, answer in zip(ahead, replies, strict=True):
+            if answer != b"OK":
+                raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
+        self._running = True
+        if self.stopping:
+            self.stop()
+        try:
+            return self._await_stop()
+        except TargetError:
+            raise
+        except BaseException as error:
+            # The user's output may have failed, or a second Ctrl-C come: nothing can be asked of a target that runs.
+            self.idle = lambda: None
+            self.stop()
+            reply = self._await_stop()
+            if isinstance(error, KeyboardInterrupt):
+                return reply
+            raise
+        finally:
+            self._running = False
+
+    def _action(self, *, step: bool, only: bool) -> bytes:
+        letter = b"s" if step else b"c"
+        if self.signal:
+            letter = b"%c%02x" % (letter.upper(), self.signal)
+        current = self._threads.current
+        if not self._vcont:
+            return letter
+        if (step or only) and current is not None:
+            return b"vCont;%b:%b" % (letter, str(current).encode())
+        if self.signal and current is not None:
+            return b"vCont;%b:%b;c" % (letter, str(current).encode())
+        return b"vCont;" + letter
+
+    def _await_stop(self) -> StopReply:
+        patience = self._connection.timeout
+        poll = min(_POLL_SECONDS, patience)
+        while True:
+            answer = self._connection.wait(timeout=poll)
+            if answer is None:
+                patience -= poll if self.stopping else 0
+                if patience <= 0:
+                    raise self._connection.lose(
+                        f"the stub at {self._connection.name} does not stop the target",
+                        hint="QEMU's user-mode stub can't: say where to stop, with until= or --until",
+                    )
+                self.idle()
+                continue
+            if error := error_of(answer):
+                raise TargetError(f"the target at {self._connection.name} does not run: the stub answers {error}")
+            reply = stop_reply(answer)
+            if isinstance(reply, Output):
+                self._output(reply.data)
+            else:
+                return reply

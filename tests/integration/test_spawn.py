@@ -1,0 +1,109 @@
+"""Linux programs under QEMU's user-mode emulator: what they do is as without probes, and counts are true."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.integration.armel import executed, make_root, run_plain
+
+import armprobe
+from armprobe.isa.insn import ALWAYS
+from armprobe.symbols.image import Image
+from armprobe.targets.base import StopReason
+
+#: probes per program in the comparison with QEMU's count
+_SAMPLE = 400
+_TEXT = "".join(f"{number * number} bottles\n" for number in range(400)).encode()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_root(tmp_path_factory.mktemp("armel"))
+
+
+def run_armprobe(*arguments: str | Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from armprobe.cli.main import main; raise SystemExit(main())", *arguments]
+    return subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "data", "objects"),
+    [
+        (("bin/busybox", "sha256sum"), _TEXT, ("busybox",)),
+        (("usr/bin/xz", "-0", "-c"), _TEXT, ("xz", "liblzma.so.5")),
+    ],
+    ids=["busybox", "xz"],
+)
+def test_counts_are_those_of_the_emulator_and_output_is_as_without_probes(
+    root: Path, tmp_path: Path, command: Sequence[str], data: bytes, objects: Sequence[str]
+):
+    program = [root / command[0], *command[1:]]
+    plain = run_plain(root, program, data=data)
+    (tmp_path / "input").write_bytes(data)
+    with (tmp_path / "input").open("rb") as stdin, (tmp_path / "output").open("wb") as stdout:
+        session = armprobe.spawn(program, root=root, stdin=stdin, stdout=stdout)
+    with session:
+        ranges = [(part.start, part.end) for part in session.symbols.objects if part.name in objects]
+        code = [part for part in session.symbols.ranges if any(start <= part[0] < end for start, end in ranges)]
+        entry = session.regs.pc
+        truth = executed(root, program, code, entry=entry, data=data, log=tmp_path / "log")
+        places = sorted(place for place in truth if place != entry)
+        sample = random.Random(1).sample(places, min(_SAMPLE, len(places)))
+        explained = {place: session.explain(place) for place in sample}
+        probes = session.count_all(place for place in sample if not explained[place].refused)
+        assert session.optimize_now() == len(probes)
+        stop = session.run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, plain.returncode)
+    assert (tmp_path / "output").read_bytes() == plain.stdout
+    # A false condition is no hit, and QEMU does not tell.
+    counted = {probe.address: probe.hits for probe in probes if explained[probe.address].insn.cond == ALWAYS}
+    assert counted == {place: truth[place] for place in counted}
+    assert [probe.name for probe in probes if probe.hits > truth[probe.address]] == []
+    assert len(counted) > _SAMPLE // 2
+    assert sum(counted.values()) > 10_000
+
+
+@pytest.mark.slow
+def test_a_script_calls_as_many_functions_as_it_says(root: Path):
+    hits = []
+    for calls in (0, 321):
+        script = f"for i = 1, 1234 do tostring(i) end for i = 1, {calls} do os.getenv('HOME') end print(5) os.exit(7)"
+        command = [root / "usr/bin/lua5.4", "-e", script]
+        plain = run_plain(root, command)
+        places = ["-e", "lua5.4:luaL_tolstring", "-e", "getenv"]
+        done = run_armprobe("stat", "--spawn", "--root", root, "--json", *places, command[0], "--", *command[1:])
+        assert (done.returncode, done.stdout) == (7, b"5\n") == (plain.returncode, plain.stdout)
+        report = json.loads(done.stderr)
+        assert report["stop"]["message"] == "the program ended with exit code 7"
+        hits.append({probe["location"]: probe["hits"] for probe in report["probes"]})
+    assert hits[0]["luaL_tolstring"] == 1234 + 1  # print has one, too
+    assert hits[1]["libc.so.6:getenv"] == hits[0]["libc.so.6:getenv"] + 321
+
+
+@pytest.mark.slow
+def test_events_of_a_process_go_to_standard_error_and_its_output_where_it_would(root: Path):
+    command = [root / "bin/busybox", "printf", "abc"]
+    where = _entry(command[0])
+    done = run_armprobe("trace", "--spawn", "-e", f"p:start {where} sp=%sp", command[0], "--", *command[1:])
+    assert (done.returncode, done.stdout) == (0, b"abc")
+    assert re.match(rf"start: \({where}\) sp=0x[0-9a-f]+\n".encode(), done.stderr)
+
+
+@pytest.mark.slow
+def test_a_program_whose_libraries_are_missing_is_an_error_that_says_where_they_are_looked_for(root: Path):
+    done = run_armprobe("stat", "--spawn", "-e", "write", root / "usr/bin/xz")
+    assert done.returncode == 1
+    assert b"error[AP300]: qemu-arm does not start xz\n" in done.stderr
+    assert b"--root DIR" in done.stderr
+
+
+def _entry(program: Path) -> str:
+    return f"0x{Image.load(program).entry:08x}"
