@@ -22,6 +22,7 @@ from tests.probes.returning import (
 
 from armprobe import HandlerError, Image, Refused, Session, TargetError, UsageError, emulate
 from armprobe.symbols.image import Symbol
+from armprobe.targets.base import Region
 from armprobe.targets.unicorn import UnicornTarget
 
 ENTRIES, NAMES = (None, lambda _: None), ("compiled entry", "entry on the host")
@@ -306,12 +307,13 @@ def test_compiled_counts_at_the_entry_stay_exact():
         assert (calls.hits, probe.hits, session.regs.r4) == (5, 5, 120)
 
 
-def test_where_memory_is_not_known_the_pads_of_calls_in_progress_stay(monkeypatch):
+@pytest.mark.parametrize("known", [(), (Region(0, 1 << 32, readable=False),)])
+def test_where_memory_is_not_known_the_pads_of_calls_in_progress_stay(monkeypatch, known):
     session = start()
     session.retprobe(FACT, lambda _: None)
     session.run(until=FACT + 0x10)
     regions = session.target.regions
-    monkeypatch.setattr(type(session.target), "regions", ())
+    monkeypatch.setattr(type(session.target), "regions", known)
     with pytest.raises(TargetError, match=r"^1 change could not be undone$") as caught:
         session.close()
     assert caught.value.evidence == (

@@ -31,6 +31,7 @@ def packet(payload: bytes) -> bytes:
 class Stub:
     """Serves one connection after another. `requests` is what came, without frames and acknowledgements.
 
+    `hit` is what it says at a breakpoint, `threads` its list of them. Without `resumes` it knows no vCont.
     `answer(request)` may return raw bytes to send instead of the proper reply, HANG_UP, or None for the proper reply.
     `flash` is a range where writes are accepted and do nothing. `offers` are more features for qSupported.
     """
@@ -45,6 +46,9 @@ class Stub:
         breakpoints: tuple[bytes, ...] = (b"0", b"1"),
         flash: range = range(0),
         memory_map: str = "",
+        hit: bytes = b"T05thread:1;",
+        threads: bytes = b"m1",
+        resumes: bool = True,
         answer: Callable[[bytes], bytes | None] = lambda _: None,
     ) -> None:
         self.target = target
@@ -53,7 +57,10 @@ class Stub:
         self.answer = answer
         #: sent when the client asks for a stop of a target that does not run
         self.interrupted = b""
-        self._offers = f"PacketSize={packet_size:x};vContSupported+;{offers}"
+        self._offers = f"PacketSize={packet_size:x};{'vContSupported+;' if resumes else ''}{offers}"
+        self._hit = hit
+        self._threads = threads
+        self._resumes = resumes
         self._packet_size = packet_size
         self._cpsr = 64 if "qXfer:features:read+" in offers else 164
         self._binary = binary
@@ -135,7 +142,7 @@ class Stub:
             case b"q" | b"Q":
                 return self._query(request)
             case b"?":
-                return b"T05thread:1;"
+                return self._hit
             case b"g":
                 return self._registers().hex().encode()
             case b"p":
@@ -157,8 +164,10 @@ class Stub:
                 return self._write(address, data, size)
             case b"Z" | b"z":
                 return self._breakpoint(request)
-            case b"v":
+            case b"v" if self._resumes:
                 return self._run(request)
+            case b"c" | b"s" if not self._resumes:
+                return self._run(b"vCont;" + request)
             case b"H" | b"D":
                 return b"OK"
         return b""
@@ -171,7 +180,7 @@ class Stub:
         if request.startswith(b"qSupported"):
             return self._offers.encode()
         if request == b"qfThreadInfo":
-            return b"m1"
+            return self._threads
         if request == b"qsThreadInfo":
             return b"l"
         if request.startswith(b"qXfer:"):
@@ -233,9 +242,9 @@ class Stub:
             return b""
         if request.startswith(b"vCont;s"):
             self.target.run(lambda _: False, limit=1)
-            return b"T05thread:1;"
+            return self._hit
         while self.target.read_registers().pc not in self.breakpoints:
             if select.select([self._stream], [], [], 0)[0] and self._stream.recv(1, socket.MSG_PEEK) in (b"\x03", b""):
                 return b"T02thread:1;"
             self.target.run(lambda _: False, limit=16 if not self.breakpoints else 1)
-        return b"T05thread:1;"
+        return self._hit

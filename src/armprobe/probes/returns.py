@@ -23,7 +23,7 @@ from armprobe.patching.slots import Pool, Slot
 from armprobe.probes.dispatch import call_handler
 from armprobe.probes.probe import Hit, Probe
 from armprobe.probes.quiescence import find_references
-from armprobe.probes.word_search import find_words
+from armprobe.probes.word_search import can_search, find_words
 from armprobe.targets.base import CPSR_T, Registers
 
 if TYPE_CHECKING:
@@ -353,7 +353,7 @@ class Returns:
 
     def _collect(self, trampoline: Trampoline) -> None:
         """Take the pads back of calls that were left by longjmp: that no register and no word of memory points to."""
-        if not self._engine.target.regions:
+        if not can_search(self._engine.target):
             return
         lost = {trampoline.pad(number): number for number in self.active(trampoline)}
         for registers in self._registers().values():
@@ -387,7 +387,7 @@ class Returns:
                     target.write_registers(changed)
                 else:
                     target.threads.write_registers(thread, changed)
-        if not target.regions:
+        if not can_search(target):
             calls = "1 call is" if len(real) == 1 else f"{len(real)} calls are"
             return [f"{calls} in progress that a return probe follows, and it is not known where the stacks are"]
         for address, pad in list(self._words_of_program(real)):

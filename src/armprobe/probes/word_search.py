@@ -13,6 +13,11 @@ _CHUNK = 1 << 20
 _PAGE = 4096
 
 
+def can_search(target: Target) -> bool:
+    """Whether it is known where the target's writable memory is."""
+    return any(region.readable and region.writable for region in target.regions)
+
+
 def find_words(target: Target, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
     """Addresses and values of the aligned words of writable memory that are in `wanted`, as far as it can be read."""
     halves = {(word >> 16).to_bytes(2, "little") for word in wanted}

@@ -5,6 +5,8 @@ What to know of stubs:
 - Traps are the stub's own breakpoints (Z0, then Z1): QEMU gives a BKPT that stands in memory to the guest.
 - QEMU 7.2 takes P only after target.xml was read, offers neither X nor no-ack mode, and says that a write was done
   where there is no memory. Its user-mode stub ignores a request to stop. When the program ends, QEMU ends.
+- OpenOCD sends zeros for memory that it can't read, unless it is told not to, calls everything RAM that is no flash,
+  and acknowledges X before it has written. J-Link has no vCont. See `remotesetup`.
 - Any byte that arrives while QEMU runs stops it: nothing is sent ahead of a stop.
 """
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from armprobe.errors import ProtocolError, TargetError, UsageError
+from armprobe.errors import ProtocolError, TargetError, TargetLost, UsageError
 from armprobe.targets.base import Region
 from armprobe.targets.connection import Connection
+from armprobe.targets.remotemonitor import execute_command
 from armprobe.targets.rsp import (
     Output,
     StopKind,
@@ -76,6 +77,7 @@ def negotiate(connection: Connection) -> Abilities:
             hint="armprobe probes A32 code; start the processor in 32-bit state",
         )
     registers = _core_registers(description)
+    openocd = _is_openocd(connection, offered)
     pc = registers[15]
     current = connection.ask(b"p%x" % pc.number)
     written = connection.ask(b"P%x=%b" % (pc.number, current)) if current and error_of(current) is None else b""
@@ -83,10 +85,11 @@ def negotiate(connection: Connection) -> Abilities:
         stop=stop,
         registers=registers,
         architecture=_architecture(connection, description),
-        regions=_regions(connection) if offered.get("qXfer:memory-map:read") == "+" else (),
+        regions=_regions(connection, guessed=openocd) if offered.get("qXfer:memory-map:read") == "+" else (),
         packet_size=number(offered["PacketSize"].encode(), what="a size") if "PacketSize" in offered else _PACKET_SIZE,
         binary_read=offered.get("binary-upload") == "+",
-        binary_write=binary != b"",  # an error is one of address 0
+        # An error is one of address 0. OpenOCD says that X is done before it is, and tells later that it was not.
+        binary_write=binary != b"" and not openocd,
         writes_one=written == b"OK",
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
         breakpoints=bool(hardware),
@@ -155,9 +158,38 @@ def _system_register(connection: Connection, description: Description, *names: s
     return None
 
 
-def _regions(connection: Connection) -> tuple[Region, ...]:
-    """The memory map. Flash and ROM are what nobody writes by a plain write."""
-    return tuple(
-        Region(part.start, part.end, writable=part.kind == "ram", name=part.kind)
-        for part in sorted(read_memory_map(_read_object(connection, "memory-map", "")), key=lambda part: part.start)
-    )
+def _regions(connection: Connection, *, guessed: bool) -> tuple[Region, ...]:
+    """The memory map. Flash and ROM are what nobody writes by a plain write.
+
+    `guessed`: RAM is only what is no flash, so that code of ours can't rely on it.
+    """
+    regions = []
+    for part in sorted(read_memory_map(_read_object(connection, "memory-map", "")), key=lambda part: part.start):
+        ram = part.kind == "ram"
+        regions.append(Region(part.start, part.end, readable=not (ram and guessed), writable=ram, name=part.kind))
+    return tuple(regions)
+
+
+def _is_openocd(connection: Connection, offered: dict[str, str]) -> bool:
+    """Whether OpenOCD is the server; it is then told to say when memory can't be read, where it would send zeros.
+
+    Source: src/server/gdb_server.c of OpenOCD 0.12 (gdb_read_memory_packet, gdb_write_memory_binary_packet,
+    gdb_memory_map). The command was called gdb_report_data_abort before.
+    """
+    if "qXfer:threads:read" not in offered or "multiprocess" in offered:
+        return False
+    if "Open On-Chip Debugger" not in (_try_command(connection, "version") or ""):
+        return False
+    if _try_command(connection, "gdb report_data_abort enable") is None:
+        _try_command(connection, "gdb_report_data_abort enable")
+    return True
+
+
+def _try_command(connection: Connection, command: str) -> str | None:
+    """What the server prints at a command of its own; None when it fails."""
+    try:
+        return execute_command(connection, command)
+    except TargetLost:
+        raise
+    except TargetError:
+        return None
