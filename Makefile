@@ -28,10 +28,12 @@ test:
 verify:
 	@scripts/venv.sh dev
 	@scripts/system-packages.sh
+	@scripts/fetch-kernel.sh
 	.venv/bin/armprobe verify
 	.venv/bin/python -m armprobe.verification.patchmodel --cores 3 --passes 2
 	ARMPROBE_CORES=3 .venv/bin/pytest -q tests/verification/patchmodel/test_plans.py
 	.venv/bin/python -m armprobe.verification.stress --toggles 100000
+	ARMPROBE_ROUNDS=200 .venv/bin/pytest -q --log-cli-level=INFO tests/integration/test_kernel_rounds.py
 
 bench:
 	@scripts/venv.sh dev

@@ -49,6 +49,12 @@ class Unpredictable(Refused):
     code = "AP202"
 
 
+class NoMemory(Refused):
+    """The target has no memory for a slot where one is needed."""
+
+    code = "AP203"
+
+
 class TargetError(ArmprobeError):
     """The target could not do what was asked of it; the session goes on."""
 

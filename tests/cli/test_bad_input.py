@@ -184,7 +184,7 @@ def test_no_free_memory_for_slots(run, demo, monkeypatch):
     monkeypatch.setattr(EmulatedMemory, "allocate", allocate)
     outcome = run("stat", demo, "-e", "malloc")
     assert (outcome.status, outcome.out, outcome.err) == (1, "", (
-        "error[AP200]: Unicorn (cortex-a15) has no 4 bytes of memory for data: all of it is taken\n"
+        "error[AP203]: Unicorn (cortex-a15) has no 4 bytes of memory for data: all of it is taken\n"
         "help: name memory that the program does not use: slots=[Region(start, end)], or --slots START:END\n"
     ))  # fmt: skip
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from armprobe.errors import ArmprobeError, Refused, TargetError, UsageError
+from armprobe.errors import ArmprobeError, NoMemory, Refused, TargetError, UsageError
 from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
 from armprobe.targets.base import ExecutableMemory, Region, Target
 
@@ -125,7 +125,7 @@ class SlotAllocator:
         """Return a slot of `size` bytes, rounded up to whole words, at a multiple of `align`.
 
         With `near`, a branch at that site reaches every word of the slot, and a branch in any word of the slot
-        reaches the instruction after the site. Raises Refused when there is no such memory.
+        reaches the instruction after the site. Raises NoMemory when there is no such memory.
         """
         if size <= 0 or align < 4 or align & (align - 1):
             raise UsageError(f"a slot has a size above 0 and an alignment of 4, 8, 16, ..., not {size} and {align}")
@@ -241,9 +241,9 @@ class SlotAllocator:
         shared = self._target.shared_memory if pool is Pool.DATA else None
         return shared or self._target.executable_memory
 
-    def _refused(self, size: int, near: int | None, low: int, high: int, pool: Pool, reason: str) -> Refused:
+    def _refused(self, size: int, near: int | None, low: int, high: int, pool: Pool, reason: str) -> NoMemory:
         place = "" if near is None else f" within branch reach of 0x{near:08x} (0x{low:08x} to 0x{high - 1:08x})"
-        return Refused(
+        return NoMemory(
             f"{self._target.name} has no {size} bytes of memory for {pool.value}{place}: {reason}",
             hint="name memory that the program does not use: slots=[Region(start, end)], or --slots START:END",
         )

@@ -7,7 +7,8 @@ removed the trap (patching.md 4.4). A trap that was removed stays in the table a
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,6 +53,7 @@ class Dispatcher:
         self.running: dict[int, Probe] = {}
         #: sites whose traps are being handled: threads are about to go on in their slots
         self.handling: list[Site] = []
+        self._deaf = False
 
     def on_trap(self, pc: int) -> bool:
         """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""
@@ -70,6 +72,15 @@ class Dispatcher:
             self.handling.pop()
         self._engine.optimizer.at_stop()
         return True
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Run no handler within the block: a hit that wants one counts as missed."""
+        self._deaf = True
+        try:
+            yield
+        finally:
+            self._deaf = False
 
     def _holds_trap(self, pc: int) -> bool:
         target = self._engine.target
@@ -166,7 +177,7 @@ class Dispatcher:
 
     def _begin(self, probe: Probe, cpu: int) -> bool:
         """Take the control block of a CPU for a probe; False, and a miss, while another handler runs on it."""
-        if cpu in self.running:
+        if self._deaf or cpu in self.running:
             probe.host_missed += 1
             return False
         self.running[cpu] = probe

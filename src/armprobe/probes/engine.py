@@ -5,12 +5,12 @@ The target stands still whenever a method of the engine is called: before or aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 
-from armprobe.errors import Refused, TargetError, TargetLost, UsageError
+from armprobe.errors import NoMemory, Refused, TargetError, TargetLost, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch, show
 from armprobe.patching.slots import SlotAllocator
@@ -24,7 +24,7 @@ from armprobe.probes.quiescence import find_references, leave_slots
 from armprobe.probes.returns import Returns
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
-from armprobe.targets.base import Region, Stop, Target
+from armprobe.targets.base import Region, Stop, Target, TrapHandler
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -37,8 +37,17 @@ _STATE_NAMES = {
 class Engine:
     """All probes of one target. `sites` is keyed by address; `retired` are slots that some thread may still be in."""
 
-    def __init__(self, target: Target, *, regions: Sequence[Region] = (), code_map: CodeMap | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        regions: Sequence[Region] = (),
+        code_map: CodeMap | None = None,
+        settle: Callable[[TrapHandler], object] | None = None,
+    ) -> None:
+        """`settle` lets a target whose `threads` are not all of its threads run, see `armprobe.session.Session`."""
         self.target = target
+        self._settle = settle
         self.slots = SlotAllocator(target, regions=regions)
         self.sites: dict[int, Site] = {}
         self.retired: list[Site] = []
@@ -58,6 +67,10 @@ class Engine:
         Raises Refused (with nothing changed) when one of them cannot be placed, with its address and the reason.
         """
         batch = sorted(probes, key=attrgetter("address"))
+        self._with_memory(lambda: self._register(batch))
+        self.optimizer.kick()
+
+    def _register(self, batch: Sequence[Probe]) -> None:
         self._placement.expect(probe.address for probe in batch)
         fresh: list[Site] = []
         replaced: list[tuple[Site, Site]] = []
@@ -88,77 +101,86 @@ class Engine:
             raise
         finally:
             self._placement.forget()
-        self.optimizer.kick()
 
-    def unregister(self, probe: Probe) -> None:
-        """Remove a probe. The slot stays until no thread is in it. Raises UsageError if it is not registered."""
-        site = self._site_of(probe)
-        self._change(site, [other for other in site.probes if other is not probe])
+    def unregister(self, probes: Iterable[Probe]) -> None:
+        """Remove probes. Slots stay until no thread is in them. Raises UsageError if one is not registered."""
+        batch = dict.fromkeys(probes)
+        self._change({site: [probe for probe in site.probes if probe not in batch] for site in self._sites_of(batch)})
         # A thread may still be in the old detour, on its way to a trap there.
-        probe.enabled = False
-        self.instruments.freeze(probe)
-        self.returns.retire(probe)
+        for probe in batch:
+            probe.enabled = False
+            self.returns.retire(probe)
+        self.instruments.freeze(batch)
 
-    def enable(self, probe: Probe) -> None:
-        self._switch(probe, on=True)
+    def enable(self, probes: Iterable[Probe]) -> None:
+        self._switch(list(probes), on=True)
 
-    def disable(self, probe: Probe) -> None:
-        """The probe's handlers no longer run once this returned; the last one's site gets its original bytes."""
-        self._switch(probe, on=False)
+    def disable(self, probes: Iterable[Probe]) -> None:
+        """No handler of the probes runs once this returned; the last one's site gets its original bytes."""
+        self._switch(list(probes), on=False)
 
-    def _switch(self, probe: Probe, *, on: bool) -> None:
-        site = self._site_of(probe)
-        if probe.enabled is on:
-            return
-        probe.enabled = on
+    def _switch(self, probes: Sequence[Probe], *, on: bool) -> None:
+        self._sites_of(probes)
+        changed = [probe for probe in probes if probe.enabled is not on]
+        for probe in changed:
+            probe.enabled = on
         try:
-            self._change(site, site.probes)
+            self._change({site: site.probes for site in self._sites_of(changed)})
         except BaseException:
-            probe.enabled = not on
+            for probe in changed:
+                probe.enabled = not on
             raise
         if not on:
-            self.returns.silence(probe)
+            for probe in changed:
+                self.returns.silence(probe)
 
-    def park(self, probe: Probe) -> None:
-        """Raises UsageError unless the site has a branch."""
-        site = self._site_of(probe)
-        if site.state is not SiteState.OPTIMIZED:
-            where = self.program.describe(site.address)
-            raise UsageError(
-                f"only a branch can be parked, and {where} is a {_STATE_NAMES[site.state]}",
-                hint="optimize it first, or use disable()",
-            )
-        self.patch([(site, "park")])
+    def park(self, probes: Iterable[Probe]) -> None:
+        """Raises UsageError unless all sites have branches."""
+        sites = self._sites_of(probes)
+        for site in sites:
+            if site.state is not SiteState.OPTIMIZED:
+                where = self.program.describe(site.address)
+                raise UsageError(
+                    f"only a branch can be parked, and {where} is a {_STATE_NAMES[site.state]}",
+                    hint="optimize it first, or use disable()",
+                )
+        self.patch([(site, "park") for site in sites])
 
-    def unpark(self, probe: Probe) -> None:
-        site = self._site_of(probe)
-        if site.state is not SiteState.PARKED:
-            raise UsageError(f"{self.program.describe(site.address)} is not parked")
-        self.patch([(site, "unpark")])
+    def unpark(self, probes: Iterable[Probe]) -> None:
+        """Raises UsageError unless all sites are parked."""
+        sites = self._sites_of(probes)
+        for site in sites:
+            if site.state is not SiteState.PARKED:
+                raise UsageError(f"{self.program.describe(site.address)} is not parked")
+        self.patch([(site, "unpark") for site in sites])
 
-    def _change(self, site: Site, probes: Sequence[Probe]) -> None:
-        """Give a site the probes `probes`: rebuild its slot, or take it away when none is enabled."""
-        if not probes:
-            verbs = ["disarm"] if site.state is not SiteState.DISARMED else []
-            for verb in (*verbs, "unregister"):
-                self.patch([(site, verb)])
+    def _change(self, changes: Mapping[Site, Sequence[Probe]]) -> None:
+        """Give sites other probes: rebuild their slots, or take them away where no probe is enabled."""
+        gone = [site for site, probes in changes.items() if not probes]
+        silent = [site for site, probes in changes.items() if probes and not any(probe.enabled for probe in probes)]
+        others = {site: probes for site, probes in changes.items() if any(probe.enabled for probe in probes)}
+        self._with_memory(lambda: self._rebuild(others))
+        for site in silent:
+            site.probes = list(changes[site])
+        self.patch([(site, "disarm") for site in (*gone, *silent) if site.state is not SiteState.DISARMED])
+        self.patch([(site, "unregister") for site in gone])
+        for site in gone:
             del self.sites[site.address]
             self._retire(site)
-        elif not any(probe.enabled for probe in probes):
-            site.probes = list(probes)
-            if site.state is not SiteState.DISARMED:
-                self.patch([(site, "disarm")])
-        else:
-            try:
-                new = self._placement.rebuild(site, probes)
-            finally:
-                self._placement.forget()
-            try:
-                self._exchange([], [(site, new)])
-            except BaseException:
-                self._placement.release(new)
-                raise
         self.optimizer.kick()
+
+    def _rebuild(self, changes: Mapping[Site, Sequence[Probe]]) -> None:
+        replaced: list[tuple[Site, Site]] = []
+        try:
+            for site, probes in changes.items():
+                replaced.append((site, self._placement.rebuild(site, probes)))
+            self._exchange([], replaced)
+        except BaseException:
+            for _, new in replaced:
+                self._placement.release(new)
+            raise
+        finally:
+            self._placement.forget()
 
     def _exchange(self, fresh: Sequence[Site], replaced: Sequence[tuple[Site, Site]]) -> None:
         """Arm new sites, and let rebuilt ones take the place of old ones, in one patch."""
@@ -287,6 +309,28 @@ class Engine:
         slots = [(site.slot.address, site.slot.end, site.address) for site in sites]
         return leave_slots(self.target, [*slots, *self.returns.slots], step)
 
+    def _with_memory(self, step: Callable[[], None]) -> None:
+        """Do `step`; when it finds no memory for a slot, free the retired ones and do it again."""
+        try:
+            step()
+        except NoMemory:
+            if not self.reclaim():
+                raise
+            step()
+
+    def reclaim(self) -> bool:
+        """Free all retired slots where the target has to run until no thread is in them; False when it can't.
+
+        Host handlers do not run meanwhile: a hit that wants one counts as missed. Raises what `settle` does.
+        """
+        retired = list(self.retired)
+        if self._settle is None or not retired or self.dispatcher.handling:
+            return False
+        with self.dispatcher.deaf():
+            self._settle(self.dispatcher.on_trap)
+        self.free_slots(retired)
+        return True
+
     def free_slots(self, sites: Sequence[Site]) -> None:
         if self.target.breakpoints is not None and sites:
             self.target.breakpoints.remove(_traps_in_slots(sites))
@@ -317,6 +361,10 @@ class Engine:
 
     def current_cpu(self) -> int:
         return 0
+
+    def _sites_of(self, probes: Iterable[Probe]) -> list[Site]:
+        """The sites of these probes, each once. Raises UsageError if one of them is not registered."""
+        return list(dict.fromkeys(map(self._site_of, probes)))
 
     def _site_of(self, probe: Probe) -> Site:
         site = self.sites.get(probe.address)

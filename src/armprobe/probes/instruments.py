@@ -64,6 +64,8 @@ class Instruments:
         self._slots = slots
         #: by probe and by what is counted: `hits`, `lost`, `faults`
         self._cells: dict[Probe, dict[str, _Cell]] = {}
+        #: how many slots have code that counts for a probe
+        self._slots_of: dict[Probe, int] = {}
         self._probes: dict[int, Probe] = {}
         self._records: dict[Probe, int] = {}
         self._ring: Ring | None = None
@@ -117,9 +119,29 @@ class Instruments:
         for cell in self._cells.pop(probe, {}).values():
             self._slots.free(cell.slot)
 
-    def freeze(self, probe: Probe) -> None:
-        """Keep the last values of a probe's counters. Their words are not reused: a thread may be in the detour."""
-        self._freeze(self._cells.get(probe, {}).values())
+    def freeze(self, probes: Iterable[Probe]) -> None:
+        """Keep the last values of counters. Their words are free again when no slot has code that changes them."""
+        self._freeze([cell for probe in probes for cell in self._cells.get(probe, {}).values()])
+
+    def hold(self, probes: Iterable[Probe]) -> None:
+        """Note a slot that has code of these probes."""
+        for probe in probes:
+            self._slots_of[probe] = self._slots_of.get(probe, 0) + 1
+
+    def let_go(self, probes: Iterable[Probe]) -> None:
+        """Forget such a slot, which nobody is in; the counters of probes that are gone go with their last one."""
+        for probe in probes:
+            self._slots_of[probe] -= 1
+            if not self._slots_of[probe]:
+                del self._slots_of[probe]
+                self._free(probe)
+
+    def _free(self, probe: Probe) -> None:
+        if probe.returning is not None:
+            return  # its trampoline counts as well, and outlives the detour
+        for cell in self._cells.get(probe, {}).values():
+            if cell.frozen:
+                self._slots.free(cell.slot)
 
     def compile(self, probes: Sequence[Probe], address: int) -> Compiled | None:
         """The compiled part of these probes together; None when all they have are host handlers."""

@@ -221,9 +221,10 @@ class Placement:
         except BaseException:
             engine.slots.free(slot)
             raise
+        engine.instruments.hold(probes)
         return Site(
-            address, original, insn, relocations, code, slot, list(probes), island=island, planted=original,
-            reason=reason,
+            address, original, insn, relocations, code, slot, list(probes), built_for=tuple(probes), island=island,
+            planted=original, reason=reason,
         )  # fmt: skip
 
     def _find_island(self, address: int) -> Slot | None:
@@ -285,6 +286,7 @@ class Placement:
     def release(self, site: Site) -> None:
         """Give the memory of a site back that no thread can be in."""
         self._engine.slots.free(site.slot)
+        self._engine.instruments.let_go(site.built_for)
         holder = self._engine.sites.get(site.address)
         # A site that could not take the place of another one leaves the island to that.
         if site.island is not None and (holder is None or holder is site or holder.island != site.island):

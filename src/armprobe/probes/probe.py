@@ -175,21 +175,21 @@ class Probe:
         return self.engine.reason(self)
 
     def enable(self) -> None:
-        self.engine.enable(self)
+        self.engine.enable([self])
 
     def disable(self) -> None:
-        self.engine.disable(self)
+        self.engine.disable([self])
 
     def park(self) -> None:
         """Turn the branch at the site to the out-of-line copy: hits cost two branches and run no handler."""
-        self.engine.park(self)
+        self.engine.park([self])
 
     def unpark(self) -> None:
-        self.engine.unpark(self)
+        self.engine.unpark([self])
 
     def unregister(self) -> None:
         """Remove the probe; the last one at an address puts the original bytes back."""
-        self.engine.unregister(self)
+        self.engine.unregister([self])
 
 
 def check_handlers(pre: object, post: object) -> None:

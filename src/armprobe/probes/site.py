@@ -24,6 +24,8 @@ class Site:
     code: SlotCode
     slot: Slot
     probes: list[Probe] = field(default_factory=list)
+    #: the probes whose handlers the code in the slot has
+    built_for: tuple[Probe, ...] = ()
     state: SiteState = SiteState.DISARMED
     #: the bytes that stand at the site now
     planted: bytes = b""

@@ -30,7 +30,7 @@ from armprobe.probes.stops import explain_stop
 from armprobe.session.event import Event
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import Region, Registers, Stop, StopReason, Target
+from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, TrapHandler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,15 +49,18 @@ class Session:
         symbols: SymbolTable,
         slots: Sequence[Region] = (),
         detach: Callable[[], object] = lambda: None,
+        settle: Callable[[TrapHandler], object] | None = None,
     ) -> None:
         """Start a session on a target that stands still.
 
         `slots` are regions that the program does not use. `detach` is called at the end, to let go of the target.
+        `settle` is for a target that does not show all of its threads: it lets the target run until none of them is
+        where one was before, in code that nothing led to any more. It is called when memory for slots runs out.
         """
         self.target = target
         self._detach = detach
         self.symbols = symbols
-        self._engine = Engine(target, regions=slots, code_map=symbols)
+        self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle)
         self._engine.instruments.sink = self._on_records
         self._store = Store()
         self._on_event: Callable[[Event], object] | None = None
@@ -277,13 +280,27 @@ class Session:
             events.add(probe)
             probes.append(probe)
         fresh = self._register([probe for probe in probes if probe not in gone])
-        for probe in gone.difference(probes):
-            probe.unregister()
+        self.unregister_all(gone.difference(probes))
         return fresh
 
     def remove(self, event: str) -> None:
         """Remove the probes of an event, `[GROUP/]EVENT`, or of a group, `GROUP/`. Raises UsageError for none."""
         self.define_all([f"-:{event}"])
+
+    def park_all(self, probes: Iterable[Probe]) -> None:
+        """Park probes, as `Probe.park` does each: all or none, in one patch, under one stop."""
+        self._check_open()
+        self._engine.park(probes)
+
+    def unpark_all(self, probes: Iterable[Probe]) -> None:
+        """Undo `park_all`."""
+        self._check_open()
+        self._engine.unpark(probes)
+
+    def unregister_all(self, probes: Iterable[Probe]) -> None:
+        """Remove probes together, as `Probe.unregister` does each."""
+        self._check_open()
+        self._engine.unregister(probes)
 
     def _make(self, where: str | int) -> Probe:
         place = self.locate(where)

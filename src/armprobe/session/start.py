@@ -119,7 +119,7 @@ def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: in
         refused=kernel_refusals(own, code, start, tables=tables),
         changing=tables.jump_labels,
     )
-    return Session(target, symbols=table, detach=target.detach)
+    return Session(target, symbols=table, detach=target.detach, settle=target.settle)
 
 
 def _print(data: bytes) -> None:

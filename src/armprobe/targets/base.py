@@ -161,7 +161,7 @@ class Threads(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether these are all: no others sleep in memory only, as a kernel's tasks do. Else no slot is reused."""
+        """Whether these are all: no others sleep in memory only, as a kernel's tasks do."""
 
     def ids(self) -> Sequence[int]:
         """All of them; the one that stopped, or was selected since, comes first."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from armprobe.errors import Refused, TargetError, TargetLost
-from armprobe.targets.base import StopReason
+from armprobe.targets.base import StopReason, TrapHandler
 from armprobe.targets.gdbremote import GdbRemoteTarget
 
 #: where a task of Linux on ARM has interrupts enabled and holds no lock: the end of a system call, and the start of a
@@ -32,17 +32,28 @@ class KernelFunctions:
     def __contains__(self, name: str) -> bool:
         return name in self.addresses
 
-    def call(self, name: str, arguments: Sequence[int] = ()) -> int:
+    def call(self, name: str, arguments: Sequence[int] = (), *, on_trap: TrapHandler = lambda _pc: False) -> int:
         """Run the kernel to a safe point, call a function there, and return its r0; the task goes on as it was.
 
-        All processors run meanwhile, and no probe may be planted. Raises Refused when the kernel has no such function,
-        TargetError when it comes to no safe point, TargetLost when the function does not return.
+        All processors run meanwhile, and `on_trap` handles the traps they come to; what it raises is raised when the
+        task is back. Raises Refused when the kernel has no such function, TargetError when it comes to no safe point,
+        TargetLost when the function does not return.
         """
         assert len(arguments) <= _IN_REGISTERS
         function, back = self._address(name), self._address(RETURN)
         stub = self.stub
+        raised: list[BaseException] = []
+
+        def at_trap(pc: int) -> bool:
+            try:
+                return on_trap(pc)
+            except BaseException as error:  # noqa: BLE001
+                # A task that stands in the call cannot be left there.
+                raised.append(error)
+                return len(raised) < _TRIES
+
         places = [self.addresses[place] for place in SAFE_POINTS if place in self.addresses]
-        if not places or not self._run_to(places):
+        if not places or not self._run_to(places, at_trap):
             raise TargetError(
                 f"{stub.name} came to none of {', '.join(SAFE_POINTS)} in {PATIENCE:.0f} seconds, and "
                 f"{name} can be called nowhere else",
@@ -55,7 +66,7 @@ class KernelFunctions:
         registers.values[: len(arguments)] = arguments
         registers.sp, registers.lr, registers.pc = saved.sp & ~7, back, function
         stub.write_registers(registers)
-        if not any(self._run_to([back]) for _ in range(_TRIES)):
+        if not any(self._run_to([back], at_trap) for _ in range(_TRIES)):
             raise TargetLost(
                 f"{name} did not return, and a task of {stub.name} is left in it",
                 hint="restart the guest",
@@ -65,6 +76,8 @@ class KernelFunctions:
             raise TargetLost(f"{stub.name} came to {RETURN} by itself", hint="restart the guest")
         # The task may have slept, and be on another processor now.
         stub.write_registers(saved)
+        if raised:
+            raise raised[0]
         return after.r0
 
     def _address(self, name: str) -> int:
@@ -73,7 +86,7 @@ class KernelFunctions:
         except KeyError:
             raise Refused(f"{self.stub.name} has no kernel function {name}") from None
 
-    def _run_to(self, addresses: Sequence[int]) -> bool:
+    def _run_to(self, addresses: Sequence[int], on_trap: TrapHandler) -> bool:
         """Run until one of the addresses is reached; False when that takes too long, or somebody stops it."""
         breakpoints = self.stub.breakpoints
         if breakpoints is None:
@@ -83,7 +96,7 @@ class KernelFunctions:
         breakpoints.insert(addresses, owner=owner)
         clock.start()
         try:
-            stop = self.stub.run(lambda _pc: False)
+            stop = self.stub.run(lambda pc: pc not in addresses and on_trap(pc))
         finally:
             clock.cancel()
             clock.join()

@@ -3,8 +3,8 @@
 - Memory is read and written by physical address, through the kernel's own page tables: a processor in user mode shows
   no memory of the kernel, and one that runs an old process has not all of it mapped.
 - Memory for slots is taken from the kernel (module_alloc) before the first probe is planted, and given back after the
-  last one is gone and no processor can be in a slot any more (synchronize_rcu).
-- The processors are all stopped together. Tasks that sleep are in memory only: no slot is reused while it runs.
+  last one is gone and no processor can be in a slot any more (`settle`).
+- The processors are all stopped together. Tasks that sleep are in memory only.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from armprobe.targets.systemregisters import QemuProcessors
 _MODULES = 16 << 20
 _TABLE_ALIGN = 0x4000
 _LARGE_ADDRESSES = 1 << 31
+_RETURN = 0xE12FFF1E  # bx lr
 
 
 class KernelThreads:
@@ -215,17 +216,44 @@ class KernelTarget:
                 self._connection.ask(b"Qqemu.PhyMemMode:0")
                 self._stub.detach()
 
+    def settle(self, on_trap: TrapHandler = lambda _pc: False) -> None:
+        """Let the kernel run until no task can be where one was, in code that nothing leads to any more.
+
+        Probes may be planted elsewhere; `on_trap` handles the traps that are hit meanwhile. Raises what
+        `KernelFunctions.call` does.
+        """
+        assert self._functions is not None
+
+        def at_trap(pc: int) -> bool:
+            self._tables.forget()
+            return on_trap(pc)
+
+        try:
+            # Without preemption, an interrupt returns to our code before the processor takes up another task. RCU alone
+            # would not do: for it, a processor that waits in a slot, at a WFI, is in no code at all.
+            self._functions.call("schedule_on_each_cpu", [self._empty_function()], on_trap=at_trap)
+            if "synchronize_rcu_tasks" in self._functions:
+                # A kernel that preempts itself: a task may sleep in a slot.
+                self._functions.call("synchronize_rcu_tasks", on_trap=at_trap)
+        finally:
+            self._tables.forget()
+
+    def _empty_function(self) -> int:
+        """The address of a `bx lr`: called, it does nothing."""
+        for page in range(self.text.start, self.text.end, 4096):
+            words = memoryview(self.read_memory(page, 4096)).cast("I")
+            for index, word in enumerate(words):
+                if word == _RETURN:
+                    return page + 4 * index
+        raise Refused(f"the code of {self.name} has no `bx lr`")
+
     def _give_back(self, functions: KernelFunctions, memory: ReservedMemory) -> None:
         self._memory = None
-        kept = f"0x{memory.region.start:08x}..0x{memory.region.end:08x} of {self.name} were not given back"
-        # Where kernel code can be preempted, a task may sleep in a slot; elsewhere the shorter wait does.
-        wait = next((name for name in ("synchronize_rcu_tasks", "synchronize_rcu") if name in functions), None)
-        if wait is None:
-            raise TargetError(f"{kept}: nothing tells when no processor is in them any more")
         try:
-            functions.call(wait)
+            self.settle()
             functions.call("module_memfree", [memory.region.start])
         except ArmprobeError as error:
+            kept = f"0x{memory.region.start:08x}..0x{memory.region.end:08x} of {self.name} were not given back"
             raise TargetError(f"{kept}: {error}", hint=error.hint) from error
 
     def _physical(self, access: str, address: int, size: int) -> list[tuple[int, int]]:
