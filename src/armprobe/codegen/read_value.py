@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from armprobe.codegen.ir import Lines
-from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, SystemRegister, WideRegister, width
+from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister, width
 
 _USER_MODE, _MODE = 0x10, 0x1F
 
@@ -34,6 +34,8 @@ def read_value(ir: Lines, reading: Reading, register: Callable[[str], str]) -> s
             return loaded if size >= 4 else ir.value(f"zext i{8 * size} {loaded} to i32")
         case Masked(value, mask):
             return ir.value(f"and i32 {read_value(ir, value, register)}, {mask}")
+        case Sum(value, addend):
+            return ir.value(f"add i32 {read_value(ir, value, register)}, {addend}")
 
 
 def read_privileged(ir: Lines, reading: Reading, register: Callable[[str], str]) -> str:

@@ -60,7 +60,15 @@ class Masked:
     mask: int
 
 
-Reading = Constant | CoreRegister | SystemRegister | WideRegister | Load | Masked
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A value of 32 bits and a number, modulo 2**32."""
+
+    value: Reading
+    addend: int
+
+
+Reading = Constant | CoreRegister | SystemRegister | WideRegister | Load | Masked | Sum
 
 
 def width(reading: Reading) -> int:

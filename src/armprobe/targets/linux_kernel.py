@@ -12,34 +12,36 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Self
 
 from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, UsageError
+from armprobe.isa.reading import TPIDRURO, Load, Sum
 from armprobe.targets.base import (
     BulkMemory,
     ExecutableMemory,
     Region,
     Registers,
     Stop,
+    Task,
     TranslationTables,
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.kernelcalls import KernelFunctions
-from armprobe.targets.pagetables import Mapping, PageTables
+from armprobe.targets.kernelsetup import joined, kernel_image, root_of_tables, system_register
+from armprobe.targets.kerneltasks import find_layout
+from armprobe.targets.pagetables import PageTables
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.reservedmemory import ReservedMemory
-from armprobe.targets.rsp import data_of, error_of
 from armprobe.targets.systemregisters import QemuProcessors
 
 #: what modules of the kernel, and our slots, lie in: below the linear map
 _MODULES = 16 << 20
-_TABLE_ALIGN = 0x4000
-_LARGE_ADDRESSES = 1 << 31
+#: within so many bytes behind the constants lies the first task
+_DATA = 16 << 20
 _RETURN = 0xE12FFF1E  # bx lr
 
 
@@ -69,11 +71,9 @@ class KernelTarget:
 
     trap = TRAP
     concurrent = True
-    translation: TranslationTables | None
     shared_memory = None
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
-    task = None
 
     def __init__(self, connection: Connection) -> None:
         """Take hold of the kernel behind a new connection, and stop it.
@@ -88,7 +88,8 @@ class KernelTarget:
         self.clock = None if timer is None else replace(timer, privileged=False)
         self.no_clock = self._stub.no_clock
         self.threads = KernelThreads(self._stub.threads)
-        root = _root_of_tables(connection)
+        self._system = describe(connection).registers
+        root = root_of_tables(connection, self._system)
         if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
             raise UsageError(
                 f"the stub at {connection.name} has no access to physical memory, which probing a kernel needs",
@@ -96,12 +97,14 @@ class KernelTarget:
             )
         self._tables = PageTables(self._stub.read_memory, root)
         mappings = list(self._tables.mappings())
-        self.text, self.constants = _kernel_image(mappings, connection.name)
+        self.text, self.constants = kernel_image(mappings, connection.name)
         offset = self.text.start - self.text.physical
         self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
         lowest = (self._linear[0].start - _MODULES) & -_MODULES
-        self.translation = TranslationTables(_joined(self._linear), user_end=lowest, kernel_table=root + offset)
+        self.translation = TranslationTables(joined(self._linear), user_end=lowest, kernel_table=root + offset)
         self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
+        #: known once there is memory for slots, if at all
+        self.task: Task | None = None
         #: what the kernel says of itself, as /proc/version has it
         self.version = ""
         self._memory: ReservedMemory | None = None
@@ -128,6 +131,7 @@ class KernelTarget:
         if not start:
             raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
         self._memory = ReservedMemory(start, size)
+        self.task = self._find_task()
 
     # The Target protocol
 
@@ -247,6 +251,23 @@ class KernelTarget:
                     return page + 4 * index
         raise Refused(f"the code of {self.name} has no `bx lr`")
 
+    def _find_task(self) -> Task | None:
+        """How to read the task, where it is in TPIDRURO (Linux 5.18 and later); a task of the kernel must run now."""
+        value = system_register(self._connection, self._system, "TPIDRURO")
+        if value is None:
+            return None
+        (_, size, start), end = self.translation.linear[0], self.constants.end
+        layout = find_layout(
+            self._read_what_is_there, (end, min(start + size, end + _DATA)), task=value, sp=self.read_registers().sp
+        )
+        return None if layout is None else Task(Load(TPIDRURO, layout.pid), Sum(TPIDRURO, layout.comm))
+
+    def _read_what_is_there(self, address: int, size: int) -> bytes:
+        try:
+            return self.read_memory(address, size)
+        except TargetFault:
+            return bytes(size)
+
     def _give_back(self, functions: KernelFunctions, memory: ReservedMemory) -> None:
         self._memory = None
         try:
@@ -275,48 +296,3 @@ class KernelTarget:
                 pieces.append((physical, following - place))
             place = following
         return pieces
-
-
-def _root_of_tables(connection: Connection) -> int:
-    """The physical address of the kernel's own page table: Linux has it in TTBR1 (arch/arm/mm/proc-v7-2level.S)."""
-    registers = describe(connection).registers
-    values = {}
-    for name in ("TTBR1_EL1", "TTBCR"):
-        register = registers.get(name)
-        reply = b"" if register is None else connection.ask(b"p%x" % register.number)
-        if not reply or error_of(reply) is not None:
-            raise UsageError(
-                f"the stub at {connection.name} does not show {name}, so that nobody knows the kernel's page table",
-                hint="QEMU's shows it: qemu-system-arm -M virt -cpu cortex-a15",
-            )
-        values[name] = int.from_bytes(data_of(reply, what="a register")[:4], "little")
-    root = values["TTBR1_EL1"] & -_TABLE_ALIGN
-    if values["TTBCR"] & _LARGE_ADDRESSES:
-        raise Refused("the kernel is built for large physical addresses (LPAE): its page tables are not supported yet")
-    if not root:
-        raise UsageError(f"no Linux kernel runs at {connection.name}, or not yet: TTBR1 is 0", hint="let it boot first")
-    return root
-
-
-def _joined(mappings: Sequence[Mapping]) -> tuple[tuple[int, int, int], ...]:
-    """(physical address, size, address), neighbours as one."""
-    joined: list[tuple[int, int, int]] = []
-    for mapping in mappings:
-        size = mapping.end - mapping.start
-        if joined and joined[-1][2] + joined[-1][1] == mapping.start:
-            physical, before, start = joined[-1]
-            joined[-1] = physical, before + size, start
-        else:
-            joined.append((mapping.physical, size, mapping.start))
-    return tuple(joined)
-
-
-def _kernel_image(mappings: Sequence[Mapping], name: str) -> tuple[Mapping, Mapping]:
-    """The code of a kernel, which is executable and read-only, and the constants behind it, which are read-only."""
-    for code, constants in pairwise(mappings):
-        if code.executable and not code.writable and not constants.writable and code.end == constants.start:
-            return code, constants
-    raise UsageError(
-        f"the kernel at {name} has no read-only code: it boots still, or is built without STRICT_KERNEL_RWX",
-        hint="attach when it has booted",
-    )
