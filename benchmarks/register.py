@@ -1,4 +1,4 @@
-"""How fast probes are planted, optimized and removed, what memory they take, and how fast words are decoded.
+"""How fast handlers are compiled, probes planted and removed, words decoded, and what memory probes take.
 
     python benchmarks/register.py [SITES]
 
@@ -10,13 +10,21 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections.abc import Callable
 from importlib.resources import files
 
-from armprobe import Image, Refused, Session, emulate
+from armprobe import Image, Map, Refused, Session, emulate
+from armprobe.codegen.filters import Compare, Constant, Register
+from armprobe.codegen.handlers import Action, Count, compile_actions
+from armprobe.codegen.helpers import emit, log2
 from armprobe.isa.decoder import decode, find_row
 from armprobe.patching.slots import Pool
+from armprobe.probes.definition import parse_definition
+from armprobe.session.session import action_of
 
 BASE = 0x8000
+#: what a handler may take to be compiled, and 10,000 probes with one handler to be planted
+MOST_MILLISECONDS, MOST_SECONDS = 20, 10
 
 
 def program(sites: int) -> Image:
@@ -52,7 +60,58 @@ def decoding_rate(count: int = 200_000) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def main() -> None:
+def compile_times(count: int = 20) -> dict[str, float]:
+    """Milliseconds of processor time to compile a handler, each of `count` different ones, by kind; first use apart."""
+    compile_actions((Count(),))
+    readable = ((0x8000, 0x20000), (0x40000, 0x50000))
+    kinds: dict[str, Callable[[int], Action]] = {
+        "count if %r0 > N": lambda n: Count(filter=Compare(">", Register("r0"), Constant(n))),
+        "p:e f a=%r0 b=%r1 c=+N(%r0):u8": lambda n: _defined(f"p:e 0x8000 a=%r0 b=%r1 c=+{n}(%r0):u8"),
+        "p:e f a=+N(%r0):x8[4] b=+0(%r1):string if a > 1": lambda n: _defined(
+            f"p:e 0x8000 k=+{n}(%r0):u8 a=+{n}(%r0):x8[4] b=+0(%r1):string if k > 1"
+        ),
+    }
+    found = {}
+    for name, make in kinds.items():
+        actions = [make(n) for n in range(5, 5 + count)]
+        begin = time.process_time()
+        for action in actions:
+            compile_actions((action,), readable=readable)
+        found[name] = (time.process_time() - begin) * 1000 / count
+    with emulate(program(1)) as session:
+        sizes, callers = session.histogram("sizes"), session.table("callers", 256)
+        begin = time.process_time()
+        for n in range(5, 5 + count):
+            session.probe(BASE, _handler(sizes, callers, n), compiled=True).unregister()
+        found["a function in Python, planted and removed"] = (time.process_time() - begin) * 1000 / count
+    return found
+
+
+def _defined(text: str) -> Action:
+    return action_of(parse_definition(text))
+
+
+def _handler(sizes: Map, callers: Map, limit: int) -> Callable[..., None]:
+    def measure(r0: int, lr: int) -> None:
+        sizes[log2(r0)] += 1
+        if r0 >= limit:
+            callers[lr] += 1
+            emit(size=r0, caller=lr)
+
+    return measure
+
+
+def shared_handler(image: Image, places: list[int]) -> float:
+    """Seconds to give all places one handler in Python, and branches."""
+    with emulate(image) as session:
+        handler = _handler(session.histogram("sizes"), session.table("callers", 256), 24)
+        begin = time.perf_counter()
+        session.probe_all(places, handler, compiled=True)
+        assert session.optimize_now() == len(places)
+        return time.perf_counter() - begin
+
+
+def main() -> int:
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     image = program(wanted)
     with emulate(image) as session:
@@ -77,8 +136,19 @@ def main() -> None:
           f"removed {closed - closing:.2f} s: {len(places) / (done - begin):.0f} probes/s")  # fmt: skip
     print(f"memory a probe: {memory[Pool.CODE].used / len(places):.0f} bytes of code, "
           f"{memory[Pool.DATA].used / len(places):.0f} of data")  # fmt: skip
+    seconds = shared_handler(image, places)
+    exceeded = seconds > MOST_SECONDS * len(places) / 10_000
+    print(f"{len(places)} probes with one handler in Python: {seconds:.1f} s{_verdict(exceeded)}")
+    for name, milliseconds in compile_times().items():
+        exceeded |= milliseconds > MOST_MILLISECONDS
+        print(f"compiled in {milliseconds:.1f} ms{_verdict(milliseconds > MOST_MILLISECONDS)}: {name}")
     print(f"decoding with usage: {decoding_rate():.0f} instructions/s")
+    return int(exceeded)
+
+
+def _verdict(exceeded: bool) -> str:
+    return "  EXCEEDED" if exceeded else ""
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

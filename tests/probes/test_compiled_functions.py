@@ -111,6 +111,32 @@ def test_a_condition_of_definitions_guards_a_compiled_function():
         assert (calls.total, probe.hits, probe.state) == (6, 3, "branch")
 
 
+def test_many_places_share_one_handler_and_one_compilation():
+    with start() as session:
+        calls = session.table("calls", 8)
+
+        def count(hit):
+            calls[hit.pc] += 1
+
+        seen = []
+        probes = session.probe_all([LOOP, CONDITIONAL, DOUBLE], count, compiled=True, when="%r1 < 4")
+        on_host = session.probe_all([LOOP, DOUBLE], lambda hit: seen.append(hit.address), when="%r1 < 4")
+        assert session.optimize_now() == 3
+        session.run(until=END)
+        assert calls.values() == {probe.address: probe.hits for probe in probes if probe.hits}
+        assert {address: seen.count(address) for address in seen} == {p.address: p.hits for p in on_host if p.hits}
+        assert calls[LOOP] == 3
+
+
+def test_handlers_at_many_places_are_planted_together_or_not_at_all():
+    with start() as session:
+        with pytest.raises(UsageError):
+            session.probe_all([LOOP, "nowhere"], lambda _: None)
+        with pytest.raises(UsageError, match=r"^handler must be a function that takes the hit, not None$"):
+            session.probe_all([LOOP], None)
+        assert session.probes == ()
+
+
 def test_several_functions_and_other_handlers_share_a_site():
     with start() as session:
         evens, odds = session.counter("evens"), session.counter("odds")

@@ -114,7 +114,7 @@ def listing(code: SlotCode) -> list[tuple[int, int, str, str]]:
             address = code.base + offset
             word = int.from_bytes(code.code.data[offset : offset + 4], "little")
             text = None if line.data else disassemble(word, address)
-            rows.append((address, word, text or f".word 0x{word:08x}", line.comment if offset == line.offset else ""))
+            rows.append((address, word, text or f".word 0x{word:08x}", line.comment))
     return rows
 
 

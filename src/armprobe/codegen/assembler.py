@@ -5,7 +5,8 @@ Every word is encoded by the row of `armprobe.isa.a32` that decodes it, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -105,6 +106,12 @@ class Assembler:
         """Append `word` as it is."""
         self._lines.append(Line(4 * len(self._words), 4, comment, data))
         self._words.append(word)
+
+    def block(self, words: Sequence[int], comment: str = "", *, data: bool = False) -> None:
+        """Append words as they are, as one item of the listing."""
+        if words:
+            self._lines.append(Line(4 * len(self._words), 4 * len(words), comment, data))
+            self._words.extend(words)
 
     def push(self, registers: Iterable[int], comment: str = "") -> None:
         """`push {registers}`: the lowest register at the lowest address. One register takes the encoding of STR."""
@@ -259,7 +266,7 @@ class Assembler:
                 self._words[index] = row("LDR_literal_A1").with_fields(
                     self._words[index], U=int(distance >= 0), imm12=abs(distance)
                 )
-        data = b"".join(word.to_bytes(4, "little") for word in self._words)
+        data = struct.pack(f"<{len(self._words)}I", *self._words)
         return Code(self.base, data, tuple(self._lines))
 
     def _emit(self, name: str, comment: str, *, cond: int = ALWAYS, **fields: int) -> None:

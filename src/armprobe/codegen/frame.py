@@ -103,12 +103,13 @@ def emit_handler(
         asm.str_(_R12, SP, 4 * (position - _IN_REGISTERS))
     if frame.flags is not None:
         asm.mrs(frame.flags, "save the flags")
-    leaving = dict(body.exits)
-    for index, word in enumerate(body.link(symbols, base=asm.here)):
-        if index in leaving:
-            asm.b(exits[leaving[index]], exits[leaving[index]].name, cond=word >> 28)
-        else:
-            asm.word(word, "handler", data=index >= body.code)
+    words, start = body.link(symbols, base=asm.here), 0
+    for index, way in body.exits:
+        asm.block(words[start:index], "handler")
+        asm.b(exits[way], exits[way].name, cond=words[index] >> 28)
+        start = index + 1
+    asm.block(words[start : body.code], "handler")
+    asm.block(words[body.code :], "handler", data=True)
 
 
 def emit_leave(asm: Assembler, body: Body, frame: Frame) -> None:

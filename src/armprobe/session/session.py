@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from armprobe.codegen.handlers import Count, Follow, Record, can_compile
+from armprobe.codegen.handlers import Action, Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import UsageError
@@ -143,21 +143,38 @@ class Session:
         compiled: bool,
     ) -> Probe:
         check_handlers(handler, post_handler)
-        probe = self._make(where)
+        if compiled and handler is None:
+            raise UsageError("there is no handler to compile", hint="a post handler runs on the host")
+        return self._handle([where], handler, post_handler, when, compiled=compiled)[0]
+
+    def probe_all(
+        self, places: Iterable[str | int], handler: Callable[..., object], *, compiled: bool = False, when: str = ""
+    ) -> list[Probe]:
+        """Give many places one handler, planted together; all or none. The rest is as in `probe`."""
+        if handler is None:
+            raise UsageError("handler must be a function that takes the hit, not None")
+        return self._handle(places, handler, None, when, compiled=compiled)
+
+    def _handle(
+        self,
+        places: Iterable[str | int],
+        handler: Callable[..., object] | None,
+        post_handler: HostHandler | None,
+        when: str,
+        *,
+        compiled: bool,
+    ) -> list[Probe]:
         condition = parse_filter(when, 0, fields={}, register_name=register_name) if when else None
-        probe.post = post_handler
-        if compiled:
-            if handler is None:
-                raise UsageError("there is no handler to compile", hint="a post handler runs on the host")
+        actions: tuple[Action, ...] = (AskHost(condition),) if condition is not None else ()
+        layout = handler.layout if isinstance(handler, OnHost) else None
+        if compiled and handler is not None:
             call = compiled_call(handler, self._engine.instruments)
-            probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
-        else:
-            probe.pre = handler
-            if isinstance(handler, OnHost):
-                probe.layout = handler.layout
-            if condition is not None:
-                probe.actions = (AskHost(condition),)
-        return self._register([probe])[0]
+            actions, layout = (replace(call, filter=condition),), call.program.layout
+        probes = [self._make(where) for where in places]
+        for probe in probes:
+            probe.actions, probe.layout = actions, layout
+            probe.pre, probe.post = None if compiled else handler, post_handler
+        return self._register(probes)
 
     @overload
     def retprobe(

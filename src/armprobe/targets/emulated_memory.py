@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
-from armprobe.errors import Refused, TargetFault, UsageError
+from armprobe.errors import TargetFault, UsageError
 from armprobe.targets.base import Region
 from armprobe.targets.instructionclock import InstructionClock
 from armprobe.targets.machine import PAGE, Mapping, find_gap
@@ -113,16 +112,15 @@ class EmulatedMemory:
         yield beyond
         for offset in range(0, min(beyond, _FARTHEST), _STRIDE):
             parts = [(region.start + offset, min(region.start + offset + size, region.end)) for region in self._regions]
-            if not any(any(self._engine.mem_read(start, end - start)) for start, end in parts if start < end):
+            if not any(self._engine.mem_read(start, end - start).strip(b"\0") for start, end in parts if start < end):
                 yield offset
 
     def _fits(self, start: int, size: int, high: int) -> bool:
         """Whether `size` bytes from `start` on are free, below `high`, and not more than is mapped lightly."""
-        if size > _FARTHEST:
+        end = start + size
+        if size > _FARTHEST or end > high & -PAGE:
             return False
-        with suppress(Refused):
-            return self.find_gap(size, low=start, high=high) == start
-        return False
+        return not any(start < region.end and region.start < end for region in (*self._regions, *self._devices))
 
     def free(self, address: int, size: int) -> None:
         """Unmap an allocation. Raises UsageError when it is none."""
