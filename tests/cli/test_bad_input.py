@@ -122,8 +122,13 @@ def test_thumb_code_is_not_there_yet(run, demo, changed):
             ),
         ),
         (
-            "p:x malloc if size > 3",
-            "there is no field 'size'\n  p:x malloc if size > 3\n                ^\nhelp: registers are %r0, ...\n",
+            "p:x malloc if sice > 3",
+            (
+                "malloc has no argument or variable 'sice'; it has: size, class, block\n"
+                "  p:x malloc if sice > 3\n"
+                "                ^\n"
+                "help: did you mean size?\n"
+            ),
         ),
         (
             "p:9 malloc",

@@ -16,11 +16,10 @@ from armprobe.codegen.assembler import (
     Label,
     Line,
     encode_immediate,
-    expand_immediate,
 )
 from armprobe.errors import InternalError, Refused, TableError
 from armprobe.isa.branch import reaches
-from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES
+from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES, expand_immediate
 from armprobe.isa.relocate import Constant, Jump, Word
 
 BASE = 0x0001_0000

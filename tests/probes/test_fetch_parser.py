@@ -98,7 +98,14 @@ def test_types(text, kind):
 @pytest.mark.parametrize(
     ("text", "caret", "message", "hint"),
     [
-        ("r0", 0, "an argument is %REGISTER, memory or a constant, not 'r0'", FETCHES),
+        ("r0", 0, "there is no debug information here, which would know the name 'r0'", "the register is %r0"),
+        (
+            "len",
+            0,
+            "there is no debug information here, which would know the name 'len'",
+            f"build the program with -g; {FETCHES}",
+        ),
+        ("(", 0, "an argument is %REGISTER, memory or a constant, not '('", FETCHES),
         ("%r16", 0, "there is no register %r16", "there are %r0 to %r12, %sp, %lr, %pc, %cpsr"),
         ("+0(%r99)", 3, "there is no register %r99", "there are %r0 to %r12, %sp, %lr, %pc, %cpsr"),
         ("%r0)", 3, "expected :TYPE or the end of the argument, not ')'", ""),
@@ -110,7 +117,8 @@ def test_types(text, kind):
         ("+8%r0", 0, "memory is +OFFSET(ADDRESS) or -OFFSET(ADDRESS), not '+8%r0'", FETCHES),
         ("+0(%r0", 2, "this parenthesis is not closed", ""),
         ("+0(+4(%r0)", 2, "this parenthesis is not closed", ""),
-        ("+0(r0)", 3, "an address is made of %REGISTER, memory or a constant, not 'r0)'", FETCHES),
+        ("+0(r0)", 3, "there is no debug information here, which would know the name 'r0'", "the register is %r0"),
+        ("+0((", 3, "an address is made of %REGISTER, memory or a constant, not '('", FETCHES),
         ("+0()", 3, "an address is made of %REGISTER, memory or a constant, not ')'", FETCHES),
         ('+0(\\"a")', 3, "a constant string is no address", ""),
         ("+0(" * 13 + "%r0" + ")" * 13, 36, "memory is read through at most 12 pointers", ""),
@@ -128,8 +136,8 @@ def test_types(text, kind):
         (
             "$arg*",
             0,
-            "$arg* needs to know the function's parameters, and types are not there yet",
-            "write $arg1 $arg2 ...",
+            "$arg* stands for several arguments",
+            "write it alone, without a name or a type",
         ),
         ("%r0:", 4, "there is no type ''", TYPES),
         ("%r0:u7", 4, "there is no type 'u7'", TYPES),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from armprobe import Session, UsageError, emulate
+from armprobe.symbols.image import Image
 
 DEMO = Path(str(files("armprobe") / "demo" / "demo.elf"))
 
 
-def start(packets: int = 3) -> Session:
-    return emulate(DEMO, arguments=[str(packets)], output=lambda _: None)
+def start(packets: int = 3, **changes) -> Session:
+    return emulate(replace(Image.load(DEMO), **changes), arguments=[str(packets)], output=lambda _: None)
 
 
 @pytest.mark.parametrize("optimize", [False, True], ids=["trap", "branch"])
@@ -64,9 +66,9 @@ def test_events_show_memory_as_a_host_handler_reads_it(optimize):
         )
 
 
-def test_arguments_are_at_the_entry_of_a_function_only():
+def test_without_debug_information_arguments_are_at_the_entry_of_a_function_only():
     definition = "p:x malloc+4 size=%r0 first=$arg1"
-    with start() as session, pytest.raises(UsageError) as caught:
+    with start(debug=()) as session, pytest.raises(UsageError) as caught:
         session.define(definition)
     assert str(caught.value) == (
         "malloc+0x4 is not known to be the first instruction of a function, and arguments ($argN) are in their places "

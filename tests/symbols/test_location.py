@@ -67,13 +67,16 @@ def test_places_are_found(text: str, expected: list[Location]) -> None:
         (
             "uart_init+r0",
             UsageError,
-            "cannot read 'uart_init+r0': wanted SYMBOL, SYMBOL+OFFSET, 0xADDRESS or a pattern such as 'uart_*'",
+            (
+                "cannot read 'uart_init+r0': wanted SYMBOL, SYMBOL+OFFSET, FILE.c:LINE, 0xADDRESS or a pattern such as "
+                "'uart_*'"
+            ),
             "",
         ),
         (
             "+4",
             UsageError,
-            "cannot read '+4': wanted SYMBOL, SYMBOL+OFFSET, 0xADDRESS or a pattern such as 'uart_*'",
+            "cannot read '+4': wanted SYMBOL, SYMBOL+OFFSET, FILE.c:LINE, 0xADDRESS or a pattern such as 'uart_*'",
             "",
         ),
         ("uart_init+0x20", UsageError, "uart_init is 0x20 bytes long: uart_init+0x20 is not in it", ""),

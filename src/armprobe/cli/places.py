@@ -10,10 +10,10 @@ from pathlib import Path
 from armprobe.cli.text import notice
 from armprobe.errors import Refused, UsageError
 from armprobe.probes.binding import check_entry, read_definition
-from armprobe.probes.definition import MAX_NAME, Kind, Removal, parse_removal
+from armprobe.probes.definition import MAX_NAME, Kind, ProbeDefinition, Removal, location_of, parse_removal
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
-from armprobe.symbols.location import check, resolve
+from armprobe.symbols.location import Location, check, is_pattern, resolve
 from armprobe.symbols.table import SymbolTable, demangled
 
 
@@ -92,22 +92,19 @@ def _remove(removal: Removal, wishes: dict[tuple[int, str], Wish]) -> None:
 
 
 def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipped]) -> list[Wish]:
-    parsed = read_definition(text, table)
-    if parsed.kind is not Kind.COUNT and not record:
-        raise UsageError(
-            f"{text!r} records events, and only hits are counted here",
-            hint=f"write -e {parsed.location!r}, or use `armprobe trace`",
-        )
-    head = re.match(r"\s*" if parsed.kind is Kind.COUNT else r"\s*\S+\s+", text)
-    assert head is not None
-    rest = text[head.end() + len(parsed.location) :]
-    named = parsed.kind is not Kind.COUNT and re.match(r"\s*[pr]\d*:([^\s/.]+[/.])?[^\s/.]", text)
-    letter = f"r{parsed.maxactive}" if parsed.kind is Kind.RETURN else "p"
-    pattern = not table.named(parsed.location) and any(character in parsed.location for character in "*?[")
-    if pattern:
-        skipped += _skipped(parsed.location, table)
+    definitions = _at_each_place(text, table, skipped)
     wishes = []
-    for place in resolve(parsed.location, table):
+    for place, parsed in definitions:
+        if parsed.kind is not Kind.COUNT and not record:
+            raise UsageError(
+                f"{text!r} records events, and only hits are counted here",
+                hint=f"write -e {parsed.location!r}, or use `armprobe trace`",
+            )
+        head = re.match(r"\s*" if parsed.kind is Kind.COUNT else r"\s*\S+\s+", text)
+        assert head is not None
+        rest = text[head.end() + len(parsed.location) :]
+        named = parsed.kind is not Kind.COUNT and re.match(r"\s*[pr]\d*:([^\s/.]+[/.])?[^\s/.]", text)
+        letter = f"r{parsed.maxactive}" if parsed.kind is Kind.RETURN else "p"
         check_entry(parsed, place.address, table)
         name = place.name.removeprefix(table.object_prefix(place.address))
         event = parsed.event if named else re.sub(r"\W", "_", name, flags=re.ASCII)[:MAX_NAME]
@@ -115,8 +112,32 @@ def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipp
             event = f"p_{event}"[:MAX_NAME]
         names = (parsed.group, event)
         command = f"{letter}:{parsed.group}/{event} " if record else ""
-        wishes.append(Wish(place.address, place.name, f"{command}0x{place.address:08x}{rest}", pattern, names))
+        optional = len(definitions) > 1 or is_pattern(parsed.location, table)
+        wishes.append(Wish(place.address, place.name, f"{command}0x{place.address:08x}{rest}", optional, names))
     return wishes
+
+
+def _at_each_place(text: str, table: SymbolTable, skipped: list[Skipped]) -> list[tuple[Location, ProbeDefinition]]:
+    """The definition as it is at each of its places. Of several, those where a name is not known are left out."""
+    location = location_of(text)
+    try:
+        places = resolve(location, table)
+    except UsageError:
+        read_definition(text, table)  # what is malformed comes first
+        raise
+    found: list[tuple[Location, ProbeDefinition]] = []
+    problems: list[tuple[Location, UsageError]] = []
+    for place in places:
+        try:
+            found.append((place, read_definition(text, table, address=place.address)))
+        except UsageError as error:
+            problems.append((place, error))
+    if not found:
+        raise problems[0][1]
+    if is_pattern(location, table):
+        skipped += _skipped(location, table)
+    skipped += [Skipped(place.name, error.message) for place, error in problems]
+    return found
 
 
 def _skipped(pattern: str, table: SymbolTable) -> list[Skipped]:

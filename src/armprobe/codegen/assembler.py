@@ -31,12 +31,6 @@ def encode_immediate(value: int) -> int | None:
     return None
 
 
-def expand_immediate(imm12: int) -> int:
-    """The value of a modified immediate (DDI 0406C A5.2.4)."""
-    rotation, byte = 2 * (imm12 >> 8), imm12 & 0xFF
-    return (byte >> rotation | byte << 32 - rotation) & _WORD
-
-
 def mask_of(registers: Iterable[int]) -> int:
     """The register list with bit n set for register n."""
     return sum({1 << register for register in registers})

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from armprobe.codegen.assembler import expand_immediate
 from armprobe.codegen.memory import ROUTINE_STACK
 from armprobe.codegen.object_file import (
     R_ARM_ABS32,
@@ -20,7 +19,7 @@ from armprobe.codegen.trim import BRANCH_TO_SELF, CALL_OF_SELF, Trim, saves
 from armprobe.errors import InternalError
 from armprobe.isa.branch import branch_word
 from armprobe.isa.decoder import decode
-from armprobe.isa.insn import REGISTER_NAMES, Insn
+from armprobe.isa.insn import REGISTER_NAMES, Insn, expand_immediate
 from armprobe.isa.rows import FLAG_BITS
 
 SP, LR, PC = 13, 14, 15

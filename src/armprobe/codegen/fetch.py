@@ -11,10 +11,13 @@ from armprobe.codegen.ir import Lines
 from armprobe.codegen.read_value import read_privileged, read_value
 from armprobe.errors import InternalError
 from armprobe.events.record import FieldType
-from armprobe.events.source import Memory, Number, Read, Source
+from armprobe.events.source import Memory, Number, Operation, Read, Source, Wide
 from armprobe.isa.reading import width
 
 _WORD = 0xFFFFFFFF
+_OPERATORS = {
+    "+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl", ">>": "lshr", ">>s": "ashr",
+}  # fmt: skip
 #: a value, and the i1 that says that it could be read (None: always); a value that could not be read is 0
 Fetched = tuple[str, str | None]
 
@@ -46,6 +49,16 @@ class Fetcher:
                 if (source, size) not in self._known:
                     self._known[source, size] = self._read(source, size)
                 return self._known[source, size]
+            case Operation(op, left, right):
+                (first, good), (second, also) = self._word(left), self._word(right)
+                result = self.ir.value(f"{_OPERATORS[op]} i32 {first}, {second}")
+                return self._resize(result, size), self._both(good, also)
+            case Wide(low, high):
+                if size <= 4:
+                    return self.fetch(low, size)
+                (first, good), (second, also) = self._word(low), self._word(high)
+                upper = self.ir.value(f"shl i64 {self._resize(second, 8)}, 32")
+                return self.ir.value(f"or i64 {upper}, {self._resize(first, 8)}"), self._both(good, also)
             case Read(reading, privileged):
                 if (source, size) not in self._known:
                     read = read_privileged if privileged else read_value
@@ -61,7 +74,8 @@ class Fetcher:
         value, good = self.fetch(source, kind.size)
         if kind.bits is not None:
             width, low = kind.bits
-            value = ir.value(f"and i{own} {ir.value(f'lshr i{own} {value}, {low}')}, {(1 << width) - 1}")
+            value = ir.value(f"shl i{own} {value}, {own - width - low}")
+            value = ir.value(f"{'ashr' if kind.signed else 'lshr'} i{own} {value}, {own - width}")
         if own < bits:
             value = ir.value(f"{'sext' if kind.signed else 'zext'} i{own} {value} to i{bits}")
         return value, good
@@ -104,12 +118,24 @@ class Fetcher:
     def _address(self, source: Memory, fault: str) -> str:
         """The address that is meant; go to `fault` where a pointer on the way cannot be read."""
         ir = self.ir
-        base, good = self.fetch(source.base, 4)
+        base, good = self._word(source.base)
         if good is not None:
             onward = ir.label()
             ir.branch(good, onward, fault)
             ir.begin(onward)
         return ir.value(f"add i32 {base}, {source.offset & _WORD}")
+
+    def _word(self, source: Source) -> Fetched:
+        """The word that a part of another source is."""
+        size = source.size if isinstance(source, Memory) else 4
+        value, good = self.fetch(source, size)
+        return self._resize(value, 4, 8 * size), good
+
+    def _both(self, good: str | None, also: str | None) -> str | None:
+        """Whether two values could be read."""
+        if good is None or also is None:
+            return good or also
+        return self.ir.value(f"and i1 {good}, {also}")
 
     def _resize(self, value: str, size: int, bits: int = 32) -> str:
         if 8 * size == bits:

@@ -86,7 +86,8 @@ def decode_field(field: Field, layout: Layout, batch: Batch, starts: Starts, *, 
         values = _texts(values, batch, starts, layout.text)
     elif kind.bits is not None:
         width, low = kind.bits
-        values = values >> low & (1 << width) - 1
+        above = kind.size * 8 - width
+        values = values << above - low >> above
     elif kind.style == "symstr":
         addresses, inverse = np.unique(values, return_inverse=True)
         names = np.array([describe(int(address)) for address in addresses], object)

@@ -12,7 +12,7 @@ end in a zero, but for a string longer than `Layout.text`, which is cut. Constan
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from armprobe.errors import UsageError
 from armprobe.events.source import Source, is_constant, reads_memory
@@ -31,13 +31,15 @@ class FieldType:
 
     `size` is bytes, of one element; `style` is `u`, `s`, `x`, `char`, `symbol`, `symstr` or `string`, as in the
     kernel's names. `bits` are (width, offset from the lowest bit) of a bit-field in `size` bytes; `count` is the number
-    of elements of an array, 0 if it is none. An array of strings is one of pointers to strings.
+    of elements of an array, 0 if it is none. An array of strings is one of pointers to strings. `labels` are words that
+    stand for numbers in text.
     """
 
     size: int
     style: str
     bits: tuple[int, int] | None = None
     count: int = 0
+    labels: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:

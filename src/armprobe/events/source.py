@@ -1,4 +1,4 @@
-"""Where the value of a field comes from: registers, memory, symbols, constants. Values only: others fetch and read.
+"""Where the value of a field comes from: registers, memory, symbols, constants, what is made of these. Values only.
 
 A register is its name: `r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`.
 """
@@ -12,10 +12,14 @@ from armprobe.isa.reading import Reading
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is in memory at the address `base + offset`; `base` is a word."""
+    """What is in memory at the address `base + offset`; `base` is a word.
+
+    As a part of another source it is a word itself: `size` bytes (1, 2 or 4) of it, and zeros above.
+    """
 
     base: Source
     offset: int
+    size: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,35 @@ class Read:
     privileged: bool = False
 
 
-Source = str | Memory | Number | SymbolAddress | Text | Computed | Read
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`left op right` of words, modulo 2^32; `op` is + - * & | ^ << >> (>>s with the sign), shifts are constant."""
+
+    op: str
+    left: Source
+    right: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """A number of 64 bits in two words."""
+
+    low: Source
+    high: Source
+
+
+Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read
 
 
 def reads_memory(source: Source) -> bool:
     """Whether fetching it may fail: memory need not be there."""
-    return isinstance(source, Memory) or (isinstance(source, Computed) and source.reads)
+    match source:
+        case Operation(_, left, right) | Wide(left, right):
+            return reads_memory(left) or reads_memory(right)
+        case Computed(reads):
+            return reads
+        case _:
+            return isinstance(source, Memory)
 
 
 def is_constant(source: Source) -> bool:

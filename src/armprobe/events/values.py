@@ -37,6 +37,9 @@ def show(kind: FieldType, value: Value, describe: Describe = hex) -> str:
         return f"'{chr(value)}'" if 32 <= value < 127 else f"'\\x{value:02x}'"
     if kind.style == "symbol":
         return describe(value)
+    label = next((word for number, word in kind.labels if number == value), None)
+    if label is not None:
+        return label
     return f"0x{value:x}" if kind.style == "x" else str(value)
 
 
@@ -61,7 +64,8 @@ def _element(
         return decode_text(bytes(record[number & 0xFFFF :][: number >> 16]), text) if number else None
     if kind.bits is not None:
         width, low = kind.bits
-        return number >> low & (1 << width) - 1
+        number = number >> low & (1 << width) - 1
+        return number - (1 << width) if kind.signed and number >> width - 1 else number
     return describe(number) if kind.style == "symstr" else number
 
 

@@ -34,6 +34,12 @@ def condition_holds(cond: int, cpsr: int) -> bool:
     return bool(holds) != bool(cond & 1) or cond >= ALWAYS
 
 
+def expand_immediate(imm12: int) -> int:
+    """The value of a modified immediate (DDI 0406C A5.2.4)."""
+    rotation, byte = 2 * (imm12 >> 8), imm12 & 0xFF
+    return (byte >> rotation | byte << 32 - rotation) & 0xFFFFFFFF
+
+
 @dataclass(frozen=True, slots=True)
 class Insn:
     """A valid instruction: the word and the row it matches."""

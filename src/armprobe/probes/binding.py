@@ -1,17 +1,33 @@
-"""What a definition needs to know of the program: its variables, and where its functions begin."""
+"""What a definition needs to know of the program: its symbols and variables, and where its functions begin."""
 
 from __future__ import annotations
 
+from armprobe.codegen.filters import Filter
 from armprobe.errors import UsageError
 from armprobe.probes.definition import ProbeDefinition, parse_definition
-from armprobe.probes.filter_parser import point_at
-from armprobe.symbols.location import symbol_address
+from armprobe.probes.fetch_parser import register_name
+from armprobe.probes.filter_parser import parse_filter, point_at
+from armprobe.symbols.dwarf.scopes import Scope
+from armprobe.symbols.location import resolve, symbol_address
 from armprobe.symbols.table import SymbolTable
 
 
-def read_definition(text: str, table: SymbolTable) -> ProbeDefinition:
-    """Parse a definition whose arguments may name the program's variables. Raises UsageError with a caret."""
-    return parse_definition(text, symbol_address=lambda name: symbol_address(name, table))
+def read_definition(text: str, table: SymbolTable, *, address: int | None = None) -> ProbeDefinition:
+    """Parse a definition whose arguments may name symbols, and variables where debug information knows them.
+
+    These are the ones at `address`, if it is given in place of the definition's own location. Raises UsageError with a
+    caret.
+    """
+
+    def names(location: str) -> Scope | None:
+        return table.scope(resolve(location, table)[0].address if address is None else address)
+
+    return parse_definition(text, symbol_address=lambda name: symbol_address(name, table), names=names)
+
+
+def read_condition(text: str, table: SymbolTable, address: int) -> Filter:
+    """Parse a filter over registers, and variables that debug information knows at `address`."""
+    return parse_filter(text, 0, fields={}, register_name=register_name, names=lambda: table.scope(address))
 
 
 def check_entry(definition: ProbeDefinition, address: int, table: SymbolTable) -> None:

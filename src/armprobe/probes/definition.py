@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from armprobe.codegen.filters import Filter
 from armprobe.errors import UsageError
@@ -26,6 +26,10 @@ from armprobe.events.source import Source
 from armprobe.events.values import Describe, show, unpack
 from armprobe.probes.fetch_parser import parse_fetch, register_name
 from armprobe.probes.filter_parser import parse_filter, point_at
+from armprobe.probes.variables import PATH, all_fields, last_name
+
+if TYPE_CHECKING:
+    from armprobe.symbols.dwarf.scopes import Scope
 
 DEFAULT_GROUP = "kprobes"
 MAX_DEFINITION, MAX_NAME, MAX_ARGUMENTS, MAX_ARGUMENT, MAX_ARGUMENT_NAME = 4096, 64, 128, 63, 32
@@ -37,6 +41,9 @@ _COMMAND = re.compile(r"(?P<letter>[pr])(?P<maxactive>(?<=r)\d{1,9})?(:(?P<name>
 #: what the fetch of an argument begins with: there may be a = in it
 _FETCHES = frozenset("%@$+-\\")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: what stands for all arguments of a function (perf's name, and the kernel's), and for all variables (perf's)
+_VARIABLES = "$vars"
+_ALL = ("$params", "$arg*", _VARIABLES)
 _REMOVAL = re.compile(r"\s*-:(?:(?P<group>[^\s/.]+)[/.])?(?P<event>[^\s/.]*)\s*")
 
 
@@ -97,15 +104,29 @@ class Removal:
         return f"{self.group}/{self.event}" if self.group else self.event
 
 
-def parse_definition(text: str, *, symbol_address: Callable[[str], int] | None = None) -> ProbeDefinition:
+def parse_definition(
+    text: str,
+    *,
+    symbol_address: Callable[[str], int] | None = None,
+    names: Callable[[str], Scope | None] | None = None,
+) -> ProbeDefinition:
     """Parse one definition. Raises UsageError with the definition and a caret under the spot as evidence.
 
     `symbol_address` gives the address of a variable, and raises UsageError when there is none; without it, symbols in
-    arguments are left as they are, and the definition can't be compiled.
+    arguments are left as they are, and the definition can't be compiled. `names` gives what debug information knows at
+    a location, None where it knows nothing.
     """
     if len(text) > MAX_DEFINITION:
         raise UsageError(f"a definition has at most {MAX_DEFINITION} characters, not {len(text)}")
-    return _Parser(text, symbol_address).parse()
+    return _Parser(text, symbol_address, names).parse()
+
+
+def location_of(text: str) -> str:
+    """The location that a definition names, as it is written there; "" where there is none."""
+    words = text.split()
+    if not words or not _COMMAND.fullmatch(words[0]):
+        return re.split(r"\sif\s", text, maxsplit=1)[0].strip()
+    return words[1] if len(words) > 1 else ""
 
 
 def parse_removal(text: str) -> Removal | None:
@@ -167,9 +188,19 @@ def _number(text: str) -> int | None:
 class _Parser:
     """Parses one definition; positions are columns of the text."""
 
-    def __init__(self, text: str, symbol_address: Callable[[str], int] | None) -> None:
+    def __init__(
+        self,
+        text: str,
+        symbol_address: Callable[[str], int] | None,
+        names: Callable[[str], Scope | None] | None,
+    ) -> None:
         self.text = text
         self.symbol_address = symbol_address
+        self.names = names
+        self.location = ""
+
+    def _scope(self) -> Scope | None:
+        return None if self.names is None else self.names(self.location)
 
     def parse(self) -> ProbeDefinition:
         tokens = [(match.start(), match[0]) for match in re.finditer(r"\S+", self.text)]
@@ -189,7 +220,7 @@ class _Parser:
                 self._fail(column, "a location alone counts hits and takes no arguments",
                            hint=f"to record them, write p {self.text.strip()}")  # fmt: skip
         end = head[-1][0] + len(head[-1][1])
-        location = self.text[head[0][0] : end]
+        location = self.location = self.text[head[0][0] : end]
         return ProbeDefinition(
             Kind.COUNT, DEFAULT_GROUP, default_event(location), location, (), self._filter(condition, ()),
             text=self.text,
@@ -203,7 +234,7 @@ class _Parser:
         if len(head) < 2:
             hint = "write p[:EVENT] SYMBOL+OFFSET ..." if kind is Kind.RECORD else "write r[:EVENT] FUNCTION ..."
             self._fail(column + len(command), "the location is missing", hint=hint)
-        location = head[1][1]
+        location = self.location = head[1][1]
         at = column + len(command) - len(name or "")
         group, event = self._parse_event(at, name or "")
         if name == "":
@@ -215,10 +246,16 @@ class _Parser:
             self._fail(head[2 + MAX_ARGUMENTS][0], f"an event has at most {MAX_ARGUMENTS} arguments")
         arguments: list[Argument] = []
         for column, token in head[2:]:
-            argument = self._parse_argument(column, token, len(arguments) + 1, at_return=kind is Kind.RETURN)
-            if any(argument.name == other.name for other in arguments):
-                self._fail(column, f"the argument name {argument.name!r} is used twice")
-            arguments.append(argument)
+            if token in _ALL:
+                added = self._parse_all(column, token, at_return=kind is Kind.RETURN)
+            else:
+                added = [self._parse_argument(column, token, len(arguments) + 1, at_return=kind is Kind.RETURN)]
+            for argument in added:
+                if any(argument.name == other.name for other in arguments):
+                    self._fail(column, f"the argument name {argument.name!r} is used twice")
+                arguments.append(argument)
+        if len(arguments) > MAX_ARGUMENTS:
+            self._fail(head[2][0], f"an event has at most {MAX_ARGUMENTS} arguments, and these are {len(arguments)}")
         return ProbeDefinition(
             kind,
             group or DEFAULT_GROUP,
@@ -241,7 +278,7 @@ class _Parser:
         if column is None:
             return None
         fields = {argument.name: (argument.source, argument.type) for argument in arguments}
-        return parse_filter(self.text, column, fields=fields, register_name=register_name)
+        return parse_filter(self.text, column, fields=fields, register_name=register_name, names=self._scope)
 
     def _parse_event(self, column: int, text: str) -> tuple[str, str]:
         parts = re.split(r"[/.]", text)
@@ -256,6 +293,19 @@ class _Parser:
             self._check_name(column + len(text) - len(event), "event", event, MAX_NAME)
         return group, event
 
+    def _parse_all(self, column: int, token: str, *, at_return: bool) -> list[Argument]:
+        """All arguments of the function, or all variables, that have a value."""
+        scope = None if at_return else self._scope()
+        if at_return:
+            self._fail(column, f"{token} are gone when the function has returned", hint="write p in place of r")
+        if scope is None:
+            self._fail(column, f"there is no debug information here, which {token} needs",
+                       hint="build the program with -g, or write $arg1 $arg2 ...")  # fmt: skip
+        return [
+            Argument(name, source, kind, column)
+            for name, source, kind in all_fields(scope, locals_too=token == _VARIABLES)
+        ]
+
     def _parse_argument(self, column: int, token: str, number: int, *, at_return: bool) -> Argument:
         if len(token) > MAX_ARGUMENT:
             self._fail(column, f"an argument has at most {MAX_ARGUMENT} characters, not {len(token)}")
@@ -269,8 +319,12 @@ class _Parser:
                     column, f"the argument name {name!r} is reserved", hint="every event has a field of that name"
                 )
         at = column + len(token) - len(fetch)
-        found = parse_fetch(fetch, at, self._fail_at, symbol_address=self.symbol_address, at_return=at_return)
-        return Argument(name or f"arg{number}", found.source, found.type, column, found.entry)
+        found = parse_fetch(
+            fetch, at, self._fail_at, symbol_address=self.symbol_address, names=self._scope, at_return=at_return
+        )
+        path = re.match(PATH, fetch)
+        name = name or (last_name(path[0]) if path else f"arg{number}")
+        return Argument(name, found.source, found.type, column, found.entry)
 
     def _check_name(self, column: int, what: str, name: str, longest: int) -> None:
         if not _NAME.fullmatch(name):

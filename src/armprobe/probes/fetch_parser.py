@@ -3,8 +3,9 @@
     %REG                register                        $stack      the stack pointer
     @ADDR  @SYM[+-OFF]  memory at an address            $stackN     the N-th word of the stack, from 0
     +-[u]OFF(FETCH)     memory at FETCH + OFF           $argN       the N-th argument word of a function, from 1
-    \\NUMBER  \\"TEXT"    constants
+    \\NUMBER  \\"TEXT"    constants                    NAME[->NAME|.NAME|[N]]...  variables, by debug information
 
+With debug information, $argN is the N-th argument of the function, and $retval has the type of its result.
 Types are those of `armprobe.events.record`, bit-fields `bWIDTH@OFFSET/SIZE`, and arrays TYPE[N].
 """
 
@@ -13,12 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from armprobe.errors import UsageError
 from armprobe.events.record import DEFAULT_TYPE, MAX_COUNT, NAMED_TYPES, FieldType
 from armprobe.events.source import Memory, Number, Source, SymbolAddress, Text
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
+from armprobe.probes.variables import PATH, Names, argument_object, field_of, follow, result_object, source_of
+from armprobe.symbols.data import Object
 
 MAX_DEPTH, MAX_STACK = 12, 2047
 #: AAPCS: the first words of arguments are in registers
@@ -28,6 +31,9 @@ FETCHES = "there are %r0, @ADDRESS, @SYMBOL, +4(%r0), $stack, $stack0, $arg1, \\
 TYPES_HINT = f"types are {', '.join(NAMED_TYPES)}, b4@0/32, and arrays such as u8[4]"
 _REGISTER = re.compile(r"%(\w*)")
 _VARIABLE = re.compile(r"\$(\w*\*?)")
+_PATH = re.compile(PATH)
+#: an argument or the result, and what is reached from it
+_TYPED = re.compile(r"\$(?:arg(?P<number>[1-9]\d{0,8})|retval)(?P<steps>(?:->|\.|\[)\S*?(?=[:)]|$)|)", re.ASCII)
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _SYMBOL = re.compile(r"@((?:[^\s:()+\-]|::)+)([+-](?:0[xX][0-9a-fA-F]+|[0-9]+))?")
 _OFFSET = re.compile(r"([+-])u?(0[xX][0-9a-fA-F]+|[0-9]+)\(")
@@ -35,12 +41,16 @@ _CONSTANT = re.compile(r"\\(-?(?:0[xX][0-9a-fA-F]+|[0-9]+))")
 _TEXT = re.compile(r'\\"([^"]*)"')
 _BITS = re.compile(r"b(\d+)@(\d+)/(\d+)")
 _ABSENT = {
+    **{
+        name: (f"${name} stands for several arguments", "write it alone, without a name or a type")
+        for name in ("arg*", "params", "vars")
+    },
     "retval": ("$retval is what a function returns, and this is no return probe", "write r in place of p"),
     "comm": ("$comm is the name of a task of an operating system, and the target has no such thing", ""),
     "COMM": ("$COMM is the name of a task of an operating system, and the target has no such thing", ""),
-    "arg*": ("$arg* needs to know the function's parameters, and types are not there yet", "write $arg1 $arg2 ..."),
 }  # fmt: skip
 
+Result = TypeVar("Result")
 #: Raises UsageError: column, message, hint.
 Fail = Callable[[int, str, str], NoReturn]
 
@@ -68,29 +78,47 @@ def parse_fetch(
     fail: Fail,
     *,
     symbol_address: Callable[[str], int] | None = None,
+    names: Names | None = None,
     at_return: bool = False,
 ) -> Fetched:
     """Parse `FETCH[:TYPE]`, which stands at `column` of the definition; mistakes go to `fail`.
 
-    `symbol_address` raises UsageError for what is no symbol; without it, symbols are left as they are.
+    `symbol_address` raises UsageError for what is no symbol; without it, symbols are left as they are. `names` gives
+    those that debug information knows at the place, None where it knows nothing.
     """
-    return _Parser(text, column, fail, symbol_address, at_return).parse()
+    return _Parser(text, column, fail, symbol_address, names, at_return).parse()
 
 
 class _Parser:
     """Parses one argument; positions are columns of it."""
 
     def __init__(
-        self, text: str, column: int, fail: Fail, symbol_address: Callable[[str], int] | None, at_return: bool
+        self,
+        text: str,
+        column: int,
+        fail: Fail,
+        symbol_address: Callable[[str], int] | None,
+        names: Names | None,
+        at_return: bool,
     ) -> None:
         self.text = text
         self.column = column
         self.fail_at = fail
         self.symbol_address = symbol_address
+        self.names = names
         self.at_return = at_return
         self.entry = False
 
     def parse(self) -> Fetched:
+        named = self._named(0)
+        if named is not None:
+            found, end = named
+            asked = None
+            if end < len(self.text):
+                if self.text[end] != ":":
+                    self._fail(end, f"expected :TYPE or the end of the argument, not {self.text[end:]!r}")
+                asked = self._type(end + 1)
+            return Fetched(*self._reporting(0, lambda: field_of(found, asked)), False)
         source, end = self._fetch(0, 0)
         if end == len(self.text):
             kind = NAMED_TYPES["string"] if isinstance(source, Text) else DEFAULT_TYPE
@@ -111,11 +139,47 @@ class _Parser:
             "-": self._dereference,
             "\\": self._constant,
         }
+        named = self._named(at)
+        if named is not None:
+            found, end = named
+            return self._reporting(at, lambda: source_of(found.value())), end
         reader = readers.get(self.text[at : at + 1])
         if reader is None:
             wanted = "an address is made of" if depth else "an argument is"
             self._fail(at, f"{wanted} %REGISTER, memory or a constant, not {self.text[at:]!r}", FETCHES)
         return reader(at, depth)
+
+    def _named(self, at: int) -> tuple[Object, int] | None:
+        """What a name, or an argument that debug information knows, stands for, and the position after it."""
+        path = _PATH.match(self.text, at)
+        typed = _TYPED.match(self.text, at)
+        scope = self.names() if self.names is not None and (path or typed) else None
+        if path is not None:
+            if self.at_return:
+                self._fail(at, f"{path[0]!r} is a variable, and those are gone when the function has returned",
+                           "$retval is the result; write p in place of r for the arguments")  # fmt: skip
+            register = register_name(path[0])
+            hint = f"the register is %{path[0]}" if register is not None else ""
+            if scope is None:
+                missing = f"there is no debug information here, which would know the name {path[0]!r}"
+                self._fail(at, missing, hint or f"build the program with -g; {FETCHES}")
+            return self._reporting(at, lambda: follow(path[0], scope), hint), path.end()
+        if typed is None or scope is None or self.at_return is (typed["number"] is not None):
+            return None
+        if typed["number"] is None:
+            start: Object | None = result_object(scope)
+        else:
+            start = self._reporting(at, lambda: argument_object(scope, int(typed["number"])))
+        if start is None:
+            return None
+        return self._reporting(at, lambda: follow(typed["steps"], start)), typed.end()
+
+    def _reporting(self, at: int, look: Callable[[], Result], hint: str = "") -> Result:
+        """Point at `at` where something is not there."""
+        try:
+            return look()
+        except UsageError as error:
+            self._fail(at, error.message, hint or error.hint)
 
     def _register(self, at: int, _depth: int) -> tuple[Source, int]:
         match = self._match(_REGISTER, at, "")

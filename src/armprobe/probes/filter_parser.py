@@ -23,12 +23,13 @@ from armprobe.codegen.filters import (
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
 from armprobe.events.source import Memory, Source
+from armprobe.probes.variables import PATH, Names, field_of, follow
 
 #: Filters are compiled and decided recursively; nobody writes longer ones by hand.
 MAX_DEPTH, MAX_COMPARISONS, MAX_TEXT = 32, 64, 64
 _TOKEN = re.compile(
     r"(?P<operator>\|\||&&|==|!=|<=|>=|[<>&!()~])|(?P<text>\"[^\"]*\")|(?P<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\b)"
-    r"|%(?P<register>\w+)(?::(?P<type>\w+))?|(?P<name>[A-Za-z_]\w*)",
+    rf"|%(?P<register>\w+)(?::(?P<type>\w+))?|(?P<name>{PATH})",
     re.ASCII,
 )
 
@@ -49,12 +50,14 @@ def parse_filter(
     *,
     fields: Mapping[str, tuple[Source, FieldType]],
     register_name: Callable[[str], str | None],
+    names: Names = lambda: None,
 ) -> Filter:
     """Parse `text` from the column `start` to its end.
 
-    `fields` maps names to sources and types. Raises UsageError with `text` and a caret as evidence.
+    `fields` maps names to sources and types; what is no field may be one of `names`. Raises UsageError with `text` and
+    a caret as evidence.
     """
-    return _Parser(text, start, fields, register_name).parse()
+    return _Parser(text, start, fields, register_name, names).parse()
 
 
 def point_at(text: str, column: int) -> str:
@@ -71,10 +74,12 @@ class _Parser:
         start: int,
         fields: Mapping[str, tuple[Source, FieldType]],
         register_name: Callable[[str], str | None],
+        names: Names,
     ) -> None:
         self._text = text
         self._fields = fields
         self._register_name = register_name
+        self._names = names
         self._tokens = list(self._split(start))
         self._next = 0
         self._comparisons = 0
@@ -152,7 +157,7 @@ class _Parser:
             self._fail(first, f"a filter has at most {MAX_COMPARISONS} comparisons")
         if self._token.kind == "text":
             return self._text_comparison(left, operator)
-        right = self._operand()
+        right = self._label_of(left) or self._operand()
         try:
             return Compare(operator.text, left, right)
         except UsageError as error:
@@ -175,11 +180,7 @@ class _Parser:
         if token.kind == "number":
             return Constant(int(token.text, 16 if "x" in token.text.lower() else 10))
         if token.kind == "name":
-            if token.text not in self._fields:
-                known = ", ".join(self._fields)
-                hint = f"fields are {known}; registers are %r0, ..." if known else "registers are %r0, ..."
-                self._fail(token, f"there is no field {token.text!r}", hint)
-            source, kind = self._fields[token.text]
+            source, kind = self._fields.get(token.text) or self._variable(token)
             return Register(source, kind) if isinstance(source, str) else Fetch(source, kind)
         if token.kind != "register":
             self._fail(token, f"expected a field, a %register or a number, not {token.text!r}", _HINT)
@@ -189,6 +190,27 @@ class _Parser:
         if token.type is not None and token.type not in TYPES:
             self._fail(token, f"there is no type {token.type!r}", "types are " + ", ".join(TYPES))
         return Register(name, TYPES[token.type or "u32"])
+
+    def _variable(self, token: _Token) -> tuple[Source, FieldType]:
+        """A variable of the program that is no field of the event."""
+        scope = self._names()
+        if scope is None:
+            known = ", ".join(self._fields)
+            hint = f"fields are {known}; registers are %r0, ..." if known else "registers are %r0, ..."
+            self._fail(token, f"there is no field {token.text!r}", hint)
+        try:
+            return field_of(follow(token.text, scope), None)
+        except UsageError as error:
+            self._fail(token, error.message, error.hint)
+
+    def _label_of(self, other: Operand) -> Constant | None:
+        """The number that a word stands for in an enumeration, which the other side is of."""
+        labels = () if isinstance(other, Constant) else other.type.labels
+        number = next((number for number, word in labels if word == self._token.text), None)
+        if number is None or self._token.kind != "name":
+            return None
+        self._next += 1
+        return Constant(number)
 
     def _fail(self, token: _Token, message: str, hint: str = "") -> NoReturn:
         self._fail_at(token.column, message, hint)

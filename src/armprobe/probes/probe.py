@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from armprobe.codegen.handlers import Action, Follow
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
+from armprobe.probes.named_values import NamedValues, values_at
+from armprobe.symbols.values import read_string
 from armprobe.targets.base import Registers
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Hit:
     and `entry` is what the probe's entry handler returned.
     """
 
-    __slots__ = ("_engine", "cpu", "entry", "probe", "regs")
+    __slots__ = ("_engine", "_pc", "cpu", "entry", "probe", "regs")
 
     def __init__(self, engine: Engine, probe: Probe, regs: Registers, cpu: int, *, entry: object = None) -> None:
         self._engine = engine
@@ -36,6 +38,7 @@ class Hit:
         self.regs = regs
         self.cpu = cpu
         self.entry = entry
+        self._pc = regs.pc
 
     @property
     def address(self) -> int:
@@ -50,6 +53,31 @@ class Hit:
     def symbol(self) -> str:
         """The probe's place as `name+0x10`, or its address where there is no symbol."""
         return self._engine.program.describe(self.probe.address)
+
+    @property
+    def args(self) -> NamedValues:
+        """The arguments of the function, by the names of its source: `hit.args.pkt.hdr.type`, `hit.args["len"]`.
+
+        Each is read when it is asked for: numbers are int, pointers and structures know their members, arrays their
+        elements. Raises UsageError where there is no debug information, AttributeError with the reason for a value that
+        is not there: `optimized out here`.
+        """
+        return self._named(arguments_only=True)
+
+    @property
+    def vars(self) -> NamedValues:
+        """All variables known at the place, arguments and those of its source file included, as `args` are."""
+        return self._named(arguments_only=False)
+
+    def _named(self, *, arguments_only: bool) -> NamedValues:
+        if self.probe.returning is not None and self._pc != self.probe.address:
+            raise UsageError(f"{self.symbol} has returned: its variables are gone",
+                             hint="keep what you need in an entry handler: hit.entry")  # fmt: skip
+        program = self._engine.program
+        return values_at(
+            program.scope(self._pc), where=program.describe(self._pc), arguments_only=arguments_only,
+            register=lambda name: getattr(self.regs, name), read=self.read,
+        )  # fmt: skip
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory as the program would see it without probes. Raises TargetFault."""
@@ -77,17 +105,7 @@ class Hit:
 
     def string(self, address: int, limit: int = 256) -> str:
         """The NUL-terminated string at `address`, at most `limit` bytes of it; bytes that are no UTF-8 as `\\xNN`."""
-        data = bytearray()
-        while len(data) < limit:
-            # Never across a page: the next one may not be there.
-            step = min(limit - len(data), 4096 - (address + len(data)) % 4096, 64)
-            chunk = self.read(address + len(data), step)
-            end = chunk.find(0)
-            if end >= 0:
-                data += chunk[:end]
-                break
-            data += chunk
-        return data.decode("utf-8", "backslashreplace")
+        return read_string(self.read, address, limit)
 
 
 #: A host handler. As a pre handler, returning True says that it has diverted control: the displaced instruction is not

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.site import Site
 from armprobe.targets.base import StopReason, Target, TrapHandler
+
+if TYPE_CHECKING:
+    from armprobe.symbols.dwarf.scopes import Scope
 
 _IN_REGISTERS = 4  # arguments of a function, in words (AAPCS 6.4)
 
@@ -21,6 +24,9 @@ class CodeMap(Protocol):
 
     def function_bounds(self, address: int) -> tuple[int, int] | None:
         """The [start, end) of the function around `address`, if that is known."""
+
+    def scope(self, address: int) -> Scope | None:
+        """The names that debug information knows at an instruction; None where it knows nothing of it."""
 
     def is_code(self, address: int) -> bool | None:
         """Whether mapping symbols say that there is A32 code; None when they say nothing."""
@@ -48,6 +54,10 @@ class Program:
     def describe(self, address: int) -> str:
         """`name+0x10`, or the address where there is no symbol."""
         return self._code_map.describe(address) if self._code_map is not None else f"0x{address:08x}"
+
+    def scope(self, address: int) -> Scope | None:
+        """The names that debug information knows at an instruction; None where it knows nothing of it."""
+        return self._code_map.scope(address) if self._code_map is not None else None
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Memory without what probes changed. Raises TargetFault."""

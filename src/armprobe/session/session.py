@@ -7,21 +7,19 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from armprobe.codegen.handlers import Action, Count, Follow, Record, can_compile
+from armprobe.codegen.handlers import Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
-from armprobe.probes.binding import check_entry, read_definition
+from armprobe.probes.binding import check_entry, read_condition, read_definition
 from armprobe.probes.compiled import OnHost, compiled_call
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
-from armprobe.probes.fetch_parser import register_name
-from armprobe.probes.filter_parser import parse_filter
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
@@ -164,15 +162,15 @@ class Session:
         *,
         compiled: bool,
     ) -> list[Probe]:
-        condition = parse_filter(when, 0, fields={}, register_name=register_name) if when else None
-        actions: tuple[Action, ...] = (AskHost(condition),) if condition is not None else ()
-        layout = handler.layout if isinstance(handler, OnHost) else None
-        if compiled and handler is not None:
-            call = compiled_call(handler, self._engine.instruments)
-            actions, layout = (replace(call, filter=condition),), call.program.layout
         probes = [self._make(where) for where in places]
+        call = compiled_call(handler, self._engine.instruments) if compiled and handler is not None else None
         for probe in probes:
-            probe.actions, probe.layout = actions, layout
+            condition = read_condition(when, self.symbols, probe.address) if when else None
+            if call is not None:
+                probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
+            else:
+                probe.actions = (AskHost(condition),) if condition is not None else ()
+                probe.layout = handler.layout if isinstance(handler, OnHost) else None
             probe.pre, probe.post = None if compiled else handler, post_handler
         return self._register(probes)
 

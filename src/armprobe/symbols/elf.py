@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from armprobe.errors import UsageError
+from armprobe.symbols.debuginfo import DebugInfo
 from armprobe.symbols.image import Image, Segment, Symbol
 
 _EM_ARM, _ET_REL = 40, 1
@@ -47,7 +49,9 @@ def read_elf(data: bytes, *, name: str, base: int | None = None) -> Image:
         raise UsageError(
             f"{name} is damaged: {str(error) or type(error).__name__}", hint="was it copied whole?"
         ) from error
-    return Image(name, entry, segments, symbols, marks)
+    linked = tuple(replace(symbol, address=symbol.address - bias & 0xFFFFFFFF) for symbol in symbols)
+    spans = tuple((part.address - bias, part.end - bias) for part in segments if part.executable)
+    return Image(name, entry, segments, symbols, marks, (DebugInfo(name, data, linked, spans, bias),))
 
 
 def _check_header(data: bytes, name: str) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from armprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from armprobe.symbols.debuginfo import DebugInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Image:
     segments: tuple[Segment, ...]
     symbols: tuple[Symbol, ...] = ()
     marks: tuple[tuple[int, str], ...] = ()
+    #: the debug information of the file, if it has any; it moves with the image
+    debug: tuple[DebugInfo, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, base: int, name: str = "snippet") -> Image:
@@ -90,4 +96,5 @@ class Image:
             segments=tuple(replace(part, address=part.address + bias & 0xFFFFFFFF) for part in self.segments),
             symbols=tuple(replace(symbol, address=symbol.address + bias & 0xFFFFFFFF) for symbol in self.symbols),
             marks=tuple((address + bias & 0xFFFFFFFF, kind) for address, kind in self.marks),
+            debug=tuple(part.rebased(bias) for part in self.debug),
         )

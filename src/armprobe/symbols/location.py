@@ -1,4 +1,8 @@
-"""What a user types for a place in a program: `symbol`, `symbol+0x10`, `0xADDRESS`, `pattern_*`."""
+"""What a user types for a place in a program.
+
+`symbol`, `symbol+0x10`, `0xADDRESS`, `pattern_*`; with debug information also a line of a source file, `packet.c:42`, a
+line of a function counted from its name, `parse_packet:5`, and the name of a function that was inlined.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,10 @@ class Location:
 
 
 def resolve(text: str, table: SymbolTable) -> tuple[Location, ...]:
-    """The places `text` stands for, in order of address: one, or for a shell pattern all functions that match.
+    """The places `text` stands for, in order of address.
 
-    Functions that match a pattern but cannot be probed are left out, unless none is left.
+    It is one, or for a shell pattern all functions that match, for a line or an inlined function all copies of it. What
+    matches but cannot be probed is left out, unless nothing is left.
 
     Raises UsageError when there is no such place, or several where one was named; Refused with the reason when no A32
     instruction can be there: data, a literal pool, T32 code, an unaligned address, one outside of the program.
@@ -36,14 +41,22 @@ def resolve(text: str, table: SymbolTable) -> tuple[Location, ...]:
         check(address, table, what=f"0x{address:08x}")
         return (Location(address, table.describe(address)),)
     exact = table.named(text)
-    if not exact and any(character in text for character in "*?["):
+    if is_pattern(text, table):
         return _resolve_pattern(text, table)
+    copies = [] if exact else _copies(text, table)
+    if copies:
+        return _checked(copies, table)
     name, offset = (text, 0) if exact else _split_offset(text)
     symbol = _one_symbol(name, table)
     if symbol.size and offset >= symbol.size:
         raise UsageError(f"{name} is {symbol.size:#x} bytes long: {text} is not in it")
     check(symbol.address + offset, table, what=text, symbol=symbol)
     return (Location(symbol.address + offset, table.describe(symbol.address) + (f"+{offset:#x}" if offset else "")),)
+
+
+def is_pattern(text: str, table: SymbolTable) -> bool:
+    """Whether a place is named by a shell pattern, not by a symbol that has such characters."""
+    return not table.named(text) and any(character in text for character in "*?[")
 
 
 def symbol_address(name: str, table: SymbolTable) -> int:
@@ -90,12 +103,51 @@ def _resolve_pattern(pattern: str, table: SymbolTable) -> tuple[Location, ...]:
     return tuple(places)
 
 
+def _copies(text: str, table: SymbolTable) -> list[int]:
+    """The addresses of a source line, or of the copies of an inlined function; none for other text."""
+    name, colon, line = text.rpartition(":")
+    if not colon:
+        return [] if "+" in text else [address for debug in table.debug for address in debug.inlined(text)]
+    if not name or name.endswith(":") or not _NUMBER.fullmatch(line):
+        return []
+    if table.named(name) or not ("." in name or "/" in name):
+        function = _one_symbol(name, table).address
+        debug = table.debug_at(function)
+        if debug is None or not debug.present:
+            raise UsageError(f"there is no debug information about {name}, which would know its lines")
+        return debug.function_line(function, int(line), name)
+    found = [debug.line_addresses(name, int(line)) for debug in table.debug]
+    if not any(debug.present for debug in table.debug):
+        raise UsageError(f"the program has no debug information, which would know the line {text}",
+                         hint="build it with -g, or give a symbol or an address")  # fmt: skip
+    if not any(addresses is not None for addresses in found):
+        raise UsageError(f"no code comes from a file {name!r}")
+    return sorted(address for addresses in found for address in addresses or ())
+
+
+def _checked(addresses: list[int], table: SymbolTable) -> tuple[Location, ...]:
+    """The places of these addresses, without those where no A32 instruction can be, unless none is left."""
+    places, refusals = [], []
+    for address in addresses:
+        try:
+            check(address, table, what=table.describe(address))
+        except Refused as refusal:
+            refusals.append(refusal)
+        else:
+            places.append(Location(address, table.describe(address)))
+    if not places:
+        raise refusals[0]
+    return tuple(places)
+
+
 def _split_offset(text: str) -> tuple[str, int]:
     name, plus, offset = text.rpartition("+")
     if not plus:
         return text, 0
     if not name or not _NUMBER.fullmatch(offset.strip()):
-        raise UsageError(f"cannot read {text!r}: wanted SYMBOL, SYMBOL+OFFSET, 0xADDRESS or a pattern such as 'uart_*'")
+        raise UsageError(
+            f"cannot read {text!r}: wanted SYMBOL, SYMBOL+OFFSET, FILE.c:LINE, 0xADDRESS or a pattern such as 'uart_*'"
+        )
     return name.strip(), int(offset, 0) if "x" in offset.lower() else int(offset)
 
 

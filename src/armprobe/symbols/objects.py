@@ -36,5 +36,6 @@ def table_of(objects: Iterable[LoadedImage]) -> SymbolTable:
         (symbol for known in objects for symbol in known.image.symbols),
         marks=(mark for known in objects for mark in known.image.marks),
         ranges=((part.address, part.end) for _, part in parts if part.executable),
+        debug=(part for known in objects for part in known.image.debug),
         objects=(ObjectRange(known.name, part.address, part.end, main=known.main) for known, part in parts),
     )

@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from armprobe.symbols.image import Image, Symbol
+
+if TYPE_CHECKING:
+    from armprobe.symbols.debuginfo import DebugInfo
+    from armprobe.symbols.dwarf.lines import SourceLine
+    from armprobe.symbols.dwarf.scopes import Scope
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +49,7 @@ class SymbolTable:
         refused: Iterable[tuple[int, int, str]] = (),
         changing: Iterable[int] = (),
         objects: Iterable[ObjectRange] = (),
+        debug: Iterable[DebugInfo] = (),
     ) -> None:
         # Of several names for one address the last is shown: functions, with a size, not reserved for the library.
         self.symbols = sorted(
@@ -53,6 +60,7 @@ class SymbolTable:
         self.refused = sorted(refused)
         self.changing = frozenset(changing)
         self.objects = sorted(objects, key=attrgetter("start"))
+        self.debug = tuple(debug)
         self._addresses = [symbol.address for symbol in self.symbols]
         self._mark_addresses = [address for address, _ in self.marks]
 
@@ -60,7 +68,7 @@ class SymbolTable:
     def from_image(cls, image: Image) -> SymbolTable:
         """The table of `image`, at the addresses the image has."""
         ranges = [(part.address, part.end) for part in image.segments if part.executable]
-        return cls(image.symbols, marks=image.marks, ranges=ranges)
+        return cls(image.symbols, marks=image.marks, ranges=ranges, debug=image.debug)
 
     def rebased(self, bias: int) -> SymbolTable:
         """The same table for a program that runs `bias` bytes above where it was linked: it relocated itself."""
@@ -71,6 +79,7 @@ class SymbolTable:
             refused=((start + bias, end + bias, reason) for start, end, reason in self.refused),
             changing=(address + bias for address in self.changing),
             objects=(replace(part, start=part.start + bias, end=part.end + bias) for part in self.objects),
+            debug=(part.rebased(bias) for part in self.debug),
         )
 
     def at(self, address: int) -> tuple[Symbol, int] | None:
@@ -177,6 +186,20 @@ class SymbolTable:
     def may_change(self, address: int) -> bool:
         """Whether the program rewrites the instruction at `address` while it runs, so that it stands for several."""
         return address in self.changing
+
+    def scope(self, address: int) -> Scope | None:
+        """The names that debug information knows at an instruction; None where it knows nothing of it."""
+        debug = self.debug_at(address)
+        return None if debug is None else debug.scope(address)
+
+    def source_line(self, address: int) -> SourceLine | None:
+        """The line of the program's source that an instruction comes from, where debug information knows it."""
+        debug = self.debug_at(address)
+        return None if debug is None else debug.line(address)
+
+    def debug_at(self, address: int) -> DebugInfo | None:
+        """The debug information of the file that has code at the address."""
+        return next((part for part in self.debug if part.covers(address)), None)
 
     def is_code(self, address: int) -> bool | None:
         """Whether the mapping symbols say that A32 code is at `address`; None when they say nothing."""
