@@ -2,18 +2,26 @@
 # Download and unpack Debian packages, also of other architectures, without touching the system's apt:
 #
 #     scripts/fetch-debian.sh [NAME:ARCH ...]
+#     scripts/fetch-debian.sh --backports NAME:ARCH ...
 #
 # Each package is unpacked into .cache/debian/ARCH/NAME/ (git-ignored). Nothing is installed, nothing is fetched twice;
-# ARCH is amd64, armel, armhf or all. Without arguments: everything that the tests use.
+# ARCH is amd64, armel, armhf or all. Without arguments: everything that the tests use. With --backports, packages come
+# from the backports of this Debian release, and are unpacked into .cache/debian/ARCH-backports/NAME/.
 set -eu
 
+suite=
+if [ "${1:-}" = --backports ]; then
+    suite=backports
+    shift
+    [ $# -gt 0 ] || { echo "fetch-debian: wanted the names of packages after --backports" >&2; exit 2; }
+fi
 [ $# -gt 0 ] || set -- u-boot-qemu:all zlib1g:armel liblz4-1:armel libbz2-1.0:armel libmd0:armel libnettle8:armel \
     libc6:armel libgcc-s1:armel busybox-static:armel xz-utils:armel liblzma5:armel \
     lua5.4:armel libreadline8:armel libtinfo6:armel
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=$root/.cache/debian
-state=$cache/apt
+state=$cache/apt${suite:+-$suite}
 
 missing=
 for package in "$@"; do
@@ -21,7 +29,7 @@ for package in "$@"; do
         *:amd64 | *:armel | *:armhf | *:all) ;;
         *) echo "fetch-debian: wanted NAME:ARCH with ARCH one of amd64 armel armhf all, got '$package'" >&2; exit 2 ;;
     esac
-    [ -e "$cache/${package#*:}/${package%%:*}/.complete" ] || missing="$missing $package"
+    [ -e "$cache/${package#*:}${suite:+-$suite}/${package%%:*}/.complete" ] || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
 
@@ -41,13 +49,23 @@ Dir::State::status "/dev/null";
 Dir::Cache "$state";
 CONF
 export APT_CONFIG="$state/apt.conf"
+if [ -n "$suite" ]; then
+    # From where the release itself comes.
+    release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    apt-get update --print-uris |
+        sed -n "s|^'\(.*\)/dists/$release/InRelease'.*|deb \1 $release-$suite main|p" >"$state/sources.list"
+    cat >>"$state/apt.conf" <<CONF
+Dir::Etc::sourcelist "$state/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+CONF
+fi
 
 # An index of some third-party source may well lack these architectures: only the download below decides.
 apt-get -qq update >"$state/update.log" 2>&1 || true
 
 for package in $missing; do
     name=${package%%:*} arch=${package#*:}
-    place=$cache/$arch/$name
+    place=$cache/$arch${suite:+-$suite}/$name
     case $arch in all) wanted=$name ;; *) wanted=$package ;; esac
     rm -rf "$state/download" "$place"
     mkdir -p "$state/download" "$place"

@@ -2,8 +2,8 @@
 
 - Memory is read and written by physical address, through the kernel's own page tables: a processor in user mode shows
   no memory of the kernel, and one that runs an old process has not all of it mapped.
-- Memory for slots is taken from the kernel (module_alloc) before the first probe is planted, and given back after the
-  last one is gone and no processor can be in a slot any more (`settle`).
+- Memory for slots is taken from the kernel (module_alloc, execmem_alloc) before the first probe is planted, and given
+  back after the last one is gone and no processor can be in a slot any more (`settle`).
 - The processors are all stopped together. Tasks that sleep are in memory only.
 """
 
@@ -43,6 +43,12 @@ _MODULES = 16 << 20
 #: within so many bytes behind the constants lies the first task
 _DATA = 16 << 20
 _RETURN = 0xE12FFF1E  # bx lr
+#: who gives memory for code, what it takes before the size, and who takes it back. The first is there up to Linux 6.9;
+#: the second knows it as EXECMEM_MODULE_TEXT, which is 0.
+_ALLOCATORS: tuple[tuple[str, list[int], str], ...] = (
+    ("module_alloc", [], "module_memfree"),
+    ("execmem_alloc", [0], "execmem_free"),
+)
 
 
 class KernelThreads:
@@ -109,6 +115,7 @@ class KernelTarget:
         self.version = ""
         self._memory: ReservedMemory | None = None
         self._functions: KernelFunctions | None = None
+        self._free = ""
 
     @classmethod
     def connect(cls, address: str, *, timeout: float = TIMEOUT) -> Self:
@@ -126,7 +133,8 @@ class KernelTarget:
         Raises what `KernelFunctions.call` does.
         """
         self._functions = KernelFunctions(self._stub, functions)
-        start = self._functions.call("module_alloc", [size])
+        allocate, before, self._free = next((known for known in _ALLOCATORS if known[0] in functions), _ALLOCATORS[0])
+        start = self._functions.call(allocate, [*before, size])
         self._tables.forget()
         if not start:
             raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
@@ -272,7 +280,7 @@ class KernelTarget:
         self._memory = None
         try:
             self.settle()
-            functions.call("module_memfree", [memory.region.start])
+            functions.call(self._free, [memory.region.start])
         except ArmprobeError as error:
             kept = f"0x{memory.region.start:08x}..0x{memory.region.end:08x} of {self.name} were not given back"
             raise TargetError(f"{kept}: {error}", hint=error.hint) from error
