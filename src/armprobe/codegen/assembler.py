@@ -151,8 +151,19 @@ class Assembler:
     def sub_imm(self, Rd: int, Rn: int, value: int, comment: str = "") -> None:
         self._emit("SUB_immediate_A1", comment, S=0, Rd=Rd, Rn=Rn, imm12=_immediate(value))
 
+    def sub(self, Rd: int, Rn: int, Rm: int, comment: str = "") -> None:
+        self._emit("SUB_register_A1", comment, S=0, Rd=Rd, Rn=Rn, imm5=0, type=0, Rm=Rm)
+
+    def svc(self, comment: str = "") -> None:
+        """`svc #0`: a system call of Linux."""
+        self._emit("SVC_A1", comment, imm24=0)
+
     def cmp_imm(self, Rn: int, value: int, comment: str = "") -> None:
         self._emit("CMP_immediate_A1", comment, Rn=Rn, imm12=_immediate(value))
+
+    def cmn_imm(self, Rn: int, value: int, comment: str = "") -> None:
+        """`cmn Rn, #value`: compare with -value."""
+        self._emit("CMN_immediate_A1", comment, Rn=Rn, imm12=_immediate(value))
 
     def ldr(self, Rt: int, Rn: int, offset: int = 0, comment: str = "") -> None:
         """`ldr Rt, [Rn, #offset]`: -4095 to 4095 bytes."""

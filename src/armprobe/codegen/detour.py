@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from armprobe.codegen.assembler import Assembler, Code, Label
 from armprobe.codegen.body import Exit
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_frame
+from armprobe.codegen.waiting import Waiting, emit_wait
 from armprobe.errors import Refused
 from armprobe.isa.insn import CONDITIONS
 from armprobe.isa.relocate import Relocation
@@ -59,15 +60,18 @@ def build_slot(
     base: int,
     relocations: tuple[Relocation, ...],
     *,
-    trap: int,
+    trap: int | None,
     handler: Handler | None = None,
     post: bool = False,
     architecture: int = 7,
+    waiting: Waiting | None = None,
 ) -> SlotCode:
     """Assemble the slot of a site at `base`.
 
     `relocations` are the displaced instructions: one, or the two of a two-word window. `trap` is the word that stops
-    the target. Raises Refused for a post handler on an instruction that may write PC.
+    the target; None: it stops by traps of its own, which a child that the program forks does not have: there, the code
+    goes on. With `waiting`, a ring that is nearly full is no reason to stop. Raises Refused for a post handler on an
+    instruction that may write PC.
     """
     asm = Assembler(base, architecture=architecture)
     first, last = relocations[0], relocations[-1]
@@ -122,8 +126,15 @@ def build_slot(
             if way in wanted:
                 asm.bind(label)
                 emit_leave(asm, body, frame)
+                if way is Exit.DRAIN and waiting is not None:
+                    emit_wait(asm, waiting)
+                    asm.b(copy, "the displaced instruction")
+                    continue
                 places[way] = asm.here
-                asm.word(trap, f"trap: {label.name}")
+                if trap is not None:
+                    asm.word(trap, f"trap: {label.name}")
+                else:
+                    asm.b(copy, f"trap: {label.name}")
         drain, stop = places.get(Exit.DRAIN), places.get(Exit.STOP)
     if post:
         if any(relocation.insn.writes_pc for relocation in relocations):
@@ -140,7 +151,10 @@ def build_slot(
         post_copy = asm.here
         _emit_copy(asm, relocations, Label("condition false"))
         post_trap = asm.here
-        asm.word(trap, "trap: run the post handlers")
+        if trap is not None:
+            asm.word(trap, "trap: run the post handlers")
+        else:
+            asm.emit_jump(after, "trap: run the post handlers")
     return SlotCode(asm.finish(), entry, copy, stop, drain, post_copy, post_trap, second, added, rejected)
 
 

@@ -16,6 +16,7 @@ from armprobe.codegen.assembler import LR, PC, Assembler, Code, Label
 from armprobe.codegen.body import Exit
 from armprobe.codegen.calls import ENTRY
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, plan_frame
+from armprobe.codegen.waiting import Waiting, emit_wait
 from armprobe.isa.liveness import EVERYTHING_LIVE
 
 #: LR is on the stack already
@@ -32,9 +33,9 @@ class TrampolineCode:
 
 
 def build_trampoline(
-    base: int, size: int, *, trap: int, handler: Handler | None, architecture: int = 7
+    base: int, size: int, *, trap: int, handler: Handler | None, architecture: int = 7, waiting: Waiting | None = None
 ) -> TrampolineCode:
-    """Assemble `size` pads at `base`. Without a handler they are traps."""
+    """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`."""
     asm = Assembler(base, architecture=architecture)
     if handler is None:
         for _ in range(size):
@@ -58,6 +59,10 @@ def build_trampoline(
     if body.exits:
         asm.bind(full)
         emit_leave(asm, body, frame)
-        drain = asm.here
-        asm.word(trap, "trap: the ring is nearly full")
+        if waiting is not None:
+            emit_wait(asm, waiting)
+            asm.b(way_back, "back to the caller")
+        else:
+            drain = asm.here
+            asm.word(trap, "trap: the ring is nearly full")
     return TrampolineCode(asm.finish(), drain, way_back)

@@ -28,6 +28,8 @@ class Pool(Enum):
 
     CODE = "code"
     DATA = "data"
+    #: data that a process has for itself, where it shares other data with the host and with its children
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -202,7 +204,7 @@ class SlotAllocator:
 
     def _fresh_chunk(self, size: int, low: int, high: int, pool: Pool) -> _Chunk:
         chunk = None
-        if pool is Pool.DATA:
+        if pool is not Pool.CODE:
             # Data may be anywhere: it leaves the regions of the user, which may be near the code, to code.
             with suppress(Refused):
                 chunk = self._from_target(size, low, high, pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from armprobe.codegen.handlers import (
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.memory import readable_ranges
 from armprobe.codegen.page_walk import make_routines
+from armprobe.codegen.waiting import CONTROL_SIZE, Waiting, control_block
 from armprobe.errors import Refused
 from armprobe.events.batch import Batch, single
 from armprobe.events.record import make_header
@@ -70,6 +72,8 @@ class Instruments:
         self._records: dict[Probe, int] = {}
         self._ring: Ring | None = None
         self._maps: list[Map] = []
+        #: how code waits for room in the ring; None: it stops the target for that
+        self.waiting: Waiting | None = None
         #: where return probes have their `calls` (the table) and `pads`
         self.calls: dict[Probe, dict[str, int]] = {}
         #: what compiled handlers may read: the memory of the program, not ours
@@ -90,6 +94,10 @@ class Instruments:
             slot = self._slots.allocate(Ring(0, RING_WORDS, longest).size, align=8, pool=Pool.DATA)
             self._ring = Ring(slot.address, RING_WORDS, longest)
             initialize(self._ring, self._target.write_memory)
+            if self._target.shared_memory is not None:
+                control = self._slots.allocate(CONTROL_SIZE, pool=Pool.DATA).address
+                self._target.write_memory(control, control_block(os.getpid()))
+                self.waiting = Waiting(control, slot.address, RING_WORDS // 2)
 
     def add_map(self, name: str, shape: MapShape, *, log2: bool = False) -> Map:
         """Make an empty map. Raises Refused when there is no memory for it."""
@@ -267,6 +275,8 @@ class Instruments:
         """Read the ring, all counters and maps for the last time: their memory is about to go."""
         self.drain()
         self._ring = None
+        if self.waiting is not None:
+            self._target.write_memory(self.waiting.control, control_block(0))
         self._freeze([cell for cells in self._cells.values() for cell in cells.values()])
         for known in self._maps:
             known.freeze()

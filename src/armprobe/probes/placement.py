@@ -194,11 +194,12 @@ class Placement:
         if insn.cond != ALWAYS and any(probe.enabled and probe.watch_condition for probe in probes):
             reason = WATCHES_CONDITION
         island = None
+        trap = engine.target.trap if engine.target.breakpoints is None else None
 
         def build(base: int) -> SlotCode:
             return build_slot(
-                base, relocations, trap=engine.target.trap, handler=handler, post=post,
-                architecture=engine.target.architecture,
+                base, relocations, trap=trap, handler=handler, post=post, architecture=engine.target.architecture,
+                waiting=engine.instruments.waiting,
             )  # fmt: skip
 
         try:

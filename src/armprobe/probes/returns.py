@@ -95,7 +95,7 @@ class Returns:
                 hint="probe the instructions with which the function returns",
             )
         engine, size = self._engine, probe.returning.maxactive
-        table = engine.slots.allocate(ENTRY * (size + 1), align=8, pool=Pool.DATA)
+        table = engine.slots.allocate(ENTRY * (size + 1), align=8, pool=Pool.STATE)
         pads = None
         try:
             # The code is as long wherever it stands.
@@ -137,7 +137,10 @@ class Returns:
             compiled = self._engine.instruments.compile_return(probe)
             handler = Handler(compiled.body, compiled.symbols, LIVE_AT_RETURN)
         size, architecture = probe.returning.maxactive, target.architecture
-        return build_trampoline(base, size, trap=target.trap, handler=handler, architecture=architecture)
+        waiting = self._engine.instruments.waiting
+        return build_trampoline(
+            base, size, trap=target.trap, handler=handler, architecture=architecture, waiting=waiting
+        )
 
     def retire(self, probe: Probe) -> None:
         """The trampoline of a probe that is gone stays until all its calls came back."""

@@ -60,6 +60,8 @@ class Session:
         self.symbols = symbols
         self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle)
         self._engine.instruments.sink = self._on_records
+        if target.shared_memory is not None:
+            target.shared_memory.while_running(self._drain)
         self._store = Store()
         self._on_event: Callable[[Event], object] | None = None
         self._closed = False

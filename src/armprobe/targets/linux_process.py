@@ -23,6 +23,8 @@ from armprobe.targets.useremulator import UserEmulator
 
 _PAGE = 0x1000
 _MOMENT = 0.2
+#: how often shared memory is looked at while the process runs
+_LOOK_SECONDS = 0.01
 
 
 class LinuxProcess:
@@ -115,7 +117,7 @@ class LinuxProcess:
     def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
         """Run until the program ends, or what else ends a run; its own signals do not."""
         if self._shared is not None:
-            self.stub.runner.idle = self._shared.look
+            self.stub.runner.idle, self.stub.runner.poll = self._shared.look, _LOOK_SECONDS
         try:
             stop = self.stub.run(on_trap, until=until, limit=limit)
         except TargetLost:

@@ -35,8 +35,9 @@ class RemoteRun:
         self.stopping = False
         #: the signal that the stopped thread gets when it goes on, in GDB's numbering
         self.signal = 0
-        #: called several times a second while the target runs
+        #: called every `poll` seconds while the target runs
         self.idle: Callable[[], object] = lambda: None
+        self.poll = _POLL_SECONDS
 
     def stop(self) -> None:
         """Ask for a stop; may be called from another thread or a signal handler."""
@@ -89,7 +90,7 @@ class RemoteRun:
 
     def _await_stop(self) -> StopReply:
         patience = self._connection.timeout
-        poll = min(_POLL_SECONDS, patience)
+        poll = min(self.poll, patience)
         while True:
             answer = self._connection.wait(timeout=poll)
             if answer is None:
