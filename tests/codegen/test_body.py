@@ -64,13 +64,13 @@ def test_holes_keep_their_addends(body):
         Hole(4, HoleKind.ABS32, "ring", 0xFFFFFFF8),
     )
     assert made.symbols == {"counter", "ring"}
-    linked = made.link({"counter": 0x1FFFE, "ring": 4}, base=0)
+    linked, _ = made.link({"counter": 0x1FFFE, "ring": 4})
     assert [f"{word:08x}" for word in linked] == ["e3000002", "e3400002", "e59f1000", "ea000000", "fffffffc"]
 
 
 def test_linking_without_a_symbol_is_an_error(body):
     with pytest.raises(InternalError, match=r"^the handler needs the address of 'ring'; given are \['lost'\]$"):
-        body("movw r0, #:lower16:ring; b END").link({"lost": 0}, base=0)
+        body("movw r0, #:lower16:ring; b END").link({"lost": 0})
 
 
 def test_registers_that_are_pushed_and_popped_are_preserved(body):

@@ -17,6 +17,7 @@ from armprobe.codegen.handlers import Count, Record, Stop, compile_actions, comp
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import TYPES, make_header, make_layout
 from armprobe.events.ring import BUFFER, Ring, drain, initialize
+from armprobe.isa.branch import branch_word
 from armprobe.isa.insn import REGISTER_NAMES
 
 # Regions of one page each, with nothing mapped between them.
@@ -72,7 +73,9 @@ class Machine:
 
     def enter(self, body: Body, registers: dict[str, int], symbols: dict[str, int]) -> dict[str, int]:
         """Set up what the caller of a body sets up; return the registers at its first word."""
-        words = body.link(symbols, base=self.base)
+        words, called = body.link(symbols)
+        for index, function in called.items():
+            words[index] = branch_word(self.base + 4 * index, function, cond=words[index] >> 28, link=True)
         for index, way in body.exits:
             distance = (EXITS[way] - self.base) // 4 - index - 2
             words[index] = words[index] & 0xFF000000 | distance & 0xFFFFFF
@@ -130,7 +133,7 @@ def fields(*names: str, kind: str = "x32"):
 
 def test_a_counter_is_five_instructions_two_registers_and_no_flags():
     body = compile_actions((Count(),))
-    assert [f"{word:08x}" for word in body.link({"counter": 0x12345678}, base=0)] == [
+    assert [f"{word:08x}" for word in body.link({"counter": 0x12345678})[0]] == [
         "e3050678",  # movw r0, #0x5678
         "e3410234",  # movt r0, #0x1234
         "e5901000",  # ldr r1, [r0]

@@ -23,7 +23,7 @@ class Bench:
     architecture = 7
     trap = 0xE1200070
     concurrent = False
-    shared_memory = None
+    own_faults = shared_memory = None
     regions = ()
     breakpoints = None
     bulk = None

@@ -19,6 +19,8 @@ from armprobe.targets.base import Stop, StopReason
 STRETCH_SECONDS = 0.2
 #: what shells add to the number of the signal that ended a program
 _ENDED_BY_SIGNAL = 128
+#: those that come where the program is: SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
+_FAULT_SIGNALS = (4, 5, 7, 8, 11)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +83,8 @@ def describe_stop(session: Session, stop: Stop) -> str:
     match stop.reason:
         case StopReason.EXIT:
             code = "" if stop.exit_code is None else f" with exit code {stop.exit_code}"
-            return f"the program ended{code}" + (f": it {stop.message}" if stop.message else "")
+            place = f" at {where}" if stop.signal in _FAULT_SIGNALS else ""
+            return f"the program ended{code}" + (f": it {stop.message}{place}" if stop.message else "")
         case StopReason.ADDRESS:
             return f"the program came to {where}"
         case StopReason.LIMIT:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from armprobe.errors import InternalError, Refused
-from armprobe.isa.branch import reaches
+from armprobe.isa.branch import far_jump, reaches
 from armprobe.isa.decoder import table
 from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES
 from armprobe.isa.relocate import Constant, Jump, Step, Word
@@ -82,6 +82,7 @@ class Assembler:
         self._labels: dict[Label, int] = {}
         self._branches: list[tuple[int, Label]] = []
         self._literals: dict[int, list[int]] = {}
+        self._far: dict[int, Label] = {}
 
     @property
     def here(self) -> int:
@@ -194,6 +195,14 @@ class Assembler:
         self._branches.append((len(self._words), label))
         self._emit("BL_immediate_A1", comment, imm24=0)
 
+    def call(self, target: int, comment: str = "", *, cond: int = ALWAYS) -> None:
+        """`bl<cond> target`, by way of two words at the end of the code where the target is out of reach."""
+        if reaches(self.here, target):
+            self._emit("BL_immediate_A1", comment, cond=cond, imm24=_distance(self.here, target))
+            return
+        self._branches.append((len(self._words), self._far.setdefault(target, Label(f"on to 0x{target:08x}"))))
+        self._emit("BL_immediate_A1", comment, cond=cond, imm24=0)
+
     def ldr_literal(self, Rt: int, value: int, comment: str = "") -> None:
         """`ldr Rt, =value`: the value is placed at the end of the code, once. For Rt = PC this is a jump."""
         self._literals.setdefault(value & _WORD, []).append(len(self._words))
@@ -256,6 +265,11 @@ class Assembler:
 
     def finish(self) -> Code:
         """Place the literals, resolve the labels and return the code. The assembler is used up."""
+        for target, label in self._far.items():
+            self.bind(label)
+            first, second = struct.unpack("<II", far_jump(target))
+            self.word(first, label.name)
+            self.word(second, data=True)
         for index, label in self._branches:
             if label not in self._labels:
                 raise InternalError(f"label {label.name!r} is used and never bound")

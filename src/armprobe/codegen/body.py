@@ -17,7 +17,6 @@ from armprobe.codegen.object_file import (
 )
 from armprobe.codegen.trim import BRANCH_TO_SELF, CALL_OF_SELF, Trim, saves
 from armprobe.errors import InternalError
-from armprobe.isa.branch import branch_word
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn, expand_immediate
 from armprobe.isa.rows import FLAG_BITS
@@ -106,16 +105,16 @@ class Body:
         return frozenset(hole.symbol for hole in self.relocations)
 
     @property
-    def calls(self) -> bool:
-        """Whether it calls functions, with arguments and results as AAPCS has them."""
-        return any(hole.kind is HoleKind.CALL for hole in self.relocations)
+    def called(self) -> frozenset[str]:
+        """The functions that it calls, with arguments and results as AAPCS has them."""
+        return frozenset(hole.symbol for hole in self.relocations if hole.kind is HoleKind.CALL)
 
-    def link(self, symbols: Mapping[str, int], *, base: int) -> list[int]:
-        """The words with all holes filled, to stand at `base`.
+    def link(self, symbols: Mapping[str, int]) -> tuple[list[int], dict[int, int]]:
+        """The words with all holes filled but those of calls, and what is called, by index.
 
-        Raises InternalError for a symbol that is not given, Refused where a call does not reach its function.
+        Raises InternalError for a symbol that is not given.
         """
-        words = list(self.words)
+        words, called = list(self.words), {}
         for hole in self.relocations:
             if hole.symbol not in symbols:
                 raise InternalError(f"the handler needs the address of {hole.symbol!r}; given are {sorted(symbols)}")
@@ -123,12 +122,11 @@ class Body:
             if hole.kind is HoleKind.ABS32:
                 words[hole.index] = address
             elif hole.kind is HoleKind.CALL:
-                cond = words[hole.index] >> 28
-                words[hole.index] = branch_word(base + 4 * hole.index, address, cond=cond, link=True)
+                called[hole.index] = address
             else:
                 half = address & 0xFFFF if hole.kind is HoleKind.MOVW else address >> 16
                 words[hole.index] |= half >> 12 << 16 | half & 0xFFF
-        return words
+        return words, called
 
 
 def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], atomic: bool, links: bool = False) -> Body:

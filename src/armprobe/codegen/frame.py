@@ -43,7 +43,7 @@ class Frame:
 
 def fit(body: Body, live: Live) -> Body:
     """Let the body use other registers where it may choose: those its arguments are in, and those dead at the site."""
-    if body.calls:
+    if body.called:
         return body  # what a call takes, gives and changes is in registers of its own
     body = read_in_place(body)
     fixed = {position for position, _ in body.arguments if position < _IN_REGISTERS}
@@ -103,10 +103,13 @@ def emit_handler(
         asm.str_(_R12, SP, 4 * (position - _IN_REGISTERS))
     if frame.flags is not None:
         asm.mrs(frame.flags, "save the flags")
-    words, start = body.link(symbols, base=asm.here), 0
-    for index, way in body.exits:
+    (words, called), start = body.link(symbols), 0
+    for index, way in sorted([*body.exits, *((index, None) for index in called)], key=lambda place: place[0]):
         asm.block(words[start:index], "handler")
-        asm.b(exits[way], exits[way].name, cond=words[index] >> 28)
+        if way is None:
+            asm.call(called[index], "handler", cond=words[index] >> 28)
+        else:
+            asm.b(exits[way], exits[way].name, cond=words[index] >> 28)
         start = index + 1
     asm.block(words[start : body.code], "handler")
     asm.block(words[body.code :], "handler", data=True)

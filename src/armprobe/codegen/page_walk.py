@@ -5,6 +5,8 @@ all memory mapped all the time (its linear map). So nothing depends on whether t
 now, no register is written, no lock is taken and no function of the target is called: they can run anywhere. Tables and
 memory that are changed or freed meanwhile make them read other memory of the linear map, never fault. Devices are in no
 linear map, and are not read.
+
+In a Linux process the kernel is asked, page by page, and memory is read where it is.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.object_file import read_object
 from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
-from armprobe.targets.base import TranslationTables
+from armprobe.targets.base import AskedKernel, TranslationTables
 
+Tables = TranslationTables | AskedKernel
 _PAGE = 0x1000
 #: short descriptors (DDI 0406C B3.5.1): first level, second level, AP[1], which lets users read
 _TABLE, _SECTION, _SUPERSECTION = 0b01, 0b10, 1 << 18
@@ -30,7 +33,7 @@ _TTBR0 = "i32 @llvm.arm.mrc(i32, i32, i32, i32, i32)"
 
 
 @lru_cache(maxsize=16)
-def make_routines(tables: TranslationTables, *, architecture: int) -> dict[str, tuple[int, ...]]:
+def make_routines(tables: Tables, *, architecture: int) -> dict[str, tuple[int, ...]]:
     """The words of each routine by its name, `memory.READ` and `memory.MEASURE`; they may stand anywhere.
 
     They are functions of AAPCS, which need SP at a multiple of 4 only and write ROUTINE_STACK bytes below it, at most.
@@ -42,10 +45,10 @@ def make_routines(tables: TranslationTables, *, architecture: int) -> dict[str, 
 
 
 def _compile(
-    emit: Callable[[Lines, TranslationTables, str], None],
+    emit: Callable[[Lines, Tables, str], None],
     name: str,
     parameters: Sequence[str],
-    tables: TranslationTables,
+    tables: Tables,
     architecture: int,
 ) -> tuple[int, ...]:
     ir = Lines(atomic=True)
@@ -67,7 +70,7 @@ def _compile(
     return code.words
 
 
-def _read(ir: Lines, tables: TranslationTables, bad: str) -> None:
+def _read(ir: Lines, tables: Tables, bad: str) -> None:
     """Copy page by page."""
     ir.entry.append("%copied = alloca i32")
     ir.line("store i32 0, ptr %copied")
@@ -91,7 +94,7 @@ def _read(ir: Lines, tables: TranslationTables, bad: str) -> None:
     ir.line("ret i32 1")
 
 
-def _measure(ir: Lines, tables: TranslationTables, bad: str) -> None:
+def _measure(ir: Lines, tables: Tables, bad: str) -> None:
     """Look for the zero page by page."""
     ir.entry.append("%measured = alloca i32")
     ir.line("store i32 0, ptr %measured")
@@ -126,8 +129,14 @@ def _part(ir: Lines, address: str, size: str) -> str:
     return ir.value(f"select i1 {ir.value(f'icmp ult i32 {left}, {size}')}, i32 {left}, i32 {size}")
 
 
-def _translate(ir: Lines, tables: TranslationTables, address: str, bad: str) -> str:
-    """Where in the linear map the byte at `address` is; go to `bad` where it is nowhere, or may not be read."""
+def _translate(ir: Lines, tables: Tables, address: str, bad: str) -> str:
+    """Where the byte at `address` can be read: in the linear map, for tables. Go to `bad` where it can't be."""
+    if isinstance(tables, AskedKernel):
+        known = ir.value(f"call i32 inttoptr (i32 {tables.routine} to ptr)(i32 {address})")
+        good = ir.label()
+        ir.branch(ir.value(f"icmp eq i32 {known}, 0"), bad, good)
+        ir.begin(good)
+        return address
     walk, user, kernel, first = (ir.label() for _ in range(4))
     table, pages, sections, mapped, end = (ir.label() for _ in range(5))
     result, root, physical = (ir.variable("i32") for _ in range(3))

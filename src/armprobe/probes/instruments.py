@@ -111,8 +111,10 @@ class Instruments:
         return any(known is other for other in self._maps)
 
     def can_read(self, address: int, size: int) -> bool:
-        """Whether handlers may read these bytes. Where no memory is known, the host may try."""
-        return not self._readable or any(start <= address and address + size <= end for start, end in self._readable)
+        """Whether handlers may read these bytes. Where that is not known, the host may try."""
+        if not self._readable or self._target.translation is not None:
+            return True
+        return any(start <= address and address + size <= end for start, end in self._readable)
 
     def clear(self, probes: Iterable[Probe]) -> None:
         """Set the counters of new probes to zero, before one of them is planted."""

@@ -34,6 +34,7 @@ _PAGE = 4096
 _ADDRESS_SPACE = 1 << 32
 #: bytes that the ways out of a far slot may need beyond those of a near one
 _FAR_WAYS = 32
+_FAR_CALL = 8
 
 
 def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[int], int]) -> bytes:
@@ -47,6 +48,12 @@ def planted_bytes(site: Site, state: SiteState, trap: int, way_to: Callable[[int
             return far_jump(place)
         return branch_word(site.address, way_to(place), cond=site.condition).to_bytes(_WORD, "little")
     return site.original
+
+
+def _calls(handler: Handler | None) -> int:
+    """Bytes that the ways to called functions may need beyond what they need elsewhere."""
+    bodies = () if handler is None else (handler.body, handler.guard)
+    return _FAR_CALL * len({name for body in bodies if body is not None for name in body.called})
 
 
 class Placement:
@@ -203,8 +210,8 @@ class Placement:
             )  # fmt: skip
 
         try:
-            # At the site itself every way is short: the size that a near slot needs.
-            slot = engine.slots.allocate(len(build(address).code.data), near=address)
+            # At the site itself every way is short but those of calls: the size that a near slot needs.
+            slot = engine.slots.allocate(len(build(address).code.data) + _calls(handler), near=address)
         except Refused as error:
             if handler is not None and len(relocations) == 1:
                 island = old.island if old is not None else None
@@ -214,7 +221,7 @@ class Placement:
                     reason = f"{error.message}; unregister all probes there to try two words"
                 elif island is None:
                     original, relocations, reason = self._find_window(address, original, relocations, error)
-            slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS)
+            slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS + _calls(handler))
         try:
             code = build(slot.address)
             if len(code.code.data) > slot.size:

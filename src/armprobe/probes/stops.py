@@ -26,6 +26,14 @@ def explain_stop(engine: Engine, stop: Stop) -> Stop:
     )
 
 
+def program_place(engine: Engine, pc: int) -> int:
+    """Where the program is, if PC is in a slot and all its registers are its own there; else PC itself."""
+    site = _site_with_slot_at(engine, pc)
+    if site is None or pc not in (site.code.copy, site.code.post_copy) or not site.relocations[0].verbatim:
+        return pc
+    return site.address
+
+
 def _site_with_slot_at(engine: Engine, pc: int) -> Site | None:
     sites = (*engine.sites.values(), *engine.retired)
     return next((site for site in sites if site.slot.address <= pc < site.slot.end), None)

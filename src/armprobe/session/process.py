@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +13,7 @@ from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.objects import LoadedImage, load_object, table_of
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import StopReason
+from armprobe.targets.base import Region, StopReason
 from armprobe.targets.linkmap import AT_ENTRY, read_link_map
 from armprobe.targets.linux_process import LinuxProcess
 
@@ -53,7 +53,7 @@ def spawn(
         shared.close()
         raise
     try:
-        stub = GdbRemoteTarget(emulator.connection, process=True, interrupt=emulator.interrupt)
+        stub = GdbRemoteTarget(emulator.connection, process=True, interrupt=emulator.interrupt, tell=emulator.tell)
         target = LinuxProcess(stub, emulator=emulator, shared=shared)
         _run_to(
             target,
@@ -62,21 +62,21 @@ def spawn(
             hint="are its interpreter and its libraries there? --root DIR (root=...) is where it finds them",
         )
         target.take_memory()
-        symbols = read_symbols(target, image, path.name, root=root)
+        objects = first = read_objects(target, image, path.name, root=root)
         if after is not None:
-            _run_to(target, _one_place(after, symbols), f"{path.name} never came to {after}")
-            symbols = read_symbols(target, image, path.name, root=root)
-        target.protect(symbols.ranges)
+            _run_to(target, _one_place(after, table_of(objects)), f"{path.name} never came to {after}")
+            objects = read_objects(target, image, path.name, root=root)
+        target.describe(_regions(objects, stay=first))
     except BaseException:
         emulator.end()
         emulator.connection.close()
         shared.close()
         raise
-    return Session(target, symbols=symbols, detach=target.detach)
+    return Session(target, symbols=table_of(objects), detach=target.detach)
 
 
-def read_symbols(target: LinuxProcess, image: Image, name: str, *, root: str | Path | None = None) -> SymbolTable:
-    """The symbols of a process, whose program is `image`, and of all shared objects that it has loaded by now.
+def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | Path | None = None) -> list[LoadedImage]:
+    """The program of a process, which is `image`, and all shared objects that it has loaded by now.
 
     The files of these are looked for below `root` first. Raises TargetFault.
     """
@@ -85,7 +85,16 @@ def read_symbols(target: LinuxProcess, image: Image, name: str, *, root: str | P
     for loaded in read_link_map(target.read_memory, target.auxiliary, bias=bias):
         found = load_object(_file_of(loaded.name, root), bias=loaded.bias)
         objects += [found] if found is not None else []
-    return table_of(objects)
+    return objects
+
+
+def _regions(objects: Iterable[LoadedImage], *, stay: Collection[LoadedImage]) -> list[Region]:
+    """Where the objects are; those that `stay` can be read as long as the process lives."""
+    return [
+        Region(part.address, part.end, known in stay, part.writable, part.executable, known.name)
+        for known in objects
+        for part in known.image.segments
+    ]
 
 
 def _file_of(name: str, root: str | Path | None) -> Path:

@@ -24,7 +24,7 @@ from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.returning import Returning, check_returning
-from armprobe.probes.stops import explain_stop
+from armprobe.probes.stops import explain_stop, program_place
 from armprobe.session.event import Event
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
@@ -60,6 +60,8 @@ class Session:
         self.symbols = symbols
         self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle)
         self._engine.instruments.sink = self._on_records
+        if target.own_faults is not None:
+            target.own_faults.show_at(lambda pc: program_place(self._engine, pc))
         if target.shared_memory is not None:
             target.shared_memory.while_running(self._drain)
         self._store = Store()

@@ -156,6 +156,13 @@ class SharedMemory(Protocol):
         """Call `look` several times a second while the target runs, from now on; it reads nothing but this memory."""
 
 
+class OwnFaults(Protocol):
+    """A program that handles its own faults, as a Linux process does by signals, and looks at where they happened."""
+
+    def show_at(self, place: Callable[[int], int]) -> None:
+        """Let the program see a fault at PC as one at `place(PC)`, from now on."""
+
+
 class Threads(Protocol):
     """Threads or CPUs whose registers can be read while all are stopped."""
 
@@ -201,6 +208,17 @@ class BulkMemory(Protocol):
 
         Raises TargetFault when any of the bytes can't be written; others may be written then.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class AskedKernel:
+    """How code of a Linux process finds out whether it can read memory: it asks its kernel.
+
+    At `routine` stands a function of AAPCS, with 4 bytes of stack: r0 is an address, and its result is 0 when the page
+    there can't be read.
+    """
+
+    routine: int
 
 
 class Clock(Protocol):
@@ -325,6 +343,10 @@ class Target(Protocol):
     def executable_memory(self) -> ExecutableMemory | None: ...
 
     @property
+    def own_faults(self) -> OwnFaults | None:
+        """None: a fault of the program ends the run."""
+
+    @property
     def shared_memory(self) -> SharedMemory | None: ...
 
     @property
@@ -352,5 +374,5 @@ class Target(Protocol):
     def task(self) -> Task | None: ...
 
     @property
-    def translation(self) -> TranslationTables | None:
+    def translation(self) -> TranslationTables | AskedKernel | None:
         """How handlers in the target reach memory beyond `regions`; None: they don't."""

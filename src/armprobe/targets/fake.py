@@ -23,7 +23,7 @@ class FakeTarget:
     architecture = 7
     trap = TRAP
     concurrent = False
-    shared_memory = None
+    own_faults = shared_memory = None
     threads = None
     breakpoints = None
     bulk = None

@@ -19,7 +19,7 @@ from typing import Self
 from armprobe.errors import TargetFault, TargetLost, UsageError
 from armprobe.targets.base import BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.connection import TIMEOUT, Connection
-from armprobe.targets.interrupt import stop_on_interrupt
+from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
 from armprobe.targets.remoterun import RemoteRun
@@ -52,7 +52,7 @@ class GdbRemoteTarget:
     #: interrupt handlers of the program, and other processors, run when they like
     concurrent = True
     executable_memory = None
-    shared_memory = None
+    own_faults = shared_memory = None
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
     task = None
@@ -66,12 +66,14 @@ class GdbRemoteTarget:
         output: Callable[[bytes], object] = lambda _: None,
         process: bool = False,
         interrupt: Callable[[], object] | None = None,
+        tell: Callable[[], object] | None = None,
     ) -> None:
         """Take hold of the target behind a new connection, and stop it.
 
         `regions` is its memory, where the stub has no memory map. `output` gets what the program prints through the
         stub. `process`: it is a process, which gets its signals and goes on; `interrupt` stops it while it runs, where
-        the stub does not. Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
+        the stub does not, and `tell` passes a Ctrl-C on to it. Raises UsageError when it runs no 32-bit ARM code,
+        ProtocolError and TargetLost.
         """
         self._connection = connection
         abilities = negotiate(connection)
@@ -96,7 +98,12 @@ class GdbRemoteTarget:
         self.no_clock = "" if frequency else NO_TIMER if frequency is None else NO_FREQUENCY
         self._numbered = abilities.system and self.architecture >= 7
         self._process = process
-        self.runner = RemoteRun(connection, self.threads, vcont=abilities.resumes, output=output, interrupt=interrupt)
+        #: where a process sees a fault at PC
+        self.fault_place: Callable[[int], int] = lambda pc: pc
+        self._last_fault = (0, 0)
+        self.runner = RemoteRun(
+            connection, self.threads, vcont=abilities.resumes, output=output, interrupt=interrupt, tell=tell
+        )
         #: what a process stops with when it is interrupted
         self._stop_signal = _INTERRUPT_SIGNAL
 
@@ -165,7 +172,8 @@ class GdbRemoteTarget:
             raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
         self.runner.stopping = False
         executed = 0
-        with stop_on_interrupt(self.stop), self._stops_at(until):
+        ctrl_c = heed_interrupt(self.runner.interrupted) if self._process else stop_on_interrupt(self.stop)
+        with ctrl_c, self._stops_at(until):
             while True:
                 pc = self.read_registers().pc
                 if pc == until:
@@ -259,12 +267,13 @@ class GdbRemoteTarget:
         self.write_registers(registers)
         self.runner.stopping = True
         reply = self.runner.resume(only=True)
+        self.runner.stopping = False
         while reply.kind is StopKind.STOPPED and reply.code < _FIRST_REAL_TIME:
             self.runner.signal = reply.code
             reply = self.runner.resume(only=True)
         if reply.kind is not StopKind.STOPPED:
             raise TargetLost(f"{self.name} ended before its start: {self._end(reply, place).message}")
-        self.runner.signal, self.runner.stopping = 0, False
+        self.runner.signal = self.runner.sent = 0
         self._stop_signal = reply.code
         self.write_registers(saved)
 
@@ -309,16 +318,33 @@ class GdbRemoteTarget:
                 # Ours, or that of somebody who holds the emulator's monitor.
                 self.runner.stopping = True
                 return None
-            if self._process and reply.code == self._stop_signal and self.runner.stopping:
-                return None
+            if self._process and reply.code == self._stop_signal and self.runner.sent:
+                # Signals of real time queue up, others do not.
+                self.runner.sent = self.runner.sent - 1 if reply.code >= _FIRST_REAL_TIME else 0
+                if self.runner.stopping:
+                    return None
+                continue
             # The program's own signal: it gets it when it goes on.
             self.runner.signal = reply.code
             if self._process:
+                if reply.code in _FAULTS:
+                    self._show_fault(reply.code)
+                elif reply.code == _INTERRUPT_SIGNAL:
+                    self.runner.was_for_program()
                 continue
             if reply.code in _FAULTS:
                 at = self.read_registers().pc
                 access, message = _FAULTS[reply.code]
                 return Stop(StopReason.FAULT, at, address=at, access=access, message=message)
+
+    def _show_fault(self, signal: int) -> None:
+        """Let the process see its fault where the program would have had it."""
+        registers = self.read_registers()
+        place = self.fault_place(registers.pc)
+        if place != registers.pc:
+            registers.pc = place
+            self.write_registers(registers)
+        self._last_fault = signal, place
 
     def _end(self, reply: StopReply, pc: int) -> Stop:
         self._connection.lose(
@@ -328,6 +354,8 @@ class GdbRemoteTarget:
         if reply.kind is StopKind.EXITED:
             return Stop(StopReason.EXIT, pc, exit_code=reply.code, gone=True)
         number, name = linux_signal(reply.code)
+        if reply.code == self._last_fault[0]:
+            pc = self._last_fault[1]
         return Stop(StopReason.EXIT, pc, message=f"was ended by {name}", signal=number, gone=True)
 
     def _within(self, address: int, size: int) -> bool:

@@ -45,6 +45,23 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
+def heed_interrupt(heed: Callable[[], object]) -> Iterator[None]:
+    """Call `heed` at each Ctrl-C within the block, which waits in Python; nothing else happens then.
+
+    Does nothing outside of the main thread, or where the program handles SIGINT itself.
+    """
+    on_main = threading.current_thread() is threading.main_thread()
+    if not on_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda _number, _frame: heed())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
 def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` when Ctrl-C comes within the block; a second Ctrl-C raises KeyboardInterrupt as usual.
 

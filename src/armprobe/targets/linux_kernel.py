@@ -77,7 +77,7 @@ class KernelTarget:
 
     trap = TRAP
     concurrent = True
-    shared_memory = None
+    own_faults = shared_memory = None
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
 

@@ -2,18 +2,29 @@
 
 - It gets its own signals and goes on. When it ends, so does what can be read, but for shared memory.
 - Memory for slots is mapped by system calls that the process makes at a stop.
-- QEMU's stub writes no page that the program may not write: code is made writable before, and put back at the end.
+- QEMU's stub writes no page that the program may not write, or that it has translated: such code is made writable
+  before each write, and the program's read-only again at the end.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from armprobe.errors import TargetLost
-from armprobe.targets.base import BulkMemory, ExecutableMemory, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.errors import TargetFault, TargetLost
+from armprobe.targets.base import (
+    AskedKernel,
+    BulkMemory,
+    ExecutableMemory,
+    OwnFaults,
+    Region,
+    Registers,
+    Stop,
+    StopReason,
+    TrapHandler,
+)
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
-from armprobe.targets.linuxcalls import CALL_CODE, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, SystemCalls
+from armprobe.targets.linuxcalls import CALL_CODE, CHECK_CODE, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, SystemCalls
 from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotethreads import RemoteThreads
@@ -37,7 +48,7 @@ class LinuxProcess:
     code_sync = None
     clock = None
     no_clock = "a process under a GDB stub has no clock that code can read without a system call"
-    processors = task = translation = None
+    processors = task = None
 
     def __init__(
         self, stub: GdbRemoteTarget, *, emulator: UserEmulator | None = None, shared: SharedData | None = None
@@ -53,9 +64,12 @@ class LinuxProcess:
         self._memory: MappedMemory | None = None
         # A process that was just started stands in its dynamic linker: not every program makes system calls itself.
         self._calls = SystemCalls(stub)
+        #: how code reads memory that comes and goes
+        self.translation: AskedKernel | None = None
+        self._mapped: tuple[Region, ...] = ()
         #: [start, end) of the program's code, read-only for it, and those that were made writable
         self._code: list[tuple[int, int]] = []
-        self._opened: list[tuple[int, int]] = []
+        self._opened: set[tuple[int, int]] = set()
         self.auxiliary = _auxiliary_vector(stub)
 
     def take_memory(self) -> None:
@@ -65,14 +79,16 @@ class LinuxProcess:
             self._shared.map_into(calls)
         self._memory = MappedMemory(calls)
         place = self._memory.allocate(_PAGE, 0, 1 << 32)
-        self.stub.write_memory(place, CALL_CODE)
+        self.stub.write_memory(place, CALL_CODE + CHECK_CODE)
+        self.translation = AskedKernel(place + len(CALL_CODE))
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
         calls.settle(place)
 
-    def protect(self, code: Sequence[tuple[int, int]]) -> None:
-        """Tell where the program's code is, [start, end), that it may not write."""
-        self._code = [(start & -_PAGE, end + _PAGE - 1 & -_PAGE) for start, end in code]
+    def describe(self, mapped: Sequence[Region]) -> None:
+        """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries."""
+        self._mapped = tuple(mapped)
+        self._code = [(part.start & -_PAGE, part.end + _PAGE - 1 & -_PAGE) for part in mapped if not part.writable]
 
     # The Target protocol
 
@@ -82,7 +98,8 @@ class LinuxProcess:
 
     @property
     def regions(self) -> Sequence[Region]:
-        return self.stub.regions
+        """What is mapped all the time, then the rest, of which nobody knows."""
+        return [*self._mapped, *self.stub.regions]
 
     def read_memory(self, address: int, size: int) -> bytes:
         return self.read_many([(address, size)])[0]
@@ -105,8 +122,12 @@ class LinuxProcess:
                 self._shared.write(address, data)
             else:
                 others.append((address, data))
-        self._open([address for address, _ in others])
-        self.stub.write_many(others)
+        try:
+            self.stub.write_many(others)
+        except TargetFault:
+            if not self._open([address for address, _ in others]):
+                raise
+            self.stub.write_many(others)
 
     def read_registers(self) -> Registers:
         return self.stub.read_registers()
@@ -153,6 +174,13 @@ class LinuxProcess:
     def shared_memory(self) -> SharedData | None:
         return self._shared
 
+    @property
+    def own_faults(self) -> OwnFaults:
+        return self
+
+    def show_at(self, place: Callable[[int], int]) -> None:
+        self.stub.fault_place = place
+
     # Beyond the protocol
 
     def detach(self) -> None:
@@ -173,19 +201,22 @@ class LinuxProcess:
         if self._shared is not None:
             self._shared.close()
 
-    def _open(self, addresses: Sequence[int]) -> None:
-        """Make the code around these addresses writable, where it is not yet."""
-        for part in self._code:
-            start, end = part
-            if part not in self._opened and any(start <= address < end for address in addresses):
-                self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC)
-                self._opened.append(part)
+    def _open(self, addresses: Sequence[int]) -> bool:
+        """Make our own code, and the program's around these addresses, writable; False if there is none."""
+        own = self._memory.parts if self._memory is not None else ()
+        found = [part for part in (*self._code, *own) if any(part[0] <= address < part[1] for address in addresses)]
+        for start, end in found:
+            self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC)
+        self._opened.update(part for part in found if part in self._code)
+        return bool(found)
 
     def _vanished(self, emulator: UserEmulator) -> Stop:
         """The end of a process whose stub went without a word: what it does from here on is not seen."""
         executed = not emulator.has_ended(seconds=_MOMENT)
         while not emulator.has_ended(seconds=_MOMENT):
-            pass
+            if self.stub.runner.stopping:
+                emulator.end()
+                return Stop(StopReason.INTERRUPT, 0, gone=True)
         code = emulator.process.returncode
         if code < 0:
             return Stop(StopReason.EXIT, 0, message=f"was ended by {signal_name(-code)}", signal=-code, gone=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Iterator
 
 from armprobe.errors import Refused, TargetError, TargetFault
@@ -18,6 +19,25 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x4000, 0x100000
 #: `svc #0`, and `b .`, which is where the calls end
 CALL_CODE = b"\x00\x00\x00\xef" + b"\xfe\xff\xff\xea"
+#: whether the page at r0 can be read: futex(r0 & ~3, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, some value, no time at all)
+#: compares the word there with the value, and says EFAULT where there is none
+CHECK_CODE = struct.pack(
+    "<14I",
+    0xE52D7004,  # str   r7, [sp, #-4]!
+    0xE3C00003,  # bic   r0, r0, #3
+    0xE3A01080,  # mov   r1, #0x80
+    0xE3E020A5,  # mvn   r2, #0xa5
+    0xE28F3018,  # add   r3, pc, #24
+    0xE3A070F0,  # mov   r7, #240
+    0xEF000000,  # svc   #0
+    0xE370000E,  # cmn   r0, #14
+    0x13A00001,  # movne r0, #1
+    0x03A00000,  # moveq r0, #0
+    0xE49D7004,  # ldr   r7, [sp], #4
+    0xE12FFF1E,  # bx    lr
+    0,
+    0,
+)
 _SVC = CALL_CODE[:4]
 _PAGE = 0x1000
 _PAGES_SEARCHED = 1024

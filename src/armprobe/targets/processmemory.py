@@ -37,8 +37,19 @@ class MappedMemory:
 
     def __init__(self, calls: SystemCalls) -> None:
         self._calls = calls
+        #: [start, end) of all that is mapped
+        self.parts: set[tuple[int, int]] = set()
 
     def allocate(self, size: int, low: int, high: int) -> int:
+        start = self._map(size, low, high)
+        self.parts.add((start, start + size))
+        return start
+
+    def free(self, address: int, size: int) -> None:
+        self._calls.call(MUNMAP, address, size)
+        self.parts.discard((address, address + size))
+
+    def _map(self, size: int, low: int, high: int) -> int:
         if low == 0 and high == _ADDRESS_SPACE:
             return self._calls.call(MMAP2, 0, size, _ALL, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         for place in _places(size, low, high):
@@ -49,11 +60,8 @@ class MappedMemory:
                 continue  # something is there already
             if low <= found and found + size <= high:
                 return found
-            self.free(found, size)  # kernels before 4.17, and QEMU 7.2, take the address for a wish
+            self._calls.call(MUNMAP, found, size)  # kernels before 4.17, and QEMU 7.2, take the address for a wish
         raise Refused(f"nothing between 0x{low:08x} and 0x{high:08x} is free for {size:,} bytes")
-
-    def free(self, address: int, size: int) -> None:
-        self._calls.call(MUNMAP, address, size)
 
 
 class SharedData:

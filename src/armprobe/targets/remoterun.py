@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -11,6 +12,8 @@ from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import Output, StopReply, error_of, stop_reply
 
 _POLL_SECONDS = 0.2
+#: how long a program may take to learn of a Ctrl-C by itself; and in which time a second one is for us
+_MOMENT, _AGAIN = 0.3, 2.0
 
 
 class RemoteRun:
@@ -24,15 +27,24 @@ class RemoteRun:
         vcont: bool,
         output: Callable[[bytes], object],
         interrupt: Callable[[], object] | None = None,
+        tell: Callable[[], object] | None = None,
     ) -> None:
-        """`vcont`: the stub takes vCont. `interrupt` stops a target that runs (default: the stub's way)."""
+        """`vcont`: the stub takes vCont. `interrupt` stops a target that runs (default: the stub's way).
+
+        `tell` passes a Ctrl-C on to the program; without it, the target stops.
+        """
         self._connection = connection
         self._threads = threads
         self._vcont = vcont
         self._output = output
         self._interrupt = interrupt or connection.interrupt
         self._running = False
+        #: when Ctrl-C came last, and whether the program does not know of it yet
+        self._interrupted, self._untold = -_AGAIN, False
+        self._tell = tell or self.stop
         self.stopping = False
+        #: interrupts that were sent, and have not stopped the target yet
+        self.sent = 0
         #: the signal that the stopped thread gets when it goes on, in GDB's numbering
         self.signal = 0
         #: called every `poll` seconds while the target runs
@@ -44,7 +56,19 @@ class RemoteRun:
         self.stopping = True
         if self._running:
             with suppress(TargetLost):  # whoever waits for the stop hears of it
+                self.sent += 1
                 self._interrupt()
+
+    def interrupted(self) -> None:
+        """Ctrl-C came. It is the program's, which gets it by itself if it shares a terminal; a second one stops it."""
+        now = time.monotonic()
+        if now < self._interrupted + _AGAIN:
+            self.stop()
+        self._interrupted, self._untold = now, True
+
+    def was_for_program(self) -> None:
+        """The program has got a Ctrl-C."""
+        self._untold = False
 
     def resume(self, *, step: bool = False, only: bool = False) -> StopReply:
         """Let the target run, or the stopped thread take a step (`only`: run while others stand), up to the next stop.
@@ -100,6 +124,9 @@ class RemoteRun:
                         f"the stub at {self._connection.name} does not stop the target",
                         hint="QEMU's user-mode stub can't: say where to stop, with until= or --until",
                     )
+                if self._untold and time.monotonic() > self._interrupted + _MOMENT:
+                    self._untold = False
+                    self._tell()
                 self.idle()
                 continue
             if error := error_of(answer):

@@ -139,6 +139,10 @@ class UnicornTarget:
         return TRAP
 
     @property
+    def own_faults(self) -> None:
+        return None
+
+    @property
     def shared_memory(self) -> None:
         return None
 

@@ -96,8 +96,11 @@ class UserEmulator:
 
     def interrupt(self) -> None:
         """Stop the program, which the stub does not."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(_STOP_SIGNAL)
+        self.process.send_signal(_STOP_SIGNAL)
+
+    def tell(self) -> None:
+        """Pass a Ctrl-C on to the program."""
+        self.process.send_signal(signal.SIGINT)
 
     def has_ended(self, *, seconds: float = TIMEOUT) -> bool:
         """Whether the process ends within `seconds`."""

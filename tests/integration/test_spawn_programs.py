@@ -1,0 +1,298 @@
+"""What processes do to probes: threads, children, signals, and ends of all kinds. Programs know their own counts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.integration.armel import make_root
+from tests.integration.linux_programs import build, threads_calls, threads_output, threads_program
+
+import armprobe
+from armprobe import Stop, StopReason
+from armprobe.symbols.image import Image
+from armprobe.targets.useremulator import EMULATOR
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which(EMULATOR) and shutil.which("arm-none-eabi-gcc")), reason="needs qemu-arm and a compiler"
+    ),
+]
+
+_ROUNDS = 20_000
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return make_root(tmp_path_factory.mktemp("armel"))
+
+
+#: 100 calls, then 10 in the parent, 1000 in the child
+_FORK = """
+void _start(void)
+{
+    unsigned x = 0;
+    for (unsigned n = 0; n < 100; n++)
+        x = work(n, x);
+    long child = sys(2, 0, 0, 0, 0), status = 0;
+    for (unsigned n = 0; n < (child ? 10 : 1000); n++)
+        x = work(n, x);
+    if (!child)
+        sys(EXIT_GROUP, 3, 0, 0, 0);
+    sys(114, child, (long)&status, 0, 0);
+    print(status);
+    sys(EXIT_GROUP, 5, 0, 0, 0);
+}
+"""
+
+_SIGNALS = """
+struct action { void *handler; unsigned long flags; void *restorer; unsigned long mask[2]; };
+__attribute__((naked)) void restore(void) { asm("mov r7, #173\\n svc 0"); }
+static void handle(int signal, void *handler)
+{
+    struct action action = {handler, 0x04000004, restore, {0, 0}};
+    sys(174, signal, (long)&action, 0, 8);
+}
+"""
+
+#: a timer's signal handler calls work, which the program calls without end; prints all calls, and the signals
+_ALARM = (
+    _SIGNALS
+    + """
+static volatile unsigned ticks;
+void tick(int signal) { ticks++; work(signal, 3); }
+void _start(void)
+{
+    handle(14, tick);
+    long timer[4] = {0, 2000, 0, 2000}, off[4] = {0, 0, 0, 0};
+    sys(104, 0, (long)timer, 0, 0);
+    unsigned calls = 0;
+    while (ticks < 50)
+        work(calls++, 1);
+    sys(104, 0, (long)off, 0, 0);
+    print(calls + ticks);
+    sys(EXIT_GROUP, 0, 0, 0, 0);
+}
+"""
+)
+
+#: ten loads fault; a handler of the program skips each and notes where it was
+_FAULTS = (
+    _SIGNALS
+    + """
+static volatile unsigned faults, place;
+void on_fault(int signal, void *info, unsigned *context)
+{
+    unsigned *registers = context + 5 + 3;  /* ucontext: flags, link, stack; trap_no, error_code, oldmask */
+    faults++;
+    place = registers[15];
+    registers[15] += 4;
+}
+__attribute__((naked, noinline)) unsigned load(unsigned *pointer)
+{
+    asm("nop\\n.global faulting\\n.type faulting, %function\\nfaulting: ldr r0, [r0]\\n bx lr");
+}
+void _start(void)
+{
+    handle(11, on_fault);
+    for (int i = 0; i < 10; i++)
+        load((unsigned *)16);
+    print(place);
+    sys(EXIT_GROUP, faults, 0, 0, 0);
+}
+"""
+)
+
+_ENDS = """
+void _start(void)
+{
+    unsigned x = 0;
+    for (int i = 0; i < 77; i++)
+        x = work(i, x);
+    print(x);
+#if HOW == 0
+    sys(EXIT, 6, 0, 0, 0);
+#elif HOW < 64
+    sys(37, sys(20, 0, 0, 0, 0), HOW, 0, 0);
+    for (;;);
+#elif HOW == 64
+    char *argv[] = {"sh", "-c", "exit 9", 0};
+    sys(11, (long)"/bin/sh", (long)argv, 0, 0);
+#elif HOW == 65
+    *(volatile int *)16 = 0;
+#elif HOW == 66
+    for (int file = 0; file < 300; file++)
+        sys(6, file, 0, 0, 0);
+    for (int i = 0; i < 77; i++)
+        work(i, x);
+    sys(EXIT, 4, 0, 0, 0);
+#else
+    asm volatile("bkpt");
+#endif
+}
+"""
+
+#: handles SIGINT, and goes on
+_STUBBORN = (
+    _SIGNALS
+    + """
+static volatile unsigned seen;
+void on_interrupt(int signal) { seen++; print(seen); }
+void _start(void)
+{
+    handle(2, on_interrupt);
+    print(0);
+    for (unsigned n = 0;; n++)
+        work(n, 1);
+}
+"""
+)
+
+_READS = """
+static char text[] = "in the program";
+void _start(void)
+{
+    char *page = (char *)sys(45, 0, 0, 0, 0), *heap = page + 4090;  /* brk */
+    sys(45, (long)page + 8192, 0, 0, 0);
+    for (int i = 0; i < 15; i++)
+        heap[i] = text[i] ^ ' ' * (text[i] >= 'a');
+    work((unsigned)text, 0);
+    work((unsigned)heap, 0);
+    work((unsigned)page + 8190, 0);
+    work(16, 0);
+    work(0xffffffff, 0);
+    sys(EXIT, 0, 0, 0, 0);
+}
+"""
+
+
+def run(program: Path, output: Path, *, at: str = "work") -> tuple[Stop, int, bytes]:
+    """Count at a place up to the program's end; its end, the count, and what it printed."""
+    with output.open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        probe = session.count(at)
+        session.optimize_now()
+        stop = session.run()
+    return stop, probe.hits, output.read_bytes()
+
+
+def test_threads_that_count_and_record_at_once_lose_nothing(tmp_path: Path):
+    program = threads_program(tmp_path, rounds=_ROUNDS)
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        count = session.count("work")
+        record = session.define("p:calls work n=%r0:u32")
+        session.optimize_now()
+        seen = []
+        session.on_event(lambda event: seen.append(event.values["n"]))
+        stop = session.run()
+        assert (stop.exit_code, session.lost(record)) == (7, 0)
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
+    assert count.hits == record.hits == len(seen) == threads_calls(_ROUNDS)
+    assert sum(seen) == sum(sum(range(_ROUNDS * (thread + 1))) for thread in range(4))
+
+
+def test_a_child_goes_on_counting_and_recording(tmp_path: Path):
+    program = build(_FORK, tmp_path, "fork")
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        count = session.count("work+4")
+        record = session.define("p work n=%r0")
+        session.optimize_now()
+        stop = session.run()
+    assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
+    assert (count.hits, record.hits, session.lost(record), len(list(session.events()))) == (1110, 1110, 0, 1110)
+
+
+def test_a_child_passes_over_what_stops_its_parent(tmp_path: Path):
+    program = build(_FORK, tmp_path, "fork")
+    calls = []
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        session.probe("work", lambda hit: calls.append(hit.regs.r0), when="%r0 < 5")
+        session.probe("work+4", lambda hit: calls.append(-1))
+        session.optimize_now()
+        stop = session.run()
+    assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
+    assert len(calls) == 110 + 10
+
+
+def test_signal_handlers_run_as_ever_and_are_counted(tmp_path: Path):
+    stop, hits, output = run(build(_ALARM, tmp_path, "alarm"), tmp_path / "output")
+    assert stop.exit_code == 0
+    assert hits == int(output, 16)
+
+
+@pytest.mark.parametrize("at", ["load", "faulting"])
+def test_a_program_handles_its_own_faults_and_sees_them_where_they_are(tmp_path: Path, at: str):
+    program = build(_FAULTS, tmp_path, "faults")
+    with armprobe.spawn([program], stdout=-3) as session:
+        place = session.locate("faulting")
+    stop, hits, output = run(program, tmp_path / "output", at=at)
+    assert (stop.exit_code, hits, int(output, 16)) == (10, 10, place)
+
+
+@pytest.mark.parametrize(
+    ("how", "exit_code", "killed", "hits"),
+    [
+        (0, 6, 0, 77), (6, None, 6, 77), (9, None, 9, 77), (10, None, 10, 77), (14, None, 14, 77), (64, 9, 0, 77),
+        (65, None, 11, 77), (66, 4, 0, 154), (67, None, 5, 77),
+    ],
+    ids=["exit", "SIGABRT", "SIGKILL", "SIGUSR1", "SIGALRM", "exec", "SIGSEGV", "closes all files", "SIGTRAP"],
+)  # fmt: skip
+def test_counts_are_complete_however_a_program_ends(
+    tmp_path: Path, capfd, how: int, exit_code: int | None, killed: int, hits: int
+):
+    stop, counted, output = run(build(_ENDS, tmp_path, "ends", HOW=how), tmp_path / "output")
+    capfd.readouterr()  # QEMU says that no core was dumped
+    assert (stop.reason, stop.exit_code, stop.signal, counted) == (StopReason.EXIT, exit_code, killed, hits)
+    assert output == b"bedd2cc6\n"
+
+
+def test_strings_are_read_wherever_they_are_and_bad_pointers_do_no_harm(tmp_path: Path):
+    with armprobe.spawn([build(_READS, tmp_path, "reads")]) as session:
+        session.define("p:text work where=%r0 what=+0(%r0):string word=+3(%r0):u32")
+        session.optimize_now()
+        assert session.run().exit_code == 0
+    found = [(event.values["what"], event.values["word"]) for event in session.events()]
+    words = [int.from_bytes(text, "little") for text in (b"the ", b"THE ")]
+    assert found == [("in the program", words[0]), ("IN THE PROGRAM", words[1]), ("", None), (None, None), (None, None)]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["armprobe alone", "the terminal's processes"])
+def test_ctrl_c_is_the_programs_and_a_second_one_ends_the_run(tmp_path: Path, whole: bool):
+    program = build(_STUBBORN, tmp_path, "stubborn")
+    code = "from armprobe.cli.main import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "stat", "--spawn", "-e", "work", program]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
+    )
+    assert process.stdout is not None
+    send = os.killpg if whole else os.kill
+    for number in range(2):
+        assert process.stdout.readline() == f"{number:08x}\n"
+        send(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert re.search(r"^ *[0-9,]+ +\d+ +branch +0x0001[0-9a-f]{4} +work$", errors, re.MULTILINE)
+    assert "interrupted at " in errors
+
+
+def test_ctrl_c_ends_a_program_that_does_not_handle_it_and_events_are_there(root: Path):
+    code = "from armprobe.cli.main import main; raise SystemExit(main())"
+    program = root / "bin/busybox"
+    where = f"0x{Image.load(program).entry:08x}"
+    command = [sys.executable, "-c", code, "trace", "--spawn", "-e", f"p:start {where}", program, "--"]
+    process = subprocess.Popen(
+        [*command, "sh", "-c", "echo x; while :; do :; done"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b"x"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.startswith(f"start: ({where})\n".encode())
+    assert b"it was ended by SIGINT\n" in errors
