@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 from tests.codegen.test_handlers import CAPACITY, DATA, PAGE, RING, Machine
 
-from armprobe.codegen.handlers import Call, compile_actions
+from armprobe.codegen.body import Exit
+from armprobe.codegen.handlers import Call, compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapShape
-from armprobe.codegen.python_host import Fault, host_function
-from armprobe.codegen.python_subset import Checked, check_handler
+from armprobe.codegen.python_host import Fault, host_condition, host_function
+from armprobe.codegen.python_subset import Checked, check_condition, check_handler
 from armprobe.events.record import make_header
 from armprobe.events.ring import drain
 from armprobe.events.values import unpack
@@ -86,12 +87,10 @@ class BothSides:
     def target_maps(self) -> bytes:
         return self.machine.read(MAPS, PAGE - 0x800)
 
-    # --- what the function reaches on the host
+    # --- what the function reaches on the host: `Surroundings`
 
     def read(self, address: int, size: int) -> bytes:
-        if not READ <= address <= READ + READ_SIZE - size:
-            raise Fault
-        return MEMORY[address - READ :][:size]
+        return read_memory(address, size)
 
     def add(self, number: int, key: int, amount: int) -> None:
         self._host_maps[number].add(amount, key)
@@ -104,3 +103,42 @@ class BothSides:
 
     def write_memory(self, address: int, data: bytes) -> None:
         self.host_memory[address - MAPS : address - MAPS + len(data)] = data
+
+
+class Condition:
+    """One condition: compiled, run on Unicorn; and on the host."""
+
+    def __init__(self, function: Callable[..., object], *, architecture: int = 7) -> None:
+        condition, scope = check_condition(function)
+        readable = ((READ, READ + READ_SIZE),)
+        self._body = compile_guard(condition, architecture=architecture, readable=readable)
+        self._machine = Machine()
+        self._machine.uc.mem_map(READ & -PAGE, PAGE)
+        self._machine.write(READ, MEMORY)
+        self._decide = host_condition(scope)
+
+    def target(self, registers: Mapping[str, int]) -> bool:
+        symbols = {"site": registers["pc"]}
+        return self._machine.run(self._body, dict(registers), symbols) is Exit.HOLDS
+
+    def host(self, registers: Mapping[str, int]) -> bool:
+        return self._decide(_Memory(), SimpleNamespace(**registers))
+
+
+class _Memory:
+    """What a condition reaches."""
+
+    def read(self, address: int, size: int) -> bytes:
+        return read_memory(address, size)
+
+    def add(self, number: int, key: int, amount: int) -> None:
+        raise NotImplementedError
+
+    def record(self, values: Mapping[str, int | None]) -> None:
+        raise NotImplementedError
+
+
+def read_memory(address: int, size: int) -> bytes:
+    if not READ <= address <= READ + READ_SIZE - size:
+        raise Fault
+    return MEMORY[address - READ :][:size]

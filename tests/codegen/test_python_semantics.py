@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.codegen.python_functions import MAPS, READ, BothSides, define
+from tests.codegen.python_functions import MAPS, READ, BothSides, Condition, define
 from tests.codegen.python_model import ModelFault, numbers, truths
 from tests.codegen.test_handlers import state
 
@@ -43,6 +43,53 @@ def test_expressions_are_the_same_in_the_target_on_the_host_and_in_the_model(exp
         message = f"emit({fields}) with {registers}, architecture {architecture}"
         assert both.target(registers) == ([expected], False), message
         assert both.host(registers) == ([expected], False), message
+
+
+@pytest.mark.slow
+@given(
+    expression=st.one_of(numbers(3), truths(2)).filter(lambda expression: "hit.probe" not in expression.text),
+    seed=st.integers(0, 1 << 16),
+    architecture=st.sampled_from([4, 5, 7]),
+)
+@settings(max_examples=60, deadline=None)
+def test_conditions_hold_in_the_target_on_the_host_and_in_the_model(expression, seed, architecture):
+    condition = Condition(define(f"f = lambda {PARAMETERS}: {expression}\n"), architecture=architecture)
+    generator = random.Random(seed)
+    for _ in range(6):
+        registers = state(generator.getrandbits(32))
+        registers |= {name: generator.choice(INTERESTING) for name in ("r0", "r1", "r3") if generator.random() < 0.7}
+        try:
+            expected = bool(expression.value(registers))
+        except ModelFault:
+            expected = False
+        message = f"{expression} with {registers}, architecture {architecture}"
+        assert (condition.target(registers), condition.host(registers)) == (expected, expected), message
+
+
+@pytest.mark.parametrize(
+    ("source", "r0", "expected"),
+    [
+        ("f = lambda r0: r0 > 4096\n", 4097, True),
+        ("f = lambda r0: r0 > 4096\n", 4096, False),
+        ("f = lambda r0: r0\n", 0, False),
+        ("f = lambda r0: r0 and r0 & 1\n", 3, True),
+        ("f = lambda hit: hit.regs.r0 == LIMIT\n", 7, True),
+        ("f = lambda r0: u8(r0) == 0x81\n", READ, True),
+        ("f = lambda r0: not u8(r0)\n", 0, False),  # what can't be read holds nothing
+        (
+            (
+                "def half(x):\n    return x >> 1\n"
+                "def f(r0):\n    if half(r0) == 3:\n        return True\n    return r0 == 9\n"
+            ),
+            7,
+            1,
+        ),
+        ("a, f = (lambda r0: r0 > 1), (lambda r0: r0 < 1)\n", 0, True),
+    ],
+)
+def test_what_a_condition_means(source, r0, expected):
+    condition = Condition(define(source, LIMIT=7))
+    assert (condition.target(state(r0=r0)), condition.host(state(r0=r0))) == (expected, expected)
 
 
 def run(source: str, *, architecture: int = 7, **registers: int):

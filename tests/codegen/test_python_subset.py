@@ -10,7 +10,7 @@ import pytest
 from tests.codegen.python_functions import define, shape_of
 
 from armprobe.codegen.map_layout import MapKind, MapShape
-from armprobe.codegen.python_subset import check_handler
+from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.errors import UsageError
 from armprobe.probes.maps import Map
 
@@ -236,6 +236,28 @@ def test_what_is_not_in_the_subset_is_refused_where_it_stands(body, caret, messa
     place, line, mark = error.evidence.splitlines()
     assert (str(error), error.hint, line[mark.index("^") :]) == (message, hint, caret)
     assert place.startswith("<handler ")
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        ("f = lambda size: size > 5\n", "the parameter 'size' is no register",
+         "a compiled handler takes r0 to r12, sp, lr, pc, cpsr, or hit"),
+        ("f = lambda r0: r0 / 2\n", "/ is not there in compiled handlers", "// divides whole numbers"),
+        ("def f(r0):\n    if r0:\n        return True\n", "a condition returns whether it holds, on every way", ""),
+        ("def f(r0):\n    return\n", "a condition returns whether it holds, on every way", ""),
+        ("def f(r0):\n    emit(r0=r0)\n    return True\n", "a condition only looks: it emits nothing",
+         "let the handler emit"),
+        ("def f(r0):\n    h[1] += 1\n    return True\n", "this is no map",
+         "session.counter(), histogram() and table() make maps"),
+        ("f = lambda hit: hit.probe == 1\n", "a condition does not know the number of its probe", ""),
+    ],
+)  # fmt: skip
+def test_what_is_no_condition_is_refused(source, message, hint):
+    with pytest.raises(UsageError) as caught:
+        check_condition(define(source, **NAMES))
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+    assert caught.value.evidence.splitlines()[-1].endswith("^")
 
 
 def test_the_evidence_is_the_place_the_line_and_a_caret():

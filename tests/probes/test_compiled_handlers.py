@@ -18,7 +18,10 @@ from tests.probes.program import (
 )
 
 from armprobe import Hit, Session, StopReason
+from armprobe.codegen.helpers import u32
 
+#: a word that holds 0x12345678
+LITERAL = BASE + 0x38
 EXECUTIONS = {
     address: 1 if address < LOOP or address == END else PASSES // 2 if address == CONDITIONAL else PASSES
     for address in INSTRUCTIONS
@@ -153,6 +156,40 @@ def test_a_compiled_condition_stops_the_target_only_for_hits_that_pass():
         assert stops == [90, 4, 3, 2, 1]
         assert (probe.hits, record.hits, probe.state) == (5, 3, "branch")
         assert [event.values for event in session.events()] == [{"arg1": n} for n in (100, 99, 98)]
+
+
+def test_a_condition_in_python_guards_host_and_compiled_handlers():
+    with start() as session:
+        stops, calls, last = [], session.counter("calls"), 3
+
+        def odd(r1):
+            return r1 & 1 == 1
+
+        def count(r1):
+            calls.add(r1)
+
+        probe = session.probe(LOOP, lambda hit: stops.append(hit.regs.r1), when=lambda r1: r1 <= last)
+        session.probe(CONDITIONAL, count, compiled=True, when=odd)
+        assert session.optimize_now() == 2
+        session.run(until=END)
+        assert (stops, probe.hits, probe.state) == ([3, 2, 1], 3, "branch")
+        assert calls.total == sum(range(1, 101, 2))
+
+
+def test_each_of_several_handlers_at_a_place_runs_where_its_own_condition_holds():
+    with start() as session:
+        seen = {"low": [], "tenth": [], "word": [], "none": []}
+        session.probe(LOOP, lambda hit: seen["low"].append(hit.regs.r1), when="%r1 < 3")
+        session.probe(LOOP, lambda hit: seen["tenth"].append(hit.regs.r1), when=lambda r1: r1 % 50 == 0)
+        session.probe(
+            LOOP, lambda hit: seen["word"].append(hit.regs.r1), when=lambda r1: u32(LITERAL) == r1 + 0x12345677
+        )
+        session.probe(LOOP, lambda hit: seen["none"].append(hit.regs.r1), when=lambda: u32(0) == 5)
+        some = session.count(LOOP)
+        session.optimize_now()
+        session.run(until=END)
+        assert seen == {"low": [2, 1], "tenth": [100, 50], "word": [1], "none": []}
+        assert (some.hits, some.state) == (PASSES, "branch")
 
 
 def test_nothing_is_lost_when_the_ring_fills():

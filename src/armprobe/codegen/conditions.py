@@ -5,6 +5,8 @@ from __future__ import annotations
 from armprobe.codegen import memory
 from armprobe.codegen.fetch import Fetched, Fetcher
 from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand
+from armprobe.codegen.python_emit import emit_condition
+from armprobe.codegen.python_tree import Condition
 
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
@@ -19,6 +21,10 @@ def condition(fetcher: Fetcher, wanted: Filter) -> str:
             return _comparison(fetcher, wanted)
         case CompareText():
             return _text_comparison(fetcher, wanted)
+        case Condition():
+            return emit_condition(
+                ir, wanted, readable=fetcher.readable, has_clz=fetcher.has_clz, register=fetcher.register
+            )
         case _:
             word = "and" if isinstance(wanted, And) else "or"
             return ir.value(f"{word} i1 {condition(fetcher, wanted.left)}, {condition(fetcher, wanted.right)}")

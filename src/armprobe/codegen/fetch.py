@@ -29,6 +29,8 @@ class Fetcher:
     ir: Lines
     readable: memory.Readable
     register: Callable[[str], str]
+    #: has CLZ, which came with architecture 5
+    has_clz: bool = True
     _known: dict[tuple[Source, int], Fetched] = field(default_factory=dict)
 
     @contextmanager

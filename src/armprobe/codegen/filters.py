@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from armprobe.codegen.python_tree import Condition
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
-from armprobe.events.source import Memory, Source
+from armprobe.events.source import Computed, Memory, Source
 
 _UNSIGNED = TYPES["u32"]
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "&"})
@@ -132,12 +133,14 @@ class Or:
     right: Filter
 
 
-Filter = Compare | CompareText | Not | And | Or
+Filter = Compare | CompareText | Not | And | Or | Condition
 
 
 def sources(condition: Filter) -> frozenset[Source]:
     """The registers and the memory that `condition` looks at."""
     match condition:
+        case Condition(_, reads):
+            return frozenset({Computed(reads)})
         case Not(operand):
             return sources(operand)
         case And(left, right) | Or(left, right):

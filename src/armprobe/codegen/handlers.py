@@ -209,7 +209,7 @@ class _Function:
         self._ir = Lines(atomic=atomic)
         self._architecture = architecture
         self._readable = readable
-        self._fetcher = Fetcher(self._ir, readable, self._register)
+        self._fetcher = Fetcher(self._ir, readable, self._register, has_clz=architecture >= 5)
         #: where the bits stand that say how to leave, and those that may be set
         self._wanted: str | None = None
         self._bits = 0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from armprobe.codegen import memory
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.ir import Lines
+from armprobe.codegen.memory import Readable
 from armprobe.codegen.words import BOOL, Type
+from armprobe.errors import InternalError
 from armprobe.events.record import Layout
 
 _OPERATORS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
@@ -22,7 +25,7 @@ class Emitter:
     ir: Lines
     #: how its records are
     layout: Layout | None
-    readable: memory.Readable
+    readable: Readable
     #: has CLZ, which came with architecture 5
     has_clz: bool
     register: Callable[[str], str]
@@ -259,6 +262,28 @@ class Emitter:
         if bits == kind.bits:
             return value
         return self.ir.value(f"{'sext' if signed else 'zext'} i{bits} {value} to i{kind.bits}")
+
+
+def emit_condition(
+    ir: Lines, condition: tree.Condition, *, readable: Readable, has_clz: bool, register: Callable[[str], str]
+) -> str:
+    """The i1 that a condition is."""
+    holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
+    emitter = Emitter(
+        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, add_to_map=_never,
+        record=_never, fault=fault, out=end,
+    )  # fmt: skip
+    ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")
+    ir.jump(end)
+    ir.begin(fault)
+    ir.line(f"store i1 false, ptr {holds}")
+    ir.jump(end)
+    ir.begin(end)
+    return ir.value(f"load i1, ptr {holds}")
+
+
+def _never(*_: object) -> NoReturn:
+    raise InternalError("a condition does what only handlers do")
 
 
 def _kind(kind: Type) -> str:

@@ -229,6 +229,8 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
     if isinstance(base, ast.Name) and base.id in scope.parameters and scope.parameters[base.id] is None:
         if node.attr == "pc":
             return tree.Register(U32, "pc")
+        if node.attr == "probe" and scope.condition:
+            raise scope.source.error(node, "a condition does not know the number of its probe")
         if node.attr == "probe":
             return tree.ProbeNumber(U32)
         raise scope.source.error(

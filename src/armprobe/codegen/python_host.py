@@ -51,20 +51,43 @@ def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
 
     It returns False when a read faulted, which ends the handler.
     """
-    at_hit: list[Surroundings] = []
-    function = _build(checked.scope, at_hit)
-    parameters = list(checked.scope.parameters)
+    call = _caller(checked.scope)
 
-    def call(surroundings: Surroundings, registers: Any, probe: int) -> bool:
+    def run(surroundings: Surroundings, registers: Any, probe: int) -> bool:
+        try:
+            call(surroundings, registers, probe)
+        except Fault:
+            return False
+        return True
+
+    return run
+
+
+def host_condition(scope: Scope) -> Callable[[Surroundings, Any], bool]:
+    """Make a function of (surroundings, registers) that tells what the condition with that scope does."""
+    call = _caller(scope)
+
+    def holds(surroundings: Surroundings, registers: Any) -> bool:
+        try:
+            return bool(call(surroundings, registers, 0))
+        except Fault:
+            return False
+
+    return holds
+
+
+def _caller(scope: Scope) -> Callable[[Surroundings, Any, int], Any]:
+    at_hit: list[Surroundings] = []
+    function = _build(scope, at_hit)
+    parameters = list(scope.parameters)
+
+    def call(surroundings: Surroundings, registers: Any, probe: int) -> Any:
         hit = _Registers(registers.pc, probe, registers)
         at_hit.append(surroundings)
         try:
-            function(*(hit if name == "hit" else getattr(registers, name) for name in parameters))
-        except Fault:
-            return False
+            return function(*(hit if name == "hit" else getattr(registers, name) for name in parameters))
         finally:
             at_hit.pop()
-        return True
 
     return call
 

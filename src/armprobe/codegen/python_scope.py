@@ -64,6 +64,8 @@ class Scope:
     #: the type of `return`; None: nothing was returned so far
     returns: Type | None = None
     returns_nothing: bool = False
+    #: it is a condition: what it returns is a truth value
+    condition: bool = False
     #: for the host: the type that the result of an operator is reduced to
     wraps: dict[ast.AST, Type] = field(default_factory=dict)
     #: for the host: the functions called, and what names outside of the function mean

@@ -49,12 +49,12 @@ class Source:
         return UsageError(message, evidence=f"{self.filename}:{line}\n{text}\n{caret}", hint=hint)
 
 
-def read_source(function: Callable[..., object]) -> Source:
-    """Find the source of a function.
+def read_source(function: Callable[..., object], *, expression: bool = False) -> Source:
+    """Find the source of a function; with `expression`, a lambda too, as a function that returns its value.
 
     Raises UsageError when it is no function written with `def`, or when its file does not hold it (any more).
     """
-    if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
+    if not isinstance(function, FunctionType) or (function.__name__ == "<lambda>" and not expression):
         raise UsageError(
             f"a compiled handler is a Python function, not {function!r}", hint="write it with def, and give its name"
         )
@@ -63,6 +63,8 @@ def read_source(function: Callable[..., object]) -> Source:
     linecache.checkcache(code.co_filename)
     text = "".join(linecache.getlines(code.co_filename, function.__globals__))
     parsed = _parse(text, code.co_filename)
+    if parsed is not None and function.__name__ == "<lambda>" and code in parsed[1]:
+        return Source(function, _lambda(parsed[0], code))
     if parsed is not None:
         for node in ast.walk(parsed[0]):
             if isinstance(node, ast.FunctionDef) and node.name == code.co_name and code in parsed[1]:
@@ -72,6 +74,27 @@ def read_source(function: Callable[..., object]) -> Source:
         f"the source of {function.__name__}() is not at {where}, and a handler is compiled from its source",
         hint="put the function into a file, and start again when the file was changed",
     )
+
+
+def _lambda(module: ast.Module, code: CodeType) -> ast.FunctionDef:
+    """The lambda with that code as a function. Raises UsageError where several begin at one line and look alike."""
+    found = [node for node in ast.walk(module) if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno]
+    if len(found) > 1:
+        places = [place for place in code.co_positions() if None not in place]
+        found = [node for node in found if any(_is_at(node.body, place) for place in places)]
+        widest = max((node.end_col_offset or 0) - node.col_offset for node in found)
+        found = [node for node in found if (node.end_col_offset or 0) - node.col_offset == widest]
+    if len(found) != 1:
+        where = f"{code.co_filename}:{code.co_firstlineno}"
+        raise UsageError(f"there are several lambdas at {where}", hint="write each on a line of its own")
+    node = deepcopy(found[0])
+    value = ast.copy_location(ast.Return(node.body), node.body)
+    return ast.copy_location(ast.FunctionDef("_lambda_", node.args, [value], [], None), node)
+
+
+def _is_at(node: ast.expr, place: tuple[int | None, ...]) -> bool:
+    """Whether an instruction of that place computes the value of the node."""
+    return place == (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset)
 
 
 @lru_cache(maxsize=32)

@@ -15,8 +15,8 @@ from armprobe.codegen.map_layout import MapKind, MapShape
 from armprobe.codegen.python_calls import assigned_names, check_call, positional_parameters
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
-from armprobe.codegen.python_source import read_source
-from armprobe.codegen.words import U32, U64, word_for
+from armprobe.codegen.python_source import Source, read_source
+from armprobe.codegen.words import BOOL, U32, U64, word_for
 from armprobe.errors import UsageError
 from armprobe.events.record import FieldType, make_layout
 from armprobe.events.source import Computed
@@ -49,8 +49,41 @@ def check_handler(function: Callable[..., object], shape_of: Callable[[object], 
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
 
 
+def check_condition(function: Callable[..., object]) -> tuple[tree.Condition, Scope]:
+    """Check a function, or a lambda, that decides whether a hit counts; its scope is for the host.
+
+    Raises UsageError like `check_handler`.
+    """
+    try:
+        scope, start = _begin(read_source(function, expression=True), lambda _: None)
+        scope.condition = True
+        body = (*start, *_check_body(scope))
+    except RecursionError:
+        raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
+    source, handler = scope.source, scope.handler
+    if scope.returns is None or scope.returns_nothing or scope.reachable:
+        raise source.error(source.tree, "a condition returns whether it holds, on every way")
+    if handler.fields is not None:
+        raise source.error(source.tree, "a condition only looks: it emits nothing", hint="let the handler emit")
+    return tree.Condition(tree.Inline(BOOL, body, scope.name("return")), handler.reads > 0), scope
+
+
 def _check(function: Callable[..., object], shape_of: Callable[[object], MapShape | None]) -> Checked:
-    source = read_source(function)
+    scope, start = _begin(read_source(function), shape_of)
+    body = (*start, *_check_body(scope))
+    handler = scope.handler
+    layout = None
+    if handler.fields is not None:
+        layout = make_layout(
+            (name, Computed(name in handler.faults), FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u"))
+            for name, kind in handler.fields.items()
+        )
+    shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
+    return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
+
+
+def _begin(source: Source, shape_of: Callable[[object], MapShape | None]) -> tuple[Scope, list[tree.Statement]]:
+    """The scope of a function with its parameters, and what it begins with."""
     scope = Scope(Handler(shape_of, check_value, _check_body), source)
     for name in positional_parameters(scope):
         register = register_named(name)
@@ -69,16 +102,7 @@ def _check(function: Callable[..., object], shape_of: Callable[[object], MapShap
     if "hit" in local_names and "hit" in scope.parameters:
         raise source.error(source.tree, "the hit is not assigned to")
     scope.local_names = local_names
-    body = (*start, *_check_body(scope))
-    handler = scope.handler
-    layout = None
-    if handler.fields is not None:
-        layout = make_layout(
-            (name, Computed(name in handler.faults), FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u"))
-            for name, kind in handler.fields.items()
-        )
-    shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
-    return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
+    return scope, start
 
 
 def _check_body(scope: Scope) -> tuple[tree.Statement, ...]:
@@ -204,6 +228,9 @@ def _check_return(scope: Scope, node: ast.Return, value: ast.expr | None) -> tre
             raise scope.source.error(node, f"{scope.source.name}() returns a value elsewhere")
         scope.returns_nothing = True
         return tree.Return()
+    if scope.condition:
+        scope.returns = BOOL
+        return tree.Return(check_truth(scope, value))
     if not scope.callers:
         raise scope.source.error(value, "nobody takes what a handler returns",
                                  hint="return alone ends it; emit() records values")  # fmt: skip

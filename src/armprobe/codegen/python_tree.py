@@ -201,3 +201,11 @@ class Program:
     layout: Layout | None = None
     #: whether it reads memory, so that it may fault
     reads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A checked condition: a truth value, false where it reads memory that may not be read."""
+
+    value: Expression
+    reads: bool

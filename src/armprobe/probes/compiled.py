@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from armprobe.codegen.filters import Filter
 from armprobe.codegen.handlers import Call
-from armprobe.codegen.python_host import Fault, host_function
+from armprobe.codegen.python_host import Fault, host_condition, host_function
+from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked, check_handler
 from armprobe.errors import TargetFault, UsageError
 from armprobe.events.record import HEADER_BYTES, Layout, make_header
+from armprobe.probes.host_conditions import Looking, holds
 from armprobe.probes.instruments import RING_WORDS, Instruments
 from armprobe.probes.maps import Map, shape_of
 from armprobe.probes.probe import Hit, Probe
@@ -41,6 +44,19 @@ class OnHost:
         surroundings = _Surroundings(hit, self._maps, self.layout, self._instruments)
         if not self._run(surroundings, hit.regs, hit.probe.number):
             hit.probe.host_faults += 1
+
+
+def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instruments) -> Callable[[Hit], bool]:
+    """Make a function that decides a condition of `when=` on the host; `scope` is that of one in Python."""
+    decide = host_condition(scope) if scope is not None else None
+
+    def condition(hit: Hit) -> bool:
+        surroundings = _Surroundings(hit, [], None, instruments)
+        if decide is not None:
+            return decide(surroundings, hit.regs)
+        return holds(wanted, Looking(lambda name: int(getattr(hit.regs, name)), surroundings.read))
+
+    return condition
 
 
 def _check(function: Callable[..., object], instruments: Instruments) -> tuple[Checked, list[Map]]:

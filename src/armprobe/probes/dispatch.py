@@ -130,21 +130,32 @@ class Dispatcher:
 
     def _run(self, site: Site, regs: Registers, *, post: bool) -> bool:
         """Run the enabled pre (post) handlers in the order of registration; True when one diverted control."""
-        for probe in tuple(site.probes):
-            handler = probe.post if post else probe.pre
-            if handler is None or not probe.enabled:
-                continue
-            cpu = self._engine.current_cpu()
+        cpu = self._engine.current_cpu()
+        for probe, handler in self._wanted(site, regs, cpu, post=post):
+            hit = Hit(self._engine, probe, regs, cpu)
             if not self._begin(probe, cpu):
                 continue
             try:
                 if not post or probe.pre is None:
                     probe.host_hits += 1
-                if call_handler(handler, Hit(self._engine, probe, regs, cpu)) is True and not post:
+                if call_handler(handler, hit) is True and not post:
                     return True
             finally:
                 del self.running[cpu]
         return False
+
+    def _wanted(self, site: Site, regs: Registers, cpu: int, *, post: bool) -> list[tuple[Probe, HostHandler]]:
+        """The handlers to run; the target knows only that the condition of one of them holds."""
+        found = []
+        shared = not post and len(site.probes) > 1
+        for probe in site.probes:
+            handler = probe.post if post else probe.pre
+            if handler is None or not probe.enabled:
+                continue
+            if shared and probe.condition is not None and not probe.condition(Hit(self._engine, probe, regs, cpu)):
+                continue
+            found.append((probe, handler))
+        return found
 
     def _follow_calls(self, site: Site, regs: Registers) -> None:
         """Let the return probes at a site follow the call that begins."""

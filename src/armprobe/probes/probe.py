@@ -128,6 +128,8 @@ class Probe:
     pre: HostHandler | None = None
     post: HostHandler | None = None
     actions: tuple[Action, ...] = ()
+    #: whether the condition of the host handler holds; the target decides it as well, but not for whom it stopped
+    condition: Callable[[Hit], bool] | None = field(default=None, repr=False)
     definition: ProbeDefinition | None = None
     #: what makes it a return probe
     returning: Returning | None = None

@@ -7,15 +7,17 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from armprobe.codegen.filters import Filter
 from armprobe.codegen.handlers import Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
+from armprobe.codegen.python_subset import check_condition
 from armprobe.errors import UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
 from armprobe.probes.binding import check_entry, read_condition, read_definition
-from armprobe.probes.compiled import OnHost, compiled_call
+from armprobe.probes.compiled import OnHost, compiled_call, condition_on_host
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
@@ -32,6 +34,10 @@ from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, T
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+#: a filter in the language of definitions, or a function in the subset of Python that handlers are written in
+When = str | Callable[..., object]
 
 
 class Session:
@@ -91,23 +97,23 @@ class Session:
 
     @overload
     def probe(
-        self, where: str | int, handler: HostHandler, *, post_handler: HostHandler | None = None, when: str = ""
+        self, where: str | int, handler: HostHandler, *, post_handler: HostHandler | None = None, when: When = ""
     ) -> Probe: ...
 
     @overload
     def probe(
-        self, where: str | int, handler: Callable[..., object], *, compiled: Literal[True], when: str = ""
+        self, where: str | int, handler: Callable[..., object], *, compiled: Literal[True], when: When = ""
     ) -> Probe: ...
 
     @overload
     def probe(self, where: str | int, *, post_handler: HostHandler) -> Probe: ...
 
     @overload
-    def probe(self, where: str | int, *, when: str = "") -> Callable[[HostHandler], Probe]: ...
+    def probe(self, where: str | int, *, when: When = "") -> Callable[[HostHandler], Probe]: ...
 
     @overload
     def probe(
-        self, where: str | int, *, compiled: Literal[True], when: str = ""
+        self, where: str | int, *, compiled: Literal[True], when: When = ""
     ) -> Callable[[Callable[..., object]], Probe]: ...
 
     def probe(
@@ -116,14 +122,14 @@ class Session:
         handler: Callable[..., object] | None = None,
         *,
         post_handler: HostHandler | None = None,
-        when: str = "",
+        when: When = "",
         compiled: bool = False,
     ) -> Probe | Callable[[Callable[..., object]], Probe]:
         """Run `handler` on the host before, `post_handler` after the instruction at `where`.
 
         Both are called with a Hit; a handler that returns True has diverted control. Without either, returns a
-        decorator for the handler. With `when`, a filter such as `%r0 > 4096`, the target tests the condition itself,
-        and only hits that pass stop it.
+        decorator for the handler. With `when`, a filter such as `"%r0 > 4096"` or a function such as
+        `lambda r0: r0 > 4096`, the target tests the condition itself, and only hits that pass stop it.
 
         With `compiled`, the handler becomes ARM code and runs in the target, which does not stop. It takes registers
         (`def handler(r0, lr)`) or `hit`, and is written in a subset of Python: docs/handlers.md.
@@ -140,7 +146,7 @@ class Session:
         where: str | int,
         handler: Callable[..., object] | None,
         post_handler: HostHandler | None,
-        when: str,
+        when: When,
         *,
         compiled: bool,
     ) -> Probe:
@@ -150,7 +156,7 @@ class Session:
         return self._handle([where], handler, post_handler, when, compiled=compiled)[0]
 
     def probe_all(
-        self, places: Iterable[str | int], handler: Callable[..., object], *, compiled: bool = False, when: str = ""
+        self, places: Iterable[str | int], handler: Callable[..., object], *, compiled: bool = False, when: When = ""
     ) -> list[Probe]:
         """Give many places one handler, planted together; all or none. The rest is as in `probe`."""
         if handler is None:
@@ -162,21 +168,28 @@ class Session:
         places: Iterable[str | int],
         handler: Callable[..., object] | None,
         post_handler: HostHandler | None,
-        when: str,
+        when: When,
         *,
         compiled: bool,
     ) -> list[Probe]:
+        decided = check_condition(when) if callable(when) else None
         probes = [self._make(where) for where in places]
         call = compiled_call(handler, self._engine.instruments) if compiled and handler is not None else None
         for probe in probes:
-            condition = read_condition(when, self.symbols, probe.address) if when else None
+            condition, scope = decided or (self._condition(when, probe.address), None)
             if call is not None:
                 probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
             else:
                 probe.actions = (AskHost(condition),) if condition is not None else ()
                 probe.layout = handler.layout if isinstance(handler, OnHost) else None
             probe.pre, probe.post = None if compiled else handler, post_handler
+            if condition is not None and not compiled:
+                probe.condition = condition_on_host(condition, scope, self._engine.instruments)
         return self._register(probes)
+
+    def _condition(self, when: When, address: int) -> Filter | None:
+        assert isinstance(when, str)
+        return read_condition(when, self.symbols, address) if when else None
 
     @overload
     def retprobe(
