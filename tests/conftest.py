@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 # A time limit would fail tests on a busy machine; the seed is fixed, so that a change is judged on its own.
 settings.register_profile("armprobe", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("armprobe")
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep journals of tests out of the user's directory."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder

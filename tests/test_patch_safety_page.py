@@ -63,13 +63,18 @@ WRITE = re.compile(r"\bwrite_(memory|all|many)$|breakpoints.*\.(insert|remove)$"
 #: modules that write memory of the target or have it set traps, and what they write
 WRITERS = {
     "patching/execute.py": ("text", "the steps of a plan: slots, sites, islands, traps; and the way back if one fails"),
-    "patching/slots.py": ("memory for slots", "what stood there before, when the last slot is given back"),
+    "patching/slots.py": ("memory for slots", "marks that say whose it is; at the end what stood there before"),
+    "probes/callers.py": ("data", "return addresses, where pads of return probes stand for them"),
     "probes/engine.py": ("text", "traps in slots, where the target sets traps itself: taken away as slots are freed"),
     "probes/instruments.py": ("data", "counters, rings and maps of compiled handlers, set to zero"),
     "probes/maps.py": ("data", "maps of compiled handlers"),
     "probes/probe.py": ("what a handler asks for", "`hit.write`, through `probes/program.py`"),
     "probes/program.py": ("what a user asks for", "memory of the program; refused where a probe has changed code"),
-    "probes/returns.py": ("data", "tables and return addresses of return probes; their traps, taken away at the end"),
+    "probes/recovery.py": (
+        "text, memory for slots",
+        "what a session that was killed left: by plans, the memory it used, the traps it had the target set",
+    ),
+    "probes/returns.py": ("data", "tables of return probes; their traps, taken away at the end"),
     "session/session.py": ("what a user asks for", "`Session.write_memory`, through `probes/program.py`"),
 }
 

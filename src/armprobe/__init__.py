@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     )
     from armprobe.probes.maps import Map
     from armprobe.probes.probe import Hit, Probe
-    from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate, spawn
+    from armprobe.probes.recovery import Recovery
+    from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate, restore, spawn
     from armprobe.symbols.image import Image
     from armprobe.targets.base import Region, Registers, Stop, StopReason
 
@@ -38,6 +39,7 @@ __all__ = [
     "Map",
     "MissingDependency",
     "Probe",
+    "Recovery",
     "Refused",
     "Region",
     "Registers",
@@ -52,6 +54,7 @@ __all__ = [
     "attach_gdb",
     "attach_kernel",
     "emulate",
+    "restore",
     "spawn",
 ]
 
@@ -62,6 +65,7 @@ _HOME = {
     "Image": "armprobe.symbols.image",
     "Map": "armprobe.probes.maps",
     "Probe": "armprobe.probes.probe",
+    "Recovery": "armprobe.probes.recovery",
     "Region": "armprobe.targets.base",
     "Registers": "armprobe.targets.base",
     "Session": "armprobe.session",
@@ -70,6 +74,7 @@ _HOME = {
     "attach_gdb": "armprobe.session",
     "attach_kernel": "armprobe.session",
     "emulate": "armprobe.session",
+    "restore": "armprobe.session",
     "spawn": "armprobe.session",
 }
 

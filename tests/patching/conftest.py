@@ -27,6 +27,7 @@ class Bench:
     regions = ()
     breakpoints = None
     bulk = None
+    journal = None
     clock = None
     no_clock = "it is a bench"
     processors = None

@@ -22,6 +22,7 @@ COMMANDS = {
     "record": ("armprobe.cli.record", "Record events to a file: Parquet, Arrow, CSV, NDJSON or Perfetto."),
     "report": ("armprobe.cli.report", "Summarize a file of recorded events: counts, quantiles, histograms."),
     "patch-check": ("armprobe.cli.patch_check", "Tell whether NEW may replace OLD in running code, and how."),
+    "restore": ("armprobe.cli.restore", "Undo what a session that was killed left in a target."),
     "stat": ("armprobe.cli.stat", "Count how often instructions are executed, at full speed."),
     "trace": ("armprobe.cli.trace", "Record events, in the language of the kernel's kprobe_events."),
     "verify": ("armprobe.cli.verify", "Prove the instruction tables and the relocation on millions of cases."),

@@ -44,6 +44,7 @@ class ProgramOptions:
     kernel: bool
     spawn: bool
     root: Path | None
+    journal: Path | None
 
 
 def to_number(_context: click.Context, option: click.Parameter, value: str | None) -> int | None:
@@ -91,6 +92,10 @@ def _number(text: str) -> int | None:
     return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
+journal_option = click.option(
+    "--journal", metavar="FILE", type=click.Path(path_type=Path),
+    help="With --gdb: where it is noted what `armprobe restore` undoes (default: in $XDG_STATE_HOME/armprobe).",
+)  # fmt: skip
 _PARAMETERS = (
     click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path), required=False),
     click.option(
@@ -130,6 +135,7 @@ _PARAMETERS = (
         "--root", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
         help="With --spawn: where the program finds its libraries (qemu-arm -L).",
     ),
+    journal_option,
 )  # fmt: skip
 
 
@@ -139,7 +145,8 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_program(
         *, image: Path | None, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
-        after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None, **rest: Any,
+        after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None,
+        journal: Path | None, **rest: Any,
     ) -> Any:  # fmt: skip
         if image is None and not kernel:
             raise click.UsageError("Missing argument 'IMAGE'.", ctx=click.get_current_context())
@@ -158,6 +165,10 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--kernel wants --gdb HOST:PORT, and none of --machine, --cpu, --base, --slots and --after",
                 hint="for example --kernel --gdb :1234",
             )
+        if journal is not None and gdb is None:
+            raise UsageError(
+                "--journal is for a target behind --gdb; the embedded emulator ends with armprobe", hint="leave it out"
+            )
         if spawn and (gdb is not None or bias or slots or any(value is not None for value in (machine, cpu, base))):
             raise UsageError(
                 "--spawn starts a Linux program, and takes none of --gdb, --machine, --cpu, --base, --bias and --slots",
@@ -165,7 +176,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
             )
         if root is not None and not spawn:
             raise UsageError("--root is for a Linux program that is started", hint="say --spawn as well")
-        options = ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root)
+        options = ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root, journal)
         return command(program=options, **rest)
 
     decorated: Callable[..., Any] = with_program
@@ -208,7 +219,7 @@ def _attach_kernel(program: ProgramOptions, arguments: Sequence[str]) -> Session
     assert program.gdb is not None
     if arguments:
         raise UsageError("a kernel takes no arguments", hint="leave out what follows --")
-    session = attach_kernel(program.gdb, symbols=program.path)
+    session = attach_kernel(program.gdb, symbols=program.path, journal=program.journal)
     assert isinstance(session.target, KernelTarget)
     notice(session.target.version)
     return session
@@ -223,7 +234,7 @@ def _start(
         )  # fmt: skip
     if arguments:
         raise UsageError("a program behind a GDB stub has got its arguments already", hint="leave them out")
-    return attach_gdb(program.gdb, image, cpu=program.cpu, output=output)
+    return attach_gdb(program.gdb, image, cpu=program.cpu, output=output, journal=program.journal)
 
 
 def _check_slots(slots: Sequence[Region], image: Image) -> None:

@@ -39,6 +39,8 @@ class SlotCode:
     post: int | None
     #: the copy of the second instruction of a two-word window
     second: int | None
+    #: the way back to the next instruction, behind the copy
+    way_back: int | None
     #: instructions a hit adds, at most: the branch at the site, all of the detour, and the way back, less the original
     added: int
     #: the same for a hit that the guard of the handler rejects; None without a guard
@@ -103,6 +105,7 @@ def build_slot(
             emit_leave(asm, body, frame)
     copy = asm.here
     falls_through, second = _emit_copy(asm, relocations, skipped)
+    way_back = asm.here if falls_through else None
     if falls_through:
         asm.emit_jump(after, f"back to 0x{after:08x}")
     if handler is not None and body is not None and frame is not None:
@@ -155,7 +158,7 @@ def build_slot(
             asm.word(trap, "trap: run the post handlers")
         else:
             asm.emit_jump(after, "trap: run the post handlers")
-    return SlotCode(asm.finish(), entry, copy, stop, drain, post_copy, post_trap, second, added, rejected)
+    return SlotCode(asm.finish(), entry, copy, stop, drain, post_copy, post_trap, second, way_back, added, rejected)
 
 
 def _emit_copy(asm: Assembler, relocations: tuple[Relocation, ...], skipped: Label) -> tuple[bool, int | None]:

@@ -25,6 +25,7 @@ from armprobe.patching.plan import (
     show,
 )
 from armprobe.targets.base import Breakpoints, Registers, Target, read_all, write_all
+from armprobe.targets.journal import Words, note
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def execute(plan: PatchPlan, target: Target) -> tuple[PatchedBytes, ...]:
 
 def _execute(plan: PatchPlan, target: Target) -> tuple[PatchedBytes, ...]:
     before = _compare(plan, target)
+    _note(plan, target)
     done: list[Step] = []
     moved: list[tuple[int | None, Registers]] = []
     steps: Sequence[Step] = ()
@@ -139,6 +141,14 @@ def _compare(plan: PatchPlan, target: Target) -> dict[int, bytes]:
                 hint="the program or another debugger changed its code meanwhile",
             )
     return before
+
+
+def _note(plan: PatchPlan, target: Target) -> None:
+    """Have it written down what the code of the program was. What a slot holds is noted by those who know its use."""
+    sites = (step for step in plan.steps if isinstance(step, Write))
+    words = tuple((site.address, site.before, site.after) for site in sites if site.before is not None)
+    if words:
+        note(target.journal, Words(words))
 
 
 def _write(target: Target, writes: Sequence[tuple[int, bytes]]) -> None:

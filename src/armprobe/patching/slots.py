@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from armprobe.errors import ArmprobeError, NoMemory, Refused, TargetError, UsageError
+from armprobe.errors import ArmprobeError, NoMemory, Refused, TargetError, TargetLost, UsageError
 from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
 from armprobe.targets.base import ExecutableMemory, Region, Target
+from armprobe.targets.journal import MARK, Memory, make_mark
 
 CHUNK = 0x10000
 #: smaller pieces of the user's regions, so that a small region still serves both pools
@@ -122,6 +123,10 @@ class SlotAllocator:
         self._given = [(region.start + 3 & ~3, region.end & ~3) for region in regions]
         self._chunks: list[_Chunk] = []
         self._used: dict[int, tuple[Slot, _Chunk]] = {}
+        #: whether any memory of the target was ever ours
+        self.touched = False
+        #: bytes of each chunk that say whose it is
+        self._overhead = 0 if target.journal is None else MARK
 
     def allocate(self, size: int, *, near: int | None = None, align: int = 4, pool: Pool = Pool.CODE) -> Slot:
         """Return a slot of `size` bytes, rounded up to whole words, at a multiple of `align`.
@@ -185,22 +190,28 @@ class SlotAllocator:
     def close(self) -> None:
         """Give all memory back, the user's regions with the bytes they held. No thread can be in any slot.
 
-        Raises TargetError when something could not be given back; `evidence` lists it.
+        Raises TargetError when something could not be given back; `evidence` lists it. Raises TargetLost.
         """
         left = []
-        for chunk in self._chunks:
+        while self._chunks:
+            chunk = self._chunks[-1]
             try:
-                if chunk.original is not None:
-                    self._target.write_memory(chunk.start, chunk.original)
-                    self._given.append((chunk.start, chunk.end))
-                elif (memory := self._memory(chunk.pool)) is not None:
-                    memory.free(chunk.start, chunk.end - chunk.start)
+                self._give_back(chunk)
+            except TargetLost:
+                raise
             except ArmprobeError as error:
                 left.append(f"0x{chunk.start:08x}..0x{chunk.end:08x}: {error}")
-        self._chunks.clear()
+            self._chunks.pop()  # not before: what interrupts this begins again
         self._used.clear()
         if left:
             raise TargetError(f"{len(left)} pieces of slot memory could not be given back", evidence="\n".join(left))
+
+    def _give_back(self, chunk: _Chunk) -> None:
+        if chunk.original is not None:
+            self._target.write_memory(chunk.start, chunk.original)
+            self._given.append((chunk.start, chunk.end))
+        elif (memory := self._memory(chunk.pool)) is not None:
+            memory.free(chunk.start, chunk.end - chunk.start)
 
     def _fresh_chunk(self, size: int, low: int, high: int, pool: Pool) -> _Chunk:
         chunk = None
@@ -216,27 +227,50 @@ class SlotAllocator:
     def _from_regions(self, size: int, low: int, high: int, pool: Pool) -> _Chunk | None:
         for index, (region_start, region_end) in enumerate(self._given):
             start = max(region_start, low)
-            end = min(region_end, high, start + max(size, _GIVEN_CHUNK))
-            if end - start >= size:
+            end = min(region_end, high, start + max(size + self._overhead, _GIVEN_CHUNK))
+            if end - start >= size + self._overhead:
                 original = self._target.read_memory(start, end - start)
                 rest = [(a, b) for a, b in ((region_start, start), (end, region_end)) if a < b]
                 self._given[index : index + 1] = rest
-                return _Chunk(start, end, pool=pool, original=original)
+                return self._take(start, end, pool, original)
         return None
 
     def _from_target(self, size: int, low: int, high: int, pool: Pool) -> _Chunk:
         memory = self._memory(pool)
         if memory is None:
             raise Refused("the target has no memory to give")
-        whole = size + _PAGE - 1 & -_PAGE
+        whole = size + self._overhead + _PAGE - 1 & -_PAGE
         if whole < CHUNK:
             try:
                 start = memory.allocate(CHUNK, low, high)
-                return _Chunk(start, start + CHUNK, pool=pool, original=None)
             except Refused:
                 pass  # a smaller piece may still fit
+            else:
+                return self._take(start, start + CHUNK, pool, None)
         start = memory.allocate(whole, low, high)
-        return _Chunk(start, start + whole, pool=pool, original=None)
+        return self._take(start, start + whole, pool, None)
+
+    def _take(self, start: int, end: int, pool: Pool, original: bytes | None) -> _Chunk:
+        """Make memory ours; where there is a journal, it is marked as ours, lest somebody else's is given back."""
+        self.touched = True
+        chunk = _Chunk(start, end, pool=pool, original=original)
+        target = self._target
+        if target.journal is None:
+            return chunk
+        mark = make_mark()
+        target.journal.note(Memory(start, end, original, mark))
+        try:
+            target.write_memory(start, mark)
+            if target.read_memory(start, MARK) != mark:
+                raise Refused(f"0x{start:08x} holds something else after a write", hint="is it flash, or no memory?")
+        except BaseException:
+            try:
+                self._give_back(chunk)
+            except ArmprobeError:
+                self._chunks.append(chunk)  # `close` tries again
+            raise
+        chunk.take(MARK, 4, start, end)
+        return chunk
 
     def _memory(self, pool: Pool) -> ExecutableMemory | None:
         """What of the target's memory is for a pool."""

@@ -25,6 +25,7 @@ from armprobe.probes.returns import Returns
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
 from armprobe.targets.base import Region, Stop, Target, TrapHandler
+from armprobe.targets.journal import Code, Settled, note
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -198,6 +199,8 @@ class Engine:
                 moves.append((new, ""))
         new_code = [write for site, _ in moves for write in self._placement.code_writes(site)]
         self._enter_points([site for site, _ in moves])
+        if moves:
+            note(self.target.journal, *(code for site, _ in moves for code in _noted(site)))
         try:
             self.patch(moves, new_code=new_code, new_traps=_traps_in_slots([site for site, _ in moves]))
         except BaseException:
@@ -306,7 +309,7 @@ class Engine:
     def leave_slots(self, step: Callable[[], Stop]) -> bool:
         """Lead all threads out of all slots; `step` executes one instruction. False if one stays there."""
         sites = (*self.sites.values(), *self.retired)
-        slots = [(site.slot.address, site.slot.end, site.address) for site in sites]
+        slots = [(place.address, place.end, site.address) for site in sites for place in site.places]
         return leave_slots(self.target, [*slots, *self.returns.slots], step)
 
     def _with_memory(self, step: Callable[[], None]) -> None:
@@ -411,6 +414,8 @@ class Engine:
             try:
                 self.target.breakpoints.remove(_traps_in_slots([*self.sites.values(), *self.retired]))
                 self.returns.remove_traps()
+            except TargetLost:
+                raise
             except TargetError as error:
                 left.append(str(error))
         self.instruments.close()
@@ -427,6 +432,8 @@ class Engine:
         if left:
             changes = "1 change" if len(left) == 1 else f"{len(left)} changes"
             raise TargetError(f"{changes} could not be undone", evidence="\n".join(left))
+        if self.slots.touched:
+            note(self.target.journal, Settled())
 
 
 def _points_of(site: Site) -> dict[int, Point]:
@@ -439,6 +446,14 @@ def _points_of(site: Site) -> dict[int, Point]:
         (code.post, PointKind.POST),
     )
     return {address: Point(kind, site) for address, kind in places if address is not None}
+
+
+def _noted(site: Site) -> list[Code]:
+    """What the journal is told of the code of a site: the way out of it without us."""
+    code = site.code
+    ways = ((code.stop, code.copy), (code.drain, code.copy), (code.post, code.way_back))
+    exits = tuple((trap, way) for trap, way in ways if trap is not None and way is not None)
+    return [Code(place.address, place.end, site.address, exits if place is site.slot else ()) for place in site.places]
 
 
 def _traps_in_slots(sites: Iterable[Site]) -> list[int]:

@@ -9,6 +9,7 @@ from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.site import Site
 from armprobe.targets.base import StopReason, Target, TrapHandler
+from armprobe.targets.journal import Call, CallEnded, note
 
 if TYPE_CHECKING:
     from armprobe.symbols.dwarf.scopes import Scope
@@ -97,14 +98,18 @@ class Program:
         regs.sp = saved.sp & ~7
         regs.lr = self._return_slot.address
         regs.pc = function
+        note(self._target.journal, Call(function, tuple(saved.values), saved.cpsr, regs.sp, regs.lr))
+        result = 0
         self._target.write_registers(regs)
         try:
             stop = self._target.run(on_trap, until=self._return_slot.address)
             if stop.reason is not StopReason.ADDRESS:
                 raise TargetError(f"the call of {self.describe(function)} did not come back: {stop.reason.value}")
-            return self._target.read_registers().r0
+            result = self._target.read_registers().r0
+            return result
         finally:
             self._target.write_registers(saved)
+            note(self._target.journal, CallEnded(result))
 
     def _sites_in(self, address: int, size: int) -> list[Site]:
         if size > 4 * len(self._sites):

@@ -20,11 +20,13 @@ from armprobe.errors import Refused
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Pool, Slot
+from armprobe.probes.callers import all_registers, go_to, put_back
 from armprobe.probes.dispatch import call_handler
 from armprobe.probes.probe import Hit, Probe
 from armprobe.probes.quiescence import find_references
 from armprobe.probes.word_search import can_search, find_words
-from armprobe.targets.base import CPSR_T, Registers
+from armprobe.targets.base import Registers
+from armprobe.targets.journal import Pads, PadsGone, note
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
@@ -116,6 +118,8 @@ class Returns:
         engine.target.write_memory(table.address, b"".join(word.to_bytes(_WORD, "little") for word in free))
         write = Write(pads.address, None, code.code.data, f"trampoline of 0x{probe.address:08x}")
         traps = [] if engine.target.breakpoints is None else trampoline.traps
+        drain = None if code.drain is None or code.way_back is None else (code.drain, code.way_back)
+        note(engine.target.journal, Pads(pads.address, pads.end, size, table.address, code.way_back is not None, drain))
         execute(plan_patch([], new_code=[write], set_traps=traps), engine.target)
 
     def _allocate(self, size: int, near: int) -> Slot:
@@ -183,6 +187,7 @@ class Returns:
             del self._pads[trampoline.pad(number)]
         if trampoline.code.drain is not None:
             del self._drains[trampoline.code.drain]
+        note(engine.target.journal, PadsGone(trampoline.pads.address))
         engine.slots.free(trampoline.pads)
         engine.slots.free(trampoline.table)
 
@@ -359,7 +364,7 @@ class Returns:
         if not can_search(self._engine.target):
             return
         lost = {trampoline.pad(number): number for number in self.active(trampoline)}
-        for registers in self._registers().values():
+        for registers in all_registers(self._engine.target).values():
             for value in registers.values:
                 lost.pop(value, None)
         for _, word in self._words_of_program(lost):
@@ -370,32 +375,11 @@ class Returns:
 
     def restore(self) -> list[str]:
         """Put the return addresses of all calls in progress back, in registers and memory; return what can't be."""
-        target = self._engine.target
         real: dict[int, int] = {}
         for trampoline in self._all():
             words = self._words(trampoline)
             real |= {trampoline.pad(number): words[2 * number + 1] for number in self.active(trampoline)}
-        if not real:
-            return []
-        for pad in real:
-            while real[pad] in real:
-                real[pad] = real[real[pad]]
-        for thread, registers in self._registers().items():
-            changed = registers.copy()
-            changed.values[:15] = [real.get(value, value) for value in registers.values[:15]]
-            if registers.pc in real:
-                go_to(changed, real[registers.pc])
-            if changed != registers:
-                if thread is None or target.threads is None:
-                    target.write_registers(changed)
-                else:
-                    target.threads.write_registers(thread, changed)
-        if not can_search(target):
-            calls = "1 call is" if len(real) == 1 else f"{len(real)} calls are"
-            return [f"{calls} in progress that a return probe follows, and it is not known where the stacks are"]
-        for address, pad in list(self._words_of_program(real)):
-            target.write_memory(address, real[pad].to_bytes(_WORD, "little"))
-        return []
+        return put_back(self._engine.target, real, self._engine.slots.__contains__)
 
     # --- memory and registers of the target
 
@@ -423,19 +407,7 @@ class Returns:
         self._write(trampoline, ENTRY * number, self._first_free(trampoline))
         self._write(trampoline, 0, number)
 
-    def _registers(self) -> dict[int | None, Registers]:
-        target = self._engine.target
-        if target.threads is None:
-            return {None: target.read_registers()}
-        return {thread: target.threads.read_registers(thread) for thread in target.threads.ids()}
-
     def _words_of_program(self, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
         """Addresses and values of words that are in `wanted`, but for those in our own memory."""
         found = find_words(self._engine.target, wanted)
         return ((address, word) for address, word in found if address not in self._engine.slots)
-
-
-def go_to(regs: Registers, address: int) -> None:
-    """Set PC to a return address, and the instruction set to that of its bit 0, as BX does."""
-    regs.cpsr = regs.cpsr | CPSR_T if address & 1 else regs.cpsr & ~CPSR_T
-    regs.pc = address & ~1 if address & 1 else address & ~3

@@ -43,6 +43,11 @@ class Site:
         return self.insn.cond
 
     @property
+    def places(self) -> list[Slot]:
+        """The memory for slots in which code of the site is."""
+        return [self.slot] if self.island is None else [self.slot, self.island]
+
+    @property
     def next_address(self) -> int:
         return self.address + self.insn.length
 

@@ -12,7 +12,7 @@ from armprobe.codegen.handlers import Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
 from armprobe.codegen.python_subset import check_condition
-from armprobe.errors import UsageError
+from armprobe.errors import TargetError, UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
@@ -31,6 +31,7 @@ from armprobe.session.event import Event
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, TrapHandler
+from armprobe.targets.journal import TargetGone, note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,9 +90,21 @@ class Session:
         if not self._closed:
             self._closed = True
             try:
-                self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+                try:
+                    self._restore()
+                except KeyboardInterrupt:
+                    # Whoever is impatient wants an end, not a target that is broken.
+                    self._restore()
+                    raise
+            except TargetError as error:
+                if self.target.journal is not None:
+                    error.hint = self.target.journal.remedy
+                raise
             finally:
                 self._detach()
+
+    def _restore(self) -> None:
+        self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
 
     # --- probes
 
@@ -405,6 +418,7 @@ class Session:
             raise
         if stop.gone:
             # There is nothing left to restore.
+            note(self.target.journal, TargetGone())
             self._closed = True
             engine.keep_results()
             self._detach()

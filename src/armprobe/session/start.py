@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from armprobe.errors import UsageError
+from armprobe.session.journal import Owner, holding, let_go
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image
 from armprobe.symbols.table import SymbolTable
@@ -58,6 +62,7 @@ def attach_gdb(
     base: int | None = None,
     output: Callable[[bytes], object] | None = None,
     slots: Sequence[Region] = (),
+    journal: str | Path | None = None,
 ) -> Session:
     """Take hold of the program behind the GDB stub at `HOST:PORT`, and start a session on it.
 
@@ -65,37 +70,51 @@ def attach_gdb(
     until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
     binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
     none by itself. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
-    the program prints through the stub (default: standard output).
-    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program.
+    the program prints through the stub (default: standard output). `journal` is the file that says what `restore`
+    undoes, should this process be killed (default: in the user's directory for state).
+    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program, Refused
+    when another session works on the target, or one did not end.
     """
     from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.machine import cpu_named
 
     image = program if isinstance(program, Image) else Image.load(program, base=base)
-    target = GdbRemoteTarget.connect(
-        address,
-        architecture=None if cpu is None else cpu_named(cpu).architecture,
-        output=output if output is not None else _print,
+    architecture = None if cpu is None else cpu_named(cpu).architecture
+    with holding(address, journal) as file:
+        file.refuse_leftovers(address)
+        file.begin(Owner(address, False, image.name, _digest(image), os.getpid()))
+        target = GdbRemoteTarget.connect(
+            address, architecture=architecture, output=output if output is not None else _print, journal=file
+        )
+    return Session(
+        target, symbols=SymbolTable.from_image(image), slots=slots, detach=partial(let_go, target.detach, file)
     )
-    return Session(target, symbols=SymbolTable.from_image(image), slots=slots, detach=target.detach)
 
 
-def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: int = 1 << 20) -> Session:
+def attach_kernel(
+    address: str,
+    *,
+    symbols: str | Path | None = None,
+    memory: int = 1 << 20,
+    journal: str | Path | None = None,
+) -> Session:
     """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
 
     Nothing has to be installed in the guest. All processors stand still until `run`; leaving the session restores the
     kernel and lets it run on. Its symbols come from its own memory, or from a copy of System.map or /proc/kallsyms in
     the file `symbols`. `memory` is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs
-    for a moment to give it.
+    for a moment to give it. `journal` is as for `attach_gdb`.
     Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, TargetError when the
-    kernel gives no memory.
+    kernel gives no memory, Refused when another session works on it, or one did not end.
     """
     from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
     from armprobe.symbols.kernellimits import kernel_refusals
     from armprobe.symbols.kerneltables import find_tables
     from armprobe.targets.linux_kernel import KernelTarget
 
-    target = KernelTarget.connect(address)
+    with holding(address, journal) as file:
+        file.refuse_leftovers(address)
+        target = KernelTarget.connect(address, journal=file)
     try:
         code, constants = (
             target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
@@ -106,12 +125,13 @@ def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: in
             else read_text(Path(symbols).read_bytes())
         )
         target.version = find_banner(constants)
+        file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         functions = {symbol.name: symbol.address for symbol in own if symbol.function}
         start = target.text.start
         tables = find_tables(constants, code, start, jump_labels="arch_jump_label_transform" in functions)
         target.take_memory(functions, size=-(-memory // 4096) * 4096)
     except BaseException:
-        target.detach()
+        let_go(target.detach, file)
         raise
     table = SymbolTable(
         own,
@@ -119,7 +139,14 @@ def attach_kernel(address: str, *, symbols: str | Path | None = None, memory: in
         refused=kernel_refusals(own, code, start, tables=tables),
         changing=tables.jump_labels,
     )
-    return Session(target, symbols=table, detach=target.detach, settle=target.settle)
+    return Session(target, symbols=table, detach=partial(let_go, target.detach, file), settle=target.settle)
+
+
+def _digest(image: Image) -> str:
+    digest = hashlib.sha256()
+    for part in image.segments:
+        digest.update(part.address.to_bytes(4, "little") + part.data)
+    return digest.hexdigest()
 
 
 def _print(data: bytes) -> None:

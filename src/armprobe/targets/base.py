@@ -5,7 +5,7 @@ Addresses are byte addresses of 32 bits without a Thumb bit. Sizes are in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from armprobe.isa.insn import REGISTER_NUMBERS
 from armprobe.isa.reading import Reading
+from armprobe.targets.journal import Journal
 
 CPSR_T = 1 << 5
 
@@ -196,6 +197,9 @@ class Breakpoints(Protocol):
     def remove(self, addresses: Sequence[int]) -> None:
         """Take traps away again, where there are any. Raises TargetError when one stays; all others are gone."""
 
+    def adopt(self, traps: Mapping[int, str]) -> None:
+        """Regard traps as ours that a session before this one may have set, each with its kind (`journal.Traps`)."""
+
 
 class BulkMemory(Protocol):
     """Many accesses to memory for the price of few: each alone would cost a round trip."""
@@ -376,3 +380,7 @@ class Target(Protocol):
     @property
     def translation(self) -> TranslationTables | AskedKernel | None:
         """How handlers in the target reach memory beyond `regions`; None: they don't."""
+
+    @property
+    def journal(self) -> Journal | None:
+        """Where changes are noted before they are made; None where the target does not outlive its session."""

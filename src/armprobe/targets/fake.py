@@ -27,6 +27,7 @@ class FakeTarget:
     threads = None
     breakpoints = None
     bulk = None
+    journal = None
     clock = None
     no_clock = "it is nothing but memory"
     processors = None

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
-from armprobe.errors import TargetFault, TargetLost, UsageError
+from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
 from armprobe.targets.base import BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
+from armprobe.targets.journal import Journal
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
 from armprobe.targets.remoterun import RemoteRun
@@ -67,13 +68,14 @@ class GdbRemoteTarget:
         process: bool = False,
         interrupt: Callable[[], object] | None = None,
         tell: Callable[[], object] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """Take hold of the target behind a new connection, and stop it.
 
         `regions` is its memory, where the stub has no memory map. `output` gets what the program prints through the
         stub. `process`: it is a process, which gets its signals and goes on; `interrupt` stops it while it runs, where
-        the stub does not, and `tell` passes a Ctrl-C on to it. Raises UsageError when it runs no 32-bit ARM code,
-        ProtocolError and TargetLost.
+        the stub does not, and `tell` passes a Ctrl-C on to it. `journal` is told of what is about to change.
+        Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
         """
         self._connection = connection
         abilities = negotiate(connection)
@@ -91,7 +93,8 @@ class GdbRemoteTarget:
             binary_write=abilities.binary_write,
         )
         self._known = abilities.regions or tuple(regions)
-        self._breakpoints = RemoteBreakpoints(connection)
+        self.journal = journal
+        self._breakpoints = RemoteBreakpoints(connection, journal)
         self._own_breakpoints = abilities.breakpoints
         frequency = abilities.timer_frequency
         self.clock = GenericTimer(frequency) if frequency else None
@@ -116,11 +119,12 @@ class GdbRemoteTarget:
         architecture: int | None = None,
         output: Callable[[bytes], object] = lambda _: None,
         timeout: float = TIMEOUT,
+        journal: Journal | None = None,
     ) -> Self:
         """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`."""
         connection = Connection.open(address, timeout=timeout)
         try:
-            return cls(connection, regions=regions, architecture=architecture, output=output)
+            return cls(connection, regions=regions, architecture=architecture, output=output, journal=journal)
         except BaseException:
             connection.close()
             raise
@@ -276,6 +280,13 @@ class GdbRemoteTarget:
         self.runner.signal = self.runner.sent = 0
         self._stop_signal = reply.code
         self.write_registers(saved)
+
+    def push_registers(self) -> None:
+        """Tell the stub now of registers that were written, not when the target goes on."""
+        for reply in self._connection.exchange(self.threads.flush()):
+            if reply != b"OK":
+                raise TargetError(f"{self.name} does not take registers: it answers {reply!r}")
+        self.threads.forget()
 
     def detach(self) -> None:
         """Let go of the target, which runs on from its registers as they are now, and close the connection."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from armprobe.errors import Refused, TargetError, TargetLost
 from armprobe.targets.base import StopReason, TrapHandler
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.journal import Call, CallEnded, note
 
 #: where a task of Linux on ARM has interrupts enabled and holds no lock: the end of a system call, and the start of a
 #: job that each kernel does once a second (arch/arm/kernel/entry-common.S, mm/vmstat.c)
@@ -65,6 +66,7 @@ class KernelFunctions:
         registers = saved.copy()
         registers.values[: len(arguments)] = arguments
         registers.sp, registers.lr, registers.pc = saved.sp & ~7, back, function
+        note(stub.journal, Call(function, tuple(saved.values), saved.cpsr, registers.sp, back))
         stub.write_registers(registers)
         if not any(self._run_to([back], at_trap) for _ in range(_TRIES)):
             raise TargetLost(
@@ -76,6 +78,8 @@ class KernelFunctions:
             raise TargetLost(f"{stub.name} came to {RETURN} by itself", hint="restart the guest")
         # The task may have slept, and be on another processor now.
         stub.write_registers(saved)
+        stub.push_registers()
+        note(stub.journal, CallEnded(after.r0))
         if raised:
             raise raised[0]
         return after.r0

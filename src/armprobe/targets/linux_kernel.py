@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
-from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, UsageError
+from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, TargetLost, UsageError
 from armprobe.isa.reading import TPIDRURO, Load, Sum
 from armprobe.targets.base import (
     BulkMemory,
@@ -28,7 +29,8 @@ from armprobe.targets.base import (
 )
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
-from armprobe.targets.kernelcalls import KernelFunctions
+from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
+from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.kernelsetup import joined, kernel_image, root_of_tables, system_register
 from armprobe.targets.kerneltasks import find_layout
 from armprobe.targets.pagetables import PageTables
@@ -43,6 +45,9 @@ _MODULES = 16 << 20
 #: within so many bytes behind the constants lies the first task
 _DATA = 16 << 20
 _RETURN = 0xE12FFF1E  # bx lr
+_PAGE = 4096
+#: functions that wait until nobody is in code that nothing leads to any more
+_WAITS = ("schedule_on_each_cpu", "synchronize_rcu_tasks")
 #: who gives memory for code, what it takes before the size, and who takes it back. The first is there up to Linux 6.9;
 #: the second knows it as EXECMEM_MODULE_TEXT, which is 0.
 _ALLOCATORS: tuple[tuple[str, list[int], str], ...] = (
@@ -81,12 +86,13 @@ class KernelTarget:
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
 
-    def __init__(self, connection: Connection) -> None:
-        """Take hold of the kernel behind a new connection, and stop it.
+    def __init__(self, connection: Connection, *, journal: Journal | None = None) -> None:
+        """Take hold of the kernel behind a new connection, and stop it. `journal` is told of what is about to change.
 
         Raises UsageError when the stub has no access to physical memory, or no kernel runs there yet.
         """
-        self._stub = GdbRemoteTarget(connection)
+        self._stub = GdbRemoteTarget(connection, journal=journal)
+        self.journal = journal
         self._connection = connection
         self.architecture = self._stub.architecture
         # What is probed is code of the kernel, which may read all registers.
@@ -114,15 +120,17 @@ class KernelTarget:
         #: what the kernel says of itself, as /proc/version has it
         self.version = ""
         self._memory: ReservedMemory | None = None
+        #: all that the kernel gave
+        self._whole = 0, 0
         self._functions: KernelFunctions | None = None
         self._free = ""
 
     @classmethod
-    def connect(cls, address: str, *, timeout: float = TIMEOUT) -> Self:
+    def connect(cls, address: str, *, timeout: float = TIMEOUT, journal: Journal | None = None) -> Self:
         """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`."""
         connection = Connection.open(address, timeout=timeout)
         try:
-            return cls(connection)
+            return cls(connection, journal=journal)
         except BaseException:
             connection.close()
             raise
@@ -133,13 +141,51 @@ class KernelTarget:
         Raises what `KernelFunctions.call` does.
         """
         self._functions = KernelFunctions(self._stub, functions)
-        allocate, before, self._free = next((known for known in _ALLOCATORS if known[0] in functions), _ALLOCATORS[0])
-        start = self._functions.call(allocate, [*before, size])
-        self._tables.forget()
-        if not start:
-            raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
-        self._memory = ReservedMemory(start, size)
+        allocate, before, self._free = _allocator(functions)
+        used = {
+            name: functions[name] for name in (*SAFE_POINTS, RETURN, allocate, *_WAITS, self._free) if name in functions
+        }
+        # Where there is a journal, a page says whether the memory is still ours.
+        first = 0 if self.journal is None else _PAGE
+        note(self.journal, KernelMemory(0, 0, b"", tuple(used.items())))
+        try:
+            start = self._functions.call(allocate, [*before, size + first])
+            self._tables.forget()
+            if not start:
+                raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
+        except TargetLost:
+            raise
+        except (Refused, TargetError):
+            note(self.journal, KernelMemoryGone())
+            raise
+        self._memory = ReservedMemory(start + first, size)
+        self._whole = start, start + first + size
+        if self.journal is not None:
+            mark = make_mark()
+            self.write_memory(start, mark)
+            self.journal.note(KernelMemory(*self._whole, mark, tuple(used.items())))
         self.task = self._find_task()
+
+    def adopt_memory(self, taken: KernelMemory, returned: abc.Mapping[int, int]) -> bool:
+        """Regard memory as ours that a session before this one took; False when the kernel does not know it any more.
+
+        `returned` is what functions of the kernel returned when a call that it had begun came to its end.
+        """
+        functions = dict(taken.functions)
+        self._functions = KernelFunctions(self._stub, functions)
+        allocate, _, self._free = _allocator(functions)
+        start, end = taken.start, taken.end
+        if functions.get(self._free) in returned:
+            return False
+        if not start:
+            # What the kernel was giving when the session was killed.
+            start = returned.get(functions.get(allocate, 0), 0)
+            end = start + _PAGE
+        with suppress(TargetFault):
+            if start and (not taken.start or self.read_memory(start, MARK) == taken.mark):
+                self._whole = start, end
+                self._memory = ReservedMemory(start, end - start)
+        return self._memory is not None
 
     # The Target protocol
 
@@ -222,7 +268,7 @@ class KernelTarget:
         """
         try:
             if self._connection.alive and self._functions is not None and self._memory is not None:
-                self._give_back(self._functions, self._memory)
+                self._give_back(self._functions)
         finally:
             if self._connection.alive:
                 self._connection.ask(b"Qqemu.PhyMemMode:0")
@@ -276,13 +322,17 @@ class KernelTarget:
         except TargetFault:
             return bytes(size)
 
-    def _give_back(self, functions: KernelFunctions, memory: ReservedMemory) -> None:
+    def _give_back(self, functions: KernelFunctions) -> None:
+        start, end = self._whole
+        kept = f"0x{start:08x}..0x{end:08x} of {self.name} were not given back"
+        if self._memory is not None and self._memory.in_use:
+            raise TargetError(f"{kept}: not all probes are gone")
         self._memory = None
         try:
             self.settle()
-            functions.call(self._free, [memory.region.start])
+            functions.call(self._free, [start])
+            note(self.journal, KernelMemoryGone())
         except ArmprobeError as error:
-            kept = f"0x{memory.region.start:08x}..0x{memory.region.end:08x} of {self.name} were not given back"
             raise TargetError(f"{kept}: {error}", hint=error.hint) from error
 
     def _physical(self, access: str, address: int, size: int) -> list[tuple[int, int]]:
@@ -304,3 +354,7 @@ class KernelTarget:
                 pieces.append((physical, following - place))
             place = following
         return pieces
+
+
+def _allocator(functions: abc.Mapping[str, int]) -> tuple[str, list[int], str]:
+    return next((known for known in _ALLOCATORS if known[0] in functions), _ALLOCATORS[0])

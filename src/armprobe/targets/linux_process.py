@@ -24,6 +24,7 @@ from armprobe.targets.base import (
     TrapHandler,
 )
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
+from armprobe.targets.journal import Journal
 from armprobe.targets.linuxcalls import CALL_CODE, CHECK_CODE, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, SystemCalls
 from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
@@ -165,6 +166,10 @@ class LinuxProcess:
     @property
     def breakpoints(self) -> RemoteBreakpoints | None:
         return self.stub.breakpoints
+
+    @property
+    def journal(self) -> Journal | None:
+        return self.stub.journal
 
     @property
     def executable_memory(self) -> ExecutableMemory | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from armprobe.errors import TargetError
 from armprobe.targets.connection import Connection
+from armprobe.targets.journal import Journal, Traps, TrapsGone, note
 from armprobe.targets.rsp import error_of
 
 _WORD = 4
@@ -16,10 +17,13 @@ _SOFTWARE, _HARDWARE = b"0", b"1"
 class RemoteBreakpoints:
     """The breakpoints at one stub: a `Breakpoints`. One stays while any of its owners wants it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, journal: Journal | None = None) -> None:
         self._connection = connection
+        self._journal = journal
         self._kinds: dict[int, bytes] = {}
         self._owners: dict[int, set[object]] = {}
+        #: those of a session that was killed: the stub may know nothing of them
+        self._adopted: set[int] = set()
 
     def __contains__(self, address: int) -> bool:
         return address in self._kinds
@@ -29,6 +33,7 @@ class RemoteBreakpoints:
         refused = self._set(fresh, _SOFTWARE)
         refused = self._set(list(refused), _HARDWARE)
         if refused:
+            note(self._journal, TrapsGone(tuple(refused)))
             self._clear([address for address in fresh if address in self._kinds])
             address, reply = next(iter(refused.items()))
             raise TargetError(
@@ -51,8 +56,17 @@ class RemoteBreakpoints:
             listed = ", ".join(f"0x{address:08x}" for address in left)
             raise TargetError(f"the stub at {self._connection.name} keeps its breakpoints at {listed}")
 
+    def adopt(self, traps: Mapping[int, str]) -> None:
+        for address, kind in traps.items():
+            if address not in self._kinds:
+                self._kinds[address] = kind.encode()
+                self._owners[address] = {None}
+                self._adopted.add(address)
+
     def _set(self, addresses: Sequence[int], kind: bytes) -> dict[int, bytes]:
         """Set them; return the replies of those that the stub does not set."""
+        if addresses:
+            note(self._journal, Traps(kind.decode(), tuple(addresses)))
         replies = self._connection.exchange([b"Z%b,%x,%x" % (kind, address, _WORD) for address in addresses])
         refused = {}
         for address, reply in zip(addresses, replies, strict=True):
@@ -65,11 +79,15 @@ class RemoteBreakpoints:
     def _clear(self, addresses: Sequence[int]) -> list[int]:
         """Take them away; return those that stay."""
         replies = self._connection.exchange([b"z%b,%x,%x" % (self._kinds[at], at, _WORD) for at in addresses])
-        left = []
+        left, gone = [], []
         for address, reply in zip(addresses, replies, strict=True):
-            if reply == b"OK":
+            if reply == b"OK" or address in self._adopted:
                 del self._kinds[address]
                 self._owners.pop(address, None)
+                self._adopted.discard(address)
+                gone.append(address)
             else:
                 left.append(address)
+        if gone:
+            note(self._journal, TrapsGone(tuple(gone)))
         return left

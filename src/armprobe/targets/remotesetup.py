@@ -64,12 +64,8 @@ def negotiate(connection: Connection) -> Abilities:
     stop = stop_reply(connection.try_pipelining(b"vMustReplyEmpty", b"?"))
     if isinstance(stop, Output) or stop.kind is not StopKind.STOPPED:
         raise TargetError(f"the program at {connection.name} has ended", hint="start it again, and attach")
-    binary, actions, zero = connection.exchange([b"X0,0:", b"vCont?", b"Z0,0,4"])
-    if zero == b"OK":
-        connection.ask(b"z0,0,4")
-    hardware = zero or connection.ask(b"Z1,0,4")
-    if not zero and hardware == b"OK":
-        connection.ask(b"z1,0,4")
+    # A stub without breakpoints does not know how to take one away either; one with them may say that there is none.
+    binary, actions, software, hardware = connection.exchange([b"X0,0:", b"vCont?", b"z0,0,4", b"z1,0,4"])
     description = describe(connection) if offered.get("qXfer:features:read") == "+" else LEGACY
     if description.architecture and not description.architecture.startswith(("arm", "iwmmxt", "xscale", "ep9312")):
         raise UsageError(
@@ -92,7 +88,7 @@ def negotiate(connection: Connection) -> Abilities:
         binary_write=binary != b"" and not openocd,
         writes_one=written == b"OK",
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
-        breakpoints=bool(hardware),
+        breakpoints=bool(software or hardware),
         system="MIDR" in description.registers,
         timer_frequency=_system_register(connection, description, *FREQUENCY_NAMES),
     )

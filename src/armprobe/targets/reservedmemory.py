@@ -16,6 +16,10 @@ class ReservedMemory:
         self.region = Region(start, start + size, name="slots")
         self._holes = [(start, start + size)]
 
+    @property
+    def in_use(self) -> bool:
+        return self._holes != [(self.region.start, self.region.end)]
+
     def allocate(self, size: int, low: int, high: int) -> int:
         for index, (start, end) in enumerate(self._holes):
             address = -(-max(start, low) // 4096) * 4096

@@ -243,6 +243,11 @@ class UnicornTarget:
     def task(self) -> None:
         return None
 
+    @property
+    def journal(self) -> None:
+        """The emulator ends with this process."""
+        return None
+
     # Beyond the protocol
 
     @property

@@ -1,0 +1,317 @@
+"""Undo a session that was killed, by what its journal says it left in the target.
+
+1. Take its traps away.
+2. Put words of the program back where ours stand; where neither ours nor the program's stands, change nothing. Let the
+   code in slots go on without us where it would stop.
+3. Give threads that were made to call a function their registers back.
+4. Lead threads out of slots, and callers to where they called from.
+5. Give memory back that no thread can be in any more.
+
+The target stands still meanwhile, but for the threads that are led.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from armprobe.codegen.calls import ENTRY, SILENT
+from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, TargetLost
+from armprobe.isa.branch import branch_word, far_jump
+from armprobe.patching.execute import PatchedBytes, execute, plan_restore
+from armprobe.patching.plan import Write, plan_patch, show
+from armprobe.probes.callers import all_registers, go_to, put_back
+from armprobe.probes.quiescence import find_references, leave_slots
+from armprobe.probes.word_search import can_search
+from armprobe.targets.base import StopReason, Target, TrapHandler, read_all
+from armprobe.targets.journal import MARK, Call, CallEnded, Code, Left, Memory, Pads, Settled, TargetGone, note
+
+_WORD = 4
+#: how long the program runs on, in seconds, that it may leave slots: a second in all, if need be
+_STRETCHES = tuple(0.001 * 2**step for step in range(10))
+#: seconds to wait for the end of a call
+PATIENCE = 30.0
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What was done. `unknown` are places that hold what nobody noted; `kept` says what was not undone, and why."""
+
+    #: addresses of words that were put back, and how many were the program's already
+    restored: list[int] = field(default_factory=list)
+    intact: int = 0
+    traps: int = 0
+    unknown: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    #: what functions returned whose call was interrupted, by their addresses
+    returned: dict[int, int] = field(default_factory=dict)
+    #: bytes of memory for slots that were given back
+    memory: int = 0
+    #: the memory for slots is not there any more
+    restarted: bool = False
+    #: the program came to its end while it was led out of slots
+    ended: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return not self.unknown and not self.kept
+
+
+def recover(target: Target, left: Left) -> Recovery:
+    """Undo what is left; what can't be is told, and stays as it is.
+
+    Nothing is written before everything was read. Raises TargetLost when the connection to the target breaks; it can be
+    tried again then.
+    """
+    done = Recovery()
+    try:
+        _recover(target, left, done)
+    except _Ended:
+        done.ended = True
+        done.unknown.clear()
+        done.kept.clear()
+        note(target.journal, TargetGone())
+    return done
+
+
+class _Ended(Exception):
+    """The program came to its end, and everything went with it."""
+
+
+def _recover(target: Target, left: Left, done: Recovery) -> None:
+    ours = [memory for memory in left.memory if _is_marked(target, memory)]
+    done.restarted = bool(left.memory) and not ours
+    _remove_traps(target, left, done)
+    codes = list(_newest(code for code in left.code if _lies_in(code, ours)))
+    pads = [item for item in left.pads if _lies_in(item, ours)]
+    _restore_words(target, left, _exits(codes, pads), done)
+    if left.ended is not None:
+        call, result = left.ended
+        _came_back(target, call, done)  # perhaps it was not told to go on
+        done.returned[call.function] = result
+    for call in reversed(left.calls):
+        if not done.restarted and not _end_call(target, call, done):
+            break
+        note(target.journal, CallEnded(done.returned.get(call.function, 0)))
+    _leave(target, codes, pads, ours, done)
+    if done.complete:
+        _give_back(target, ours, done)
+    if done.complete:
+        note(target.journal, Settled())
+
+
+def _is_marked(target: Target, memory: Memory) -> bool:
+    try:
+        return target.read_memory(memory.start, MARK) == memory.mark
+    except TargetFault:
+        return False
+
+
+def _lies_in(part: Code | Pads, memory: Sequence[Memory]) -> bool:
+    return any(known.start <= part.start < known.end for known in memory)
+
+
+def _newest(codes: Iterable[Code]) -> Iterator[Code]:
+    """The codes that were not overwritten by later ones."""
+    taken: set[int] = set()
+    for code in reversed(list(codes)):
+        words = range(code.start, code.end, _WORD)
+        if taken.isdisjoint(words):
+            yield code
+        taken.update(words)
+
+
+def _exits(codes: Sequence[Code], pads: Sequence[Pads]) -> list[tuple[int, int]]:
+    """The traps in slots, and where a thread goes on that comes to one."""
+    drains = [item.drain for item in pads if item.drain is not None]
+    return [*(way for code in codes for way in code.exits), *drains]
+
+
+def _remove_traps(target: Target, left: Left, done: Recovery) -> None:
+    if left.traps and target.breakpoints is not None:
+        target.breakpoints.adopt(left.traps)
+        try:
+            target.breakpoints.remove(list(left.traps))
+        except TargetLost:
+            raise
+        except TargetError as error:
+            done.kept.append(str(error))
+        done.traps = len(left.traps)
+
+
+def _restore_words(target: Target, left: Left, exits: Sequence[tuple[int, int]], done: Recovery) -> None:
+    """Put words of the program back, and branches in place of traps in slots."""
+    inside = {word for memory in left.memory for word in left.words if memory.start <= word < memory.end}
+    places = sorted(word for word in left.words if word not in inside)
+    patched, intact = [], []
+    for address, found in zip(places, _read_words(target, places), strict=True):
+        original, ours = left.words[address]
+        if found == original:
+            done.intact += 1
+            intact.append((address, address + _WORD))
+        elif found in ours:
+            patched.append(PatchedBytes(address, original, found, "left by a session"))
+        elif found is None:
+            done.unknown.append(f"0x{address:08x} held {show(original)}, and can't be read")
+        else:
+            done.unknown.append(f"0x{address:08x} held {show(original)}, and holds {show(found)}, which is not ours")
+    if intact and target.code_sync is not None:
+        target.code_sync.synchronize(intact)  # the session may have come no further than to write them
+    ways = [Write(trap, None, branch_word(trap, way).to_bytes(_WORD, "little"), "go on") for trap, way in exits]
+    if ways:
+        execute(plan_patch([], new_code=ways), target)
+    try:
+        if patched:
+            execute(plan_restore(patched), target)
+            done.restored += [site.address for site in patched]
+    except TargetLost:
+        raise
+    except (Refused, TargetError):
+        # One of them can't be written: restore all others.
+        for site in patched:
+            try:
+                execute(plan_restore([site]), target)
+                done.restored.append(site.address)
+            except TargetLost:
+                raise
+            except (Refused, TargetError) as error:
+                done.kept.append(f"0x{site.address:08x} held {show(site.original)}: {error}")
+
+
+def _read_words(target: Target, places: Sequence[int]) -> list[bytes | None]:
+    try:
+        return list(read_all(target, [(place, _WORD) for place in places]))
+    except TargetFault:
+        return [_read_word(target, place) for place in places]
+
+
+def _read_word(target: Target, place: int) -> bytes | None:
+    try:
+        return target.read_memory(place, _WORD)
+    except TargetFault:
+        return None
+
+
+def _end_call(target: Target, call: Call, done: Recovery) -> bool:
+    """Give a thread its registers back that was made to call a function, when it has come back from there."""
+    if _came_back(target, call, done):
+        return True
+    if any(regs.values == list(call.values) for regs in all_registers(target).values()):
+        return True  # the call had not begun
+    if _run(target, PATIENCE, until=call.back) is StopReason.ADDRESS and _came_back(target, call, done):
+        return True
+    done.kept.append(f"a thread was made to call 0x{call.function:08x}, and did not come back from there")
+    return False
+
+
+def _came_back(target: Target, call: Call, done: Recovery) -> bool:
+    for thread, regs in all_registers(target).items():
+        if regs.pc == call.back and regs.sp == call.sp:
+            done.returned[call.function] = regs.r0
+            regs.values[:], regs.cpsr = call.values, call.cpsr
+            if thread is None or target.threads is None:
+                target.write_registers(regs)
+            else:
+                target.threads.write_registers(thread, regs)
+            return True
+    return False
+
+
+def _leave(target: Target, codes: Sequence[Code], pads: Sequence[Pads], ours: Sequence[Memory], done: Recovery) -> None:
+    """See to it that no thread is in a slot or comes back to one, as far as that can be known."""
+    slots = [(code.start, code.end, code.site) for code in codes]
+    slots += [(item.start, item.end, item.start) for item in pads if item.code]
+    left = leave_slots(target, slots, lambda: target.run(lambda _: False, limit=1))
+    in_progress = _calls_in_progress(target, pads)
+    if in_progress and not can_search(target):
+        in_progress = _await_returns(target, pads, in_progress)
+    done.kept += put_back(target, in_progress, lambda at: any(memory.start <= at < memory.end for memory in ours))
+    if target.threads is None or target.threads.complete:
+        # Elsewhere tasks sleep in memory only: who gives the memory back waits for them.
+        ranges = [(start, end) for start, end, _ in slots]
+        for seconds in _STRETCHES:
+            if left and not find_references(target, ranges):
+                break
+            if _run(target, seconds) is not StopReason.INTERRUPT:
+                break
+            left = leave_slots(target, slots, lambda: target.run(lambda _: False, limit=1))
+        used = find_references(target, ranges)
+        done.kept += [
+            f"0x{start:08x}..0x{end:08x}, code of the probe at 0x{site:08x}: a register or a stack points there"
+            for start, end, site in slots
+            if start in used
+        ]
+    elif not left:
+        done.kept.append("a thread stays in a slot: its memory was not given back")
+
+
+def _calls_in_progress(target: Target, pads: Sequence[Pads]) -> dict[int, int]:
+    """The return addresses of calls that return probes follow, by the pads they come back to."""
+    real: dict[int, int] = {}
+    for item in pads:
+        words = memoryview(target.read_memory(item.table, ENTRY * (item.size + 1))).cast("I")
+        active = [number for number in range(1, item.size + 1) if words[2 * number] >= SILENT]
+        real |= {item.start + ENTRY * (number - 1): words[2 * number + 1] for number in active}
+    return real
+
+
+def _await_returns(target: Target, pads: Sequence[Pads], in_progress: dict[int, int]) -> dict[int, int]:
+    """Let the program run until all calls came back that are followed, and return those that did not.
+
+    Their pads become jumps to where they were called from.
+    """
+    came_back: set[int] = set()
+
+    def at_pad(pc: int) -> bool:
+        if pc not in in_progress:
+            return False
+        registers = target.read_registers()
+        go_to(registers, in_progress[pc])
+        target.write_registers(registers)
+        came_back.add(pc)
+        return True
+
+    with_traps = [pad for item in pads if not item.code for pad in in_progress if item.start <= pad < item.end]
+    if target.breakpoints is not None:
+        target.breakpoints.insert(with_traps)
+    left = in_progress
+    for seconds in _STRETCHES:
+        left = {pad: back for pad, back in _calls_in_progress(target, pads).items() if pad not in came_back}
+        if not left or _run(target, seconds, on_trap=at_pad) is not StopReason.INTERRUPT:
+            break
+    if target.breakpoints is not None:
+        target.breakpoints.remove(with_traps)
+    jumps = [Write(pad, None, far_jump(left[pad]), "return") for pad in with_traps if pad in left]
+    if jumps:
+        execute(plan_patch([], new_code=jumps), target)
+    return left
+
+
+def _run(
+    target: Target, seconds: float, *, until: int | None = None, on_trap: TrapHandler = lambda _: False
+) -> StopReason:
+    clock = threading.Timer(seconds, target.stop)
+    clock.start()
+    try:
+        stop = target.run(on_trap, until=until)
+    finally:
+        clock.cancel()
+        clock.join()
+    if stop.gone:
+        raise _Ended
+    return stop.reason
+
+
+def _give_back(target: Target, ours: Sequence[Memory], done: Recovery) -> None:
+    for memory in ours:
+        try:
+            if memory.original is not None:
+                target.write_memory(memory.start, memory.original)
+            elif target.executable_memory is not None:
+                target.executable_memory.free(memory.start, memory.end - memory.start)
+            done.memory += memory.end - memory.start
+        except TargetLost:
+            raise
+        except ArmprobeError as error:
+            done.kept.append(f"0x{memory.start:08x}..0x{memory.end:08x}: {error}")

@@ -1,0 +1,61 @@
+"""Undo a session whose process was killed."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+from armprobe.errors import UsageError
+from armprobe.probes.recovery import Recovery, recover
+from armprobe.session.journal import JournalFile, Owner, holding, let_go
+from armprobe.targets.journal import KernelMemoryGone, Left, TargetGone
+
+
+def restore(address: str, *, journal: str | Path | None = None) -> Recovery | None:
+    """Undo what a session that was killed left in the target at `HOST:PORT`, by its journal; then the target runs on.
+
+    Returns what was done; None when no session left anything. What can't be undone is listed there, and can be tried
+    again. Raises Refused while the session lives, TargetLost when no stub answers.
+    """
+    with holding(address, journal) as file:
+        left, owner = deepcopy(file.left), file.owner
+        if not left or owner is None:
+            file.close()
+            return None
+        if owner.address != address and journal is not None:
+            raise UsageError(
+                f"{file.path} is the journal of {owner.address}, not of {address}", hint=f"use --gdb {owner.address}"
+            )
+        return (_restore_kernel if owner.kernel else _restore_program)(address, file, owner, left)
+
+
+def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left) -> Recovery:
+    from armprobe.targets.gdbremote import GdbRemoteTarget
+
+    target = GdbRemoteTarget.connect(address, journal=file)
+    try:
+        return recover(target, left)
+    finally:
+        let_go(target.detach, file)
+
+
+def _restore_kernel(address: str, file: JournalFile, owner: Owner, left: Left) -> Recovery:
+    from armprobe.symbols.kallsyms import find_banner
+    from armprobe.targets.linux_kernel import KernelTarget
+
+    target = KernelTarget.connect(address, journal=file)
+    try:
+        constants = target.constants
+        if find_banner(target.read_memory(constants.start, constants.end - constants.start)) != owner.identity:
+            # Another kernel was booted since.
+            file.note(TargetGone())
+            return Recovery(restarted=True)
+        done = recover(target, left)
+        if left.kernel is not None and done.complete:
+            if target.adopt_memory(left.kernel, done.returned):
+                done.memory = left.kernel.end - left.kernel.start
+            else:
+                file.note(KernelMemoryGone())
+        return done
+    finally:
+        let_go(target.detach, file)
