@@ -214,6 +214,7 @@ def test_host_handlers_reach_arguments_and_variables_by_name():
             assert m.title.string_() in ("odd", "even")
             assert m.name.string_() == chr(m.name[0]) + "z"
             assert m[0].hdr.type == m.hdr.type
+            assert hit.cast("struct message *", int(m)).hdr.type == m.hdr.type
             assert m.hdr.address_ == m
             assert list(m.bytes) == list(hit.read(m.bytes.address_, 4))
             assert len(m.table) == 2

@@ -35,10 +35,14 @@ class Handler:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a detour saves: the registers it pushes, and the one that keeps CPSR meanwhile."""
+    """What a detour saves: the registers it pushes, and the one that keeps CPSR meanwhile.
+
+    Where the body leaves no register alone, CPSR goes to the stack as well (`stacks_flags`), through that register.
+    """
 
     pushed: tuple[int, ...]
     flags: int | None
+    stacks_flags: bool = False
 
 
 def fit(body: Body, live: Live) -> Body:
@@ -66,13 +70,18 @@ def plan_frame(body: Body, live: Live) -> Frame:
         changed |= 1 << _R12
     # A body that links changes LR for good.
     kept = {SP, LR} if body.links else {SP}
-    flags = None
+    flags, stacked = None, False
     if body.flags & live.flags:
         # A register the body leaves alone keeps CPSR: two instructions instead of four. A dead one need not be saved.
         free = [n for n in range(LR + 1) if n not in kept and not (changed | given) >> n & 1]
+        if not free:
+            stacked = True
+            sources = {REGISTER_NUMBERS.get(source) for _, source in body.arguments}
+            free = [n for n in range(LR + 1) if n not in kept and not given >> n & 1 and n not in sources]
         flags = min(free, key=lambda n: (live.core >> n & 1, n))
         changed |= 1 << flags
-    return Frame(tuple(n for n in range(LR + 1) if changed >> n & 1 and live.core >> n & 1 and n not in kept), flags)
+    pushed = tuple(n for n in range(LR + 1) if changed >> n & 1 and live.core >> n & 1 and n not in kept)
+    return Frame(pushed, flags, stacked)
 
 
 def _computed(body: Body) -> list[tuple[int, str]]:
@@ -87,8 +96,11 @@ def emit_handler(
     """Emit all from the saving to the end of the body, whose exits go to labels; `emit_leave` must follow at each."""
     if frame.pushed:
         asm.push(frame.pushed, "save " + ", ".join(REGISTER_NAMES[n] for n in frame.pushed))
+    if frame.stacks_flags and frame.flags is not None:
+        asm.mrs(frame.flags, "save the flags")
+        asm.push((frame.flags,))
     stacked = _stacked(body)
-    depth = 4 * len(frame.pushed) + stacked
+    depth = 4 * (len(frame.pushed) + frame.stacks_flags) + stacked
     if stacked:
         asm.sub_imm(SP, SP, stacked, "room for arguments")
     # Registers first: the rest may then use r12.
@@ -101,7 +113,7 @@ def emit_handler(
     for position, source in _computed(body):
         _emit_argument(asm, _R12, source, depth)
         asm.str_(_R12, SP, 4 * (position - _IN_REGISTERS))
-    if frame.flags is not None:
+    if frame.flags is not None and not frame.stacks_flags:
         asm.mrs(frame.flags, "save the flags")
     (words, called), start = body.link(symbols), 0
     for index, way in sorted([*body.exits, *((index, None) for index in called)], key=lambda place: place[0]):
@@ -121,6 +133,8 @@ def emit_leave(asm: Assembler, body: Body, frame: Frame) -> None:
         asm.add_imm(SP, SP, stacked, "drop the arguments")
     if body.links:
         asm.mov(LR, _LINK, "the return address from now on")
+    if frame.stacks_flags and frame.flags is not None:
+        asm.pop((frame.flags,))
     if frame.flags is not None:
         asm.msr_flags(frame.flags, "restore the flags")
     if frame.pushed:

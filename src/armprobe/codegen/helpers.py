@@ -6,6 +6,7 @@ A handler knows them without an import. Outside of handlers, conversions and log
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from armprobe.codegen.words import Type
 from armprobe.errors import UsageError
@@ -21,6 +22,12 @@ def log2(value: int) -> int:
 def emit(**_fields: int) -> None:
     """Write a record of named values; it comes back in `session.events()`."""
     raise UsageError("emit() is there in compiled handlers only")
+
+
+def cast(type_name: str, address: int) -> Any:
+    """The address as a pointer of a type of the program: `cast("struct packet *", r0).len`."""
+    raise UsageError(f"cast({type_name!r}, 0x{address:x}) is there in compiled handlers only",
+                     hint="use hit.cast() in handlers of the host")  # fmt: skip
 
 
 def _read(name: str) -> Callable[[int], int]:
@@ -44,7 +51,7 @@ as_s8, as_s16, as_s32, as_s64 = (_conversion(bits, True) for bits in _SIZES)
 
 #: by name; `min`, `max` and `range` are Python's own
 HELPERS: dict[str, Callable[..., object]] = {
-    "log2": log2, "emit": emit,
+    "log2": log2, "emit": emit, "cast": cast,
     "u8": u8, "u16": u16, "u32": u32, "u64": u64, "s8": s8, "s16": s16, "s32": s32, "s64": s64,
     "as_u8": as_u8, "as_u16": as_u16, "as_u32": as_u32, "as_u64": as_u64,
     "as_s8": as_s8, "as_s16": as_s16, "as_s32": as_s32, "as_s64": as_s64,

@@ -7,6 +7,7 @@ import re
 from types import FunctionType
 
 from armprobe.codegen import python_tree as tree
+from armprobe.codegen.python_objects import find_object, is_aggregate, variable_of
 from armprobe.codegen.python_scope import Scope, Value, check_number, typed, unify
 from armprobe.codegen.python_source import read_source
 from armprobe.codegen.words import BOOL, U32, Type
@@ -15,7 +16,7 @@ from armprobe.errors import UsageError
 MAX_DEPTH = 16
 _CONVERSION = re.compile(r"as_([us])(8|16|32|64)")
 _READ = re.compile(r"([us])(8|16|32|64)")
-HELPERS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, and emit"
+HELPERS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit"
 
 
 def check_call(scope: Scope, node: ast.Call) -> Value:
@@ -118,6 +119,12 @@ def _inline(scope: Scope, node: ast.Call, function: FunctionType) -> Value:
     inner.local_names = assigned_names(source.tree)
     body: list[tree.Statement] = []
     for parameter, argument in zip(parameters, node.args, strict=True):
+        found = find_object(scope, argument)
+        if found is not None and is_aggregate(found):
+            if parameter in inner.local_names:
+                raise source.error(source.tree, f"{parameter!r} is {found.kind}, and is not assigned to")
+            inner.objects[parameter] = found
+            continue
         value = scope.handler.check_value(scope, argument)
         if isinstance(value, int) and parameter not in inner.local_names:
             inner.parameters[parameter] = value
@@ -128,6 +135,9 @@ def _inline(scope: Scope, node: ast.Call, function: FunctionType) -> Value:
         inner.types[parameter] = value.type
         inner.assigned.add(parameter)
         body.append(tree.Assign(inner.name(parameter), value))
+        pointer = None if found is None else variable_of(found, parameter, tree.Local(U32, inner.name(parameter)))
+        if pointer is not None:
+            inner.objects[parameter] = pointer
     scope.calls[node] = inner
     body += scope.handler.check_body(inner)
     if inner.returns is None:

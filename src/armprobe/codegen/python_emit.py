@@ -172,6 +172,11 @@ class Emitter:
                 return self._log2(operand)
             case tree.Read():
                 return self._read(node)
+            case tree.Bounded(_, operand, count):
+                onward, index = ir.label(), self.value(operand)
+                ir.branch(ir.value(f"icmp ult i32 {index}, {count}"), onward, self.fault)
+                ir.begin(onward)
+                return index
             case tree.Inline():
                 return self._inline(node)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.python_calls import check_call
+from armprobe.codegen.python_objects import find_object, read_object
 from armprobe.codegen.python_scope import Scope, Value, check_number, typed, unify
 from armprobe.codegen.words import BOOL, U32, Type
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
@@ -39,6 +40,11 @@ def check_value(scope: Scope, node: ast.expr) -> Value:
 
 
 def _check(scope: Scope, node: ast.expr) -> Value:
+    if isinstance(node, ast.Attribute | ast.Subscript | ast.Call | ast.Name):
+        found = find_object(scope, node)
+        # A variable of the handler holds its number, whatever it points to.
+        if found is not None and not (isinstance(node, ast.Name) and node.id in scope.local_names):
+            return read_object(scope, node, found)
     match node:
         case ast.Constant(value):
             return constant(scope, node, value)
@@ -234,7 +240,7 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
         if node.attr == "probe":
             return tree.ProbeNumber(U32)
         raise scope.source.error(
-            node, f"a hit has no {node.attr!r} in a compiled handler", hint="it has pc, probe and regs"
+            node, f"a hit has no {node.attr!r} in a compiled handler", hint="it has pc, probe, regs, args and vars"
         )
     if isinstance(base, ast.Attribute) and base.attr == "regs" and isinstance(base.value, ast.Name):
         if scope.parameters.get(base.value.id, 0) is None:
@@ -251,7 +257,9 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
                 return constant(scope, node, getattr(holder, node.attr))
             except AttributeError:
                 raise scope.source.error(node, f"{base.id!r} has no {node.attr!r}") from None
-    raise scope.source.error(node, "attributes are those of the hit, of modules and of enumerations")
+    raise scope.source.error(
+        node, "attributes are those of the hit, of modules, of enumerations, and members of the program's objects"
+    )
 
 
 def register_named(name: str) -> tree.Register | None:

@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from armprobe.codegen.helpers import HELPERS
+from armprobe.codegen.python_calls import positional_parameters
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked
 from armprobe.codegen.words import Type, shift_left
+from armprobe.symbols.values import State, to_python, value_as
 
 _SIZES = (8, 16, 32, 64)
 
@@ -38,12 +40,29 @@ class Surroundings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Registers:
+class _Hit:
     """`hit` as the function sees it."""
 
     pc: int
     probe: int
     regs: Any
+    args: _Named
+    vars: _Named
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """`hit.args`, `hit.vars`."""
+
+    scope: Scope
+    state: list[State]
+    kind: str
+
+    def __getattr__(self, name: str) -> Any:
+        return to_python(getattr(self.scope.handler.known_names(), self.kind)(name), self.state[-1])
+
+    def __getitem__(self, name: str) -> Any:
+        return self.__getattr__(name)
 
 
 def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
@@ -56,7 +75,7 @@ def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
     def run(surroundings: Surroundings, registers: Any, probe: int) -> bool:
         try:
             call(surroundings, registers, probe)
-        except Fault:
+        except (Fault, IndexError):
             return False
         return True
 
@@ -70,7 +89,7 @@ def host_condition(scope: Scope) -> Callable[[Surroundings, Any], bool]:
     def holds(surroundings: Surroundings, registers: Any) -> bool:
         try:
             return bool(call(surroundings, registers, 0))
-        except Fault:
+        except (Fault, IndexError):
             return False
 
     return holds
@@ -78,30 +97,40 @@ def host_condition(scope: Scope) -> Callable[[Surroundings, Any], bool]:
 
 def _caller(scope: Scope) -> Callable[[Surroundings, Any, int], Any]:
     at_hit: list[Surroundings] = []
-    function = _build(scope, at_hit)
-    parameters = list(scope.parameters)
+    state: list[State] = []
+    function = _build(scope, at_hit, state)
+    parameters = positional_parameters(scope)
 
     def call(surroundings: Surroundings, registers: Any, probe: int) -> Any:
-        hit = _Registers(registers.pc, probe, registers)
+        hit = _Hit(registers.pc, probe, registers, _Named(scope, state, "argument"), _Named(scope, state, "variable"))
         at_hit.append(surroundings)
+        state.append(State(lambda name: int(getattr(registers, name)), surroundings.read))
         try:
-            return function(*(hit if name == "hit" else getattr(registers, name) for name in parameters))
+            return function(*(_parameter(scope, name, hit, state[-1]) for name in parameters))
         finally:
             at_hit.pop()
+            state.pop()
 
     return call
 
 
-def _build(scope: Scope, at_hit: list[Surroundings]) -> Callable[..., Any]:
+def _parameter(scope: Scope, name: str, hit: _Hit, state: State) -> Any:
+    if name == "hit":
+        return hit
+    found = scope.arguments.get(name)
+    return getattr(hit.regs, name) if found is None else to_python(found, state)
+
+
+def _build(scope: Scope, at_hit: list[Surroundings], state: list[State]) -> Callable[..., Any]:
     """Compile a function and those that it calls."""
-    names: dict[str, Any] = {**HELPERS, "__shift_left": shift_left}
+    names: dict[str, Any] = {**HELPERS, "__shift_left": shift_left, "cast": partial(_cast, scope, state)}
     for kind in (Type(bits, signed) for bits in _SIZES for signed in (False, True)):
         names[f"__{kind.name}"] = kind
         names[kind.name] = partial(_read, at_hit, kind.bits // 8, kind.signed)
     names |= scope.outside
     names["__emit"] = partial(_emit, at_hit)
     names["__add"] = partial(_add, at_hit)
-    names |= {f"__{inner.number}": _build(inner, at_hit) for inner in scope.calls.values()}
+    names |= {f"__{inner.number}": _build(inner, at_hit, state) for inner in scope.calls.values()}
     function = _Rewriter(scope).visit(scope.source.tree)
     function.decorator_list, function.returns = [], None
     for argument in (*function.args.posonlyargs, *function.args.args):
@@ -115,6 +144,10 @@ def _read(at_hit: list[Surroundings], size: int, signed: bool, address: int) -> 
     return int.from_bytes(at_hit[-1].read(address, size), "little", signed=signed)
 
 
+def _cast(scope: Scope, state: list[State], name: str, address: int) -> Any:
+    return value_as(scope.handler.known_names().type_named(name), address, state[-1])
+
+
 def _add(at_hit: list[Surroundings], number: int, key: int, amount: int) -> None:
     at_hit[-1].add(number, key, amount)
 
@@ -124,7 +157,7 @@ def _emit(at_hit: list[Surroundings], **fields: Callable[[], int]) -> None:
     for name, compute in fields.items():
         try:
             values[name] = int(compute())
-        except Fault:
+        except (Fault, IndexError):
             values[name] = None
     at_hit[-1].record(values)
 

@@ -7,13 +7,18 @@ import builtins
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.helpers import HELPERS
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_source import Source
 from armprobe.codegen.words import BOOL, Type, common_type, word_for
+from armprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    from armprobe.codegen.python_objects import Names
+    from armprobe.symbols.data import Object
 
 #: what an expression is checked to: a tree, or a plain number that has yet to be given a type
 Value = tree.Expression | int
@@ -30,6 +35,10 @@ class Handler:
     shape_of: Callable[[object], MapShape | None]
     check_value: Callable[[Scope, ast.expr], Value]
     check_body: Callable[[Scope], tuple[tree.Statement, ...]]
+    #: what debug information knows at the place, and what a handler says of it
+    names: Names | None = None
+    #: whether it asked for one
+    uses_names: bool = False
     #: the maps it adds to, in the order of their numbers
     maps: list[Any] = field(default_factory=list)
     #: name -> type of the fields that it emits
@@ -40,6 +49,13 @@ class Handler:
     values: int = 0
     depth: int = 0
     scopes: int = 0
+
+    def known_names(self) -> Names:
+        """The names of the program at the place. Raises UsageError where no place is known."""
+        self.uses_names = True
+        if self.names is None:
+            raise UsageError("there is no debug information here, which would know names of the program")
+        return self.names
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +70,10 @@ class Scope:
     passes: int = 1
     #: variables that are parameters of the handler: registers, or the hit
     parameters: dict[str, Value | None] = field(default_factory=dict)
+    #: parameters and variables that are objects of the program: pointers, structures, ...
+    objects: dict[str, Object] = field(default_factory=dict)
+    #: for the host: the parameters of the handler that are objects
+    arguments: dict[str, Object] = field(default_factory=dict)
     #: name -> type of the local variables met so far
     types: dict[str, Type] = field(default_factory=dict)
     #: those that have a value here, whatever way led here
@@ -83,7 +103,7 @@ class Scope:
 
     def is_helper(self, name: str) -> bool:
         """Whether a name stands for a helper: the helper itself, or nothing that the function knows."""
-        if name in self.local_names or name in self.parameters:
+        if name in self.local_names or name in self.parameters or name in self.objects:
             return False
         try:
             return self.source.lookup(name) is HELPERS.get(name, self)

@@ -1,6 +1,7 @@
 """The Python subset of compiled handlers: a function to a checked tree, or a refusal that points at the line.
 
-A handler takes registers (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`) or the hit (`hit.pc`, `hit.probe`, `hit.regs.r0`).
+A handler takes registers (`r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`), the hit (`hit.pc`, `hit.probe`, `hit.regs.r0`), and
+arguments and variables of the program that debug information knows at its place.
 docs/handlers.md is the reference of the language; tests/codegen/test_python_semantics.py holds both sides to it.
 """
 
@@ -14,12 +15,14 @@ from armprobe.codegen import python_tree as tree
 from armprobe.codegen.map_layout import MapKind, MapShape
 from armprobe.codegen.python_calls import assigned_names, check_call, positional_parameters
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
+from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
 from armprobe.codegen.python_source import Source, read_source
 from armprobe.codegen.words import BOOL, U32, U64, word_for
 from armprobe.errors import UsageError
 from armprobe.events.record import FieldType, make_layout
 from armprobe.events.source import Computed
+from armprobe.symbols.data import Object
 
 MAX_FIELDS = 31
 _WORDS = {ast.While: "while", ast.Assert: "assert", ast.Raise: "raise", ast.Try: "try", ast.With: "with",
@@ -38,24 +41,27 @@ class Checked:
     maps: tuple[object, ...]
 
 
-def check_handler(function: Callable[..., object], shape_of: Callable[[object], MapShape | None]) -> Checked:
+def check_handler(
+    function: Callable[..., object], shape_of: Callable[[object], MapShape | None], names: Names | None = None
+) -> Checked:
     """Check a function; `shape_of` tells what map a value is, None for what is no map.
 
-    Raises UsageError with the file and line, the source line and a caret as evidence.
+    `names` are those of the program at the place of the handler. Raises UsageError with the file and line, the source
+    line and a caret as evidence.
     """
     try:
-        return _check(function, shape_of)
+        return _check(function, shape_of, names)
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
 
 
-def check_condition(function: Callable[..., object]) -> tuple[tree.Condition, Scope]:
+def check_condition(function: Callable[..., object], names: Names | None = None) -> tuple[tree.Condition, Scope]:
     """Check a function, or a lambda, that decides whether a hit counts; its scope is for the host.
 
     Raises UsageError like `check_handler`.
     """
     try:
-        scope, start = _begin(read_source(function, expression=True), lambda _: None)
+        scope, start = _begin(read_source(function, expression=True), lambda _: None, names)
         scope.condition = True
         body = (*start, *_check_body(scope))
     except RecursionError:
@@ -68,8 +74,10 @@ def check_condition(function: Callable[..., object]) -> tuple[tree.Condition, Sc
     return tree.Condition(tree.Inline(BOOL, body, scope.name("return")), handler.reads > 0), scope
 
 
-def _check(function: Callable[..., object], shape_of: Callable[[object], MapShape | None]) -> Checked:
-    scope, start = _begin(read_source(function), shape_of)
+def _check(
+    function: Callable[..., object], shape_of: Callable[[object], MapShape | None], names: Names | None
+) -> Checked:
+    scope, start = _begin(read_source(function), shape_of, names)
     body = (*start, *_check_body(scope))
     handler = scope.handler
     layout = None
@@ -82,15 +90,17 @@ def _check(function: Callable[..., object], shape_of: Callable[[object], MapShap
     return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
 
 
-def _begin(source: Source, shape_of: Callable[[object], MapShape | None]) -> tuple[Scope, list[tree.Statement]]:
+def _begin(
+    source: Source, shape_of: Callable[[object], MapShape | None], names: Names | None
+) -> tuple[Scope, list[tree.Statement]]:
     """The scope of a function with its parameters, and what it begins with."""
-    scope = Scope(Handler(shape_of, check_value, _check_body), source)
+    scope = Scope(Handler(shape_of, check_value, _check_body, names), source)
     for name in positional_parameters(scope):
         register = register_named(name)
         if register is None and name != "hit":
-            raise source.error(source.tree, f"the parameter {name!r} is no register",
-                        hint="a compiled handler takes r0 to r12, sp, lr, pc, cpsr, or hit")  # fmt: skip
-        scope.parameters[name] = register
+            scope.objects[name] = scope.arguments[name] = _named(scope, name)
+        else:
+            scope.parameters[name] = register
     # A parameter that is assigned to becomes a variable that begins as the register.
     local_names = assigned_names(source.tree)
     start: list[tree.Statement] = []
@@ -99,10 +109,32 @@ def _begin(source: Source, shape_of: Callable[[object], MapShape | None]) -> tup
             scope.types[name] = U32
             scope.assigned.add(name)
             start.append(tree.Assign(scope.name(name), value))
+    for name, found in list(scope.objects.items()):
+        if name in local_names:
+            value = read_object(scope, source.tree, found)
+            scope.types[name] = value.type
+            scope.assigned.add(name)
+            start.append(tree.Assign(scope.name(name), value))
+            pointer = variable_of(found, name, tree.Local(U32, scope.name(name)))
+            del scope.objects[name]
+            if pointer is not None:
+                scope.objects[name] = pointer
     if "hit" in local_names and "hit" in scope.parameters:
         raise source.error(source.tree, "the hit is not assigned to")
     scope.local_names = local_names
     return scope, start
+
+
+def _named(scope: Scope, name: str) -> Object:
+    """The argument or variable of the program that a parameter of the handler is called after."""
+    source = scope.source
+    if scope.handler.names is None:
+        raise source.error(source.tree, f"the parameter {name!r} is no register",
+                    hint="a compiled handler takes r0 to r12, sp, lr, pc, cpsr, or hit")  # fmt: skip
+    try:
+        return scope.handler.known_names().variable(name)
+    except UsageError as error:
+        raise source.error(source.tree, error.message, hint=error.hint) from None
 
 
 def _check_body(scope: Scope) -> tuple[tree.Statement, ...]:
@@ -132,6 +164,9 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
         case ast.Assign([ast.Name(name)], value):
             return [_assign(scope, name, value, check_value(scope, value))]
         case ast.AugAssign(ast.Name(name) as target, op, value):
+            if name in scope.objects:
+                raise scope.source.error(node, f"{name!r} is {scope.objects[name].kind}, which is not computed with",
+                                         hint=f"{name}[1] is what comes behind it")  # fmt: skip
             load = ast.copy_location(ast.Name(name, ast.Load()), target)
             result = check_operation(scope, node, op, (load, check_number(scope, load)), value)
             return [_assign(scope, name, target, result)]
@@ -161,10 +196,27 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
 
 def _assign(scope: Scope, name: str, where: ast.expr, value: int | tree.Expression) -> tree.Assign:
     kind = scope.types.get(name)
+    _note_pointer(scope, name, where, value)
     checked = typed(scope, where, value) if kind is None else scope.adapt(where, value, kind)
     scope.types[name] = checked.type
     scope.assigned.add(name)
     return tree.Assign(scope.name(name), checked)
+
+
+def _note_pointer(scope: Scope, name: str, where: ast.expr, value: int | tree.Expression) -> None:
+    """Remember what a variable points to; it is the same type wherever it is assigned to."""
+    known = scope.objects.get(name)
+    found = find_object(scope, where)
+    pointer = None if found is None else variable_of(found, name, tree.Local(U32, scope.name(name)))
+    if known is None:
+        if pointer is not None and name not in scope.types:
+            scope.objects[name] = pointer
+    elif not isinstance(value, int) and (pointer is None or not is_same(known.type, pointer.type)):
+        other = pointer.kind if pointer is not None else f"a number, {value.type.name}"
+        raise scope.source.error(
+            where, f"{name!r} is {known.kind}, and this is {other}",
+            hint=f'use another variable, or cast("{known.type.name}", ...)',
+        )  # fmt: skip
 
 
 def _check_if(scope: Scope, condition: tree.Expression, body: list[ast.stmt], orelse: list[ast.stmt]) -> tree.Statement:
@@ -187,6 +239,7 @@ def _check_for(scope: Scope, node: ast.For) -> tree.Statement:
         raise source.error(node.orelse[0], "else of a loop is not there in compiled handlers")
     values = _check_range(scope, node.iter)
     name, kind = node.target.id, scope.types.get(node.target.id)
+    scope.objects.pop(name, None)
     ends = [values[0], values[-1]] if values else [0]
     kind = kind or word_for(*ends)
     if kind is None or not all(map(kind.holds, ends)):

@@ -117,6 +117,15 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounded:
+    """The u32 operand where it is below `count`; else a fault."""
+
+    type: Type
+    operand: Expression
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inline:
     """A call: the body runs until a Return, whose value is left in the variable `result` (None: there is none)."""
 
@@ -126,7 +135,20 @@ class Inline:
 
 
 Expression = (
-    Constant | Local | Register | ProbeNumber | Convert | Binary | Compare | Logic | Not | Choice | Log2 | Read | Inline
+    Constant
+    | Local
+    | Register
+    | ProbeNumber
+    | Convert
+    | Binary
+    | Compare
+    | Logic
+    | Not
+    | Choice
+    | Log2
+    | Read
+    | Bounded
+    | Inline
 )
 
 

@@ -2,46 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from armprobe.codegen.filters import Filter
 from armprobe.codegen.handlers import Call
-from armprobe.codegen.python_host import Fault, host_condition, host_function
+from armprobe.codegen.python_host import Fault, Surroundings, host_condition, host_function
+from armprobe.codegen.python_objects import Names
 from armprobe.codegen.python_scope import Scope
-from armprobe.codegen.python_subset import Checked, check_handler
+from armprobe.codegen.python_subset import Checked, check_condition, check_handler
 from armprobe.errors import TargetFault, UsageError
 from armprobe.events.record import HEADER_BYTES, Layout, make_header
 from armprobe.probes.host_conditions import Looking, holds
 from armprobe.probes.instruments import RING_WORDS, Instruments
 from armprobe.probes.maps import Map, shape_of
 from armprobe.probes.probe import Hit, Probe
+from armprobe.symbols.data import NamesAt
 
 
-def compiled_call(function: Callable[..., object], instruments: Instruments) -> Call:
-    """Check a function and make it the action of a probe.
+def compiled_calls(
+    function: Callable[..., object], instruments: Instruments, places: Iterable[NamesAt]
+) -> Iterator[Call]:
+    """Check a function and make it the action of a probe at each of the places.
 
     Raises UsageError, with the line and a caret as evidence, for what is not in the subset, and for maps of another
     session.
     """
-    checked, maps = _check(function, instruments)
-    source = checked.scope.source
-    origin = f"{source.name}() at {source.filename}:{source.tree.lineno}"
-    return Call(checked.program, RING_WORDS, maps=tuple(known.address for known in maps), origin=origin)
+    call: Call | None = None
+    for names in places:
+        if call is None:
+            checked, maps = _check(function, instruments, names)
+            source = checked.scope.source
+            origin = f"{source.name}() at {source.filename}:{source.tree.lineno}"
+            call = Call(checked.program, RING_WORDS, maps=tuple(known.address for known in maps), origin=origin)
+        yield call
+        if checked.scope.handler.uses_names:
+            call = None
+
+
+def conditions(function: Callable[..., object], places: Iterable[NamesAt]) -> Iterator[tuple[Filter, Scope]]:
+    """Check a function that decides whether a hit counts, at each of the places; its scope is for the host.
+
+    Raises UsageError like `compiled_calls`.
+    """
+    found: tuple[Filter, Scope] | None = None
+    for names in places:
+        found = found or check_condition(function, names)
+        yield found
+        if found[1].handler.uses_names:
+            found = None
+
+
+class _PlaceNeededError(Exception):
+    """A function asks for names of the program before its place is known."""
+
+
+class _NoPlaceYet:
+    """Stands for the names of a place that is not known yet."""
+
+    def variable(self, name: str) -> NoReturn:
+        raise _PlaceNeededError(name)
+
+    argument = type_named = variable
 
 
 class OnHost:
-    """A host handler that does what a function does in the target. `layout` is that of its records."""
+    """A host handler that does what a function does in the target. `layout` is that of its records.
 
-    def __init__(self, function: Callable[..., object], instruments: Instruments) -> None:
-        """Raises UsageError like `compiled_call`."""
-        checked, self._maps = _check(function, instruments)
-        self._run = host_function(checked)
+    One that uses names of the program runs once `at` has given it a place.
+    """
+
+    def __init__(self, function: Callable[..., object], instruments: Instruments, names: Names | None = None) -> None:
+        """Raises UsageError like `compiled_calls`."""
+        self._function = function
         self._instruments = instruments
+        self._run: Callable[[Surroundings, Any, int], bool] | None = None
+        self.layout: Layout | None = None
+        try:
+            checked, self._maps = _check(function, instruments, names or _NoPlaceYet())
+        except _PlaceNeededError:
+            return
+        self._run = host_function(checked)
         self.layout = checked.program.layout
+
+    def at(self, names: NamesAt) -> OnHost:
+        """The handler at a place. Raises UsageError for names that are not known there."""
+        return self if self._run is not None else OnHost(self._function, self._instruments, names)
 
     def __call__(self, hit: Hit) -> None:
         surroundings = _Surroundings(hit, self._maps, self.layout, self._instruments)
+        assert self._run is not None
         if not self._run(surroundings, hit.regs, hit.probe.number):
             hit.probe.host_faults += 1
 
@@ -59,8 +110,8 @@ def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instrume
     return condition
 
 
-def _check(function: Callable[..., object], instruments: Instruments) -> tuple[Checked, list[Map]]:
-    checked = check_handler(function, shape_of)
+def _check(function: Callable[..., object], instruments: Instruments, names: Names) -> tuple[Checked, list[Map]]:
+    checked = check_handler(function, shape_of, names)
     maps = [known for known in checked.maps if isinstance(known, Map)]
     for known in maps:
         if not instruments.has_map(known):

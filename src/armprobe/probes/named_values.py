@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from armprobe.errors import UsageError
@@ -58,14 +58,11 @@ def _shown(values: NamedValues, name: str) -> str:
         return f"({error})"
 
 
-def values_at(
-    scope: Scope | None, *, where: str, arguments_only: bool, register: Callable[[str], int],
-    read: Callable[[int, int], bytes],
-) -> NamedValues:  # fmt: skip
+def values_at(scope: Scope | None, state: State, *, where: str, arguments_only: bool) -> NamedValues:
     """The values at a place that messages call `where`. Raises UsageError where there is no debug information."""
     if scope is None:
         raise UsageError(
             f"there is no debug information about {where}, which would know the names of its variables",
             hint="build the program with -g, or use hit.regs and hit.read()",
         )
-    return NamedValues(scope, State(register, read), arguments_only=arguments_only)
+    return NamedValues(scope, state, arguments_only=arguments_only)

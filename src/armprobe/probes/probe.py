@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from armprobe.codegen.handlers import Action, Follow
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
 from armprobe.probes.named_values import NamedValues, values_at
-from armprobe.symbols.values import read_string
+from armprobe.symbols.data import NamesAt
+from armprobe.symbols.values import State, read_string, value_as
 from armprobe.targets.base import Registers
 
 if TYPE_CHECKING:
@@ -69,15 +70,27 @@ class Hit:
         """All variables known at the place, arguments and those of its source file included, as `args` are."""
         return self._named(arguments_only=False)
 
+    def cast(self, type_name: str, address: int) -> Any:
+        """An address as a pointer of a type that the source file of the place knows: `hit.cast("struct packet *", r0)`.
+
+        Raises UsageError for a type that it does not know.
+        """
+        program = self._engine.program
+        names = NamesAt(lambda: program.scope(self._pc), program.describe(self._pc))
+        return value_as(names.type_named(type_name), address, self._state)
+
+    @property
+    def _state(self) -> State:
+        return State(lambda name: int(getattr(self.regs, name)), self.read)
+
     def _named(self, *, arguments_only: bool) -> NamedValues:
         if self.probe.returning is not None and self._pc != self.probe.address:
             raise UsageError(f"{self.symbol} has returned: its variables are gone",
                              hint="keep what you need in an entry handler: hit.entry")  # fmt: skip
         program = self._engine.program
         return values_at(
-            program.scope(self._pc), where=program.describe(self._pc), arguments_only=arguments_only,
-            register=lambda name: getattr(self.regs, name), read=self.read,
-        )  # fmt: skip
+            program.scope(self._pc), self._state, where=program.describe(self._pc), arguments_only=arguments_only
+        )
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory as the program would see it without probes. Raises TargetFault."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from armprobe.errors import UsageError
+from armprobe.errors import InternalError, UsageError
 from armprobe.events.record import DEFAULT_TYPE, MAX_COUNT, NAMED_TYPES, FieldType
 from armprobe.events.source import Memory, Number, Operation, Source, Wide
 from armprobe.symbols.arguments import result_place
@@ -116,6 +116,7 @@ def source_of(value: Value) -> Source:
             return Operation(op, source_of(left), source_of(right))
         case Pair(low, high):
             return Wide(source_of(low), source_of(high))
+    raise InternalError(f"{value!r} is nothing that a field can show")
 
 
 def _at(address: Value, size: int = 4) -> Memory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -11,13 +12,12 @@ from armprobe.codegen.filters import Filter
 from armprobe.codegen.handlers import Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
-from armprobe.codegen.python_subset import check_condition
 from armprobe.errors import TargetError, UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
 from armprobe.probes.binding import check_entry, read_condition, read_definition
-from armprobe.probes.compiled import OnHost, compiled_call, condition_on_host
+from armprobe.probes.compiled import OnHost, compiled_calls, condition_on_host, conditions
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_names import EventNames
@@ -28,6 +28,7 @@ from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.returning import Returning, check_returning
 from armprobe.probes.stops import explain_stop, program_place
 from armprobe.session.event import Event
+from armprobe.symbols.data import NamesAt
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, TrapHandler
@@ -185,17 +186,23 @@ class Session:
         *,
         compiled: bool,
     ) -> list[Probe]:
-        decided = check_condition(when) if callable(when) else None
         probes = [self._make(where) for where in places]
-        call = compiled_call(handler, self._engine.instruments) if compiled and handler is not None else None
-        for probe in probes:
-            condition, scope = decided or (self._condition(when, probe.address), None)
-            if call is not None:
+        names = [
+            NamesAt(partial(self.symbols.scope, probe.address), self.symbols.describe(probe.address))
+            for probe in probes
+        ]
+        calls = iter(compiled_calls(handler, self._engine.instruments, names) if compiled and handler else ())
+        decided = iter(conditions(when, names) if callable(when) else ())
+        for probe, known in zip(probes, names, strict=True):
+            condition, scope = next(decided) if callable(when) else (self._condition(when, probe.address), None)
+            own = handler.at(known) if isinstance(handler, OnHost) else handler
+            if compiled:
+                call = next(calls)
                 probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
             else:
                 probe.actions = (AskHost(condition),) if condition is not None else ()
-                probe.layout = handler.layout if isinstance(handler, OnHost) else None
-            probe.pre, probe.post = None if compiled else handler, post_handler
+                probe.layout = own.layout if isinstance(own, OnHost) else None
+            probe.pre, probe.post = None if compiled else own, post_handler
             if condition is not None and not compiled:
                 probe.condition = condition_on_host(condition, scope, self._engine.instruments)
         return self._register(probes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -158,6 +158,40 @@ def find_object(scope: Scope, name: str) -> Object:
         there = f"it has: {_some(known)}" if known else "it has none"
         raise UsageError(f"{scope.function} has no argument or variable {name!r}; {there}", hint=_meant(name, known))
     return variable_object(variable)
+
+
+@dataclass(frozen=True, slots=True)
+class NamesAt:
+    """The names that debug information knows at a place, which messages call `where`.
+
+    `look` finds them, or None where it knows nothing; it is asked when a name is. Each method raises UsageError with
+    the reason for what there is not.
+    """
+
+    look: Callable[[], Scope | None]
+    where: str
+
+    def variable(self, name: str) -> Object:
+        """An argument or a variable, the innermost of that name, or one of the source file."""
+        return find_object(self._known(f"the name {name!r}"), name)
+
+    def argument(self, name: str) -> Object:
+        """An argument of the function."""
+        return find_argument(self._known(f"the name {name!r}"), name)
+
+    def type_named(self, name: str) -> Type:
+        """A type as its source file calls it: `struct packet *`, `packet_t`."""
+        found = self._known(f"the type {name!r}").type_named(name)
+        if found is None:
+            raise UsageError(f"the source file of {self.where} has no type {name!r}")
+        return found
+
+    def _known(self, what: str) -> Scope:
+        scope = self.look()
+        if scope is None:
+            raise UsageError(f"there is no debug information about {self.where}, which would know {what}",
+                             hint="build the program with -g")  # fmt: skip
+        return scope
 
 
 def plus(word: Word, number: int) -> Word:

@@ -49,7 +49,14 @@ class Pair:
     high: Word
 
 
-Word = RegisterWord | ConstantWord | Load | Operation
+@dataclass(frozen=True, slots=True)
+class GivenWord:
+    """A word that whoever asks has computed, in a form of his own."""
+
+    what: object
+
+
+Word = RegisterWord | ConstantWord | Load | Operation | GivenWord
 #: a number of up to 64 bits
 Value = Word | Pair
 

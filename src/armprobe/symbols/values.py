@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from armprobe.errors import UsageError
+from armprobe.errors import InternalError, UsageError
 from armprobe.symbols.data import Object
-from armprobe.symbols.places import ConstantWord, Load, Operation, Pair, RegisterWord, Value, compute
-from armprobe.symbols.types import Array, Enumeration, Integer, Pointer, Structure
+from armprobe.symbols.places import ConstantWord, Load, Operation, Pair, RegisterWord, Value, compute, in_words
+from armprobe.symbols.types import Array, Enumeration, Integer, Pointer, Structure, Type
 
 #: bytes of a string that is looked at, at most
 MAX_STRING = 256
@@ -39,6 +39,7 @@ def compute_value(value: Value, state: State) -> int:
             return compute(op, compute_value(left, state), compute_value(right, state))
         case Pair(low, high):
             return compute_value(high, state) << 32 | compute_value(low, state) & 0xFFFFFFFF
+    raise InternalError(f"{value!r} has no value here")
 
 
 def to_python(found: Object, state: State) -> Any:
@@ -59,6 +60,11 @@ def to_python(found: Object, state: State) -> Any:
     if isinstance(found.type, Enumeration):
         return EnumerationValue(number, found.type)
     return number
+
+
+def value_as(kind: Type, address: int, state: State) -> Any:
+    """An address as a value of a type, which is that of pointers."""
+    return to_python(Object(f"({kind.name})", kind, in_words(ConstantWord(int(address)))), state)
 
 
 def _number(found: Object, state: State) -> int:
