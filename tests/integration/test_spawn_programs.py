@@ -15,7 +15,7 @@ from tests.integration.armel import make_root
 from tests.integration.linux_programs import build, threads_calls, threads_output, threads_program
 
 import armprobe
-from armprobe import Stop, StopReason
+from armprobe import Stop, StopReason, TargetError
 from armprobe.symbols.image import Image
 from armprobe.targets.useremulator import EMULATOR
 
@@ -44,6 +44,26 @@ void _start(void)
     long child = sys(2, 0, 0, 0, 0), status = 0;
     for (unsigned n = 0; n < (child ? 10 : 1000); n++)
         x = work(n, x);
+    if (!child)
+        sys(EXIT_GROUP, 3, 0, 0, 0);
+    sys(114, child, (long)&status, 0, 0);
+    print(status);
+    sys(EXIT_GROUP, 5, 0, 0, 0);
+}
+"""
+
+#: `outer` forks, and returns twice; `twice` is called 10 times, then 5 times in the parent, 20 times in the child
+_RETURNS = """
+__attribute__((noinline)) long outer(void) { return sys(2, 0, 0, 0, 0); }
+__attribute__((noinline)) unsigned twice(unsigned a) { return work(a, 1) + work(a, 2); }
+void _start(void)
+{
+    unsigned x = 0;
+    for (int i = 0; i < 10; i++)
+        x += twice(i);
+    long child = outer(), status = 0;
+    for (int i = 0; i < (child ? 5 : 20); i++)
+        x += twice(i);
     if (!child)
         sys(EXIT_GROUP, 3, 0, 0, 0);
     sys(114, child, (long)&status, 0, 0);
@@ -218,6 +238,35 @@ def test_a_child_passes_over_what_stops_its_parent(tmp_path: Path):
         stop = session.run()
     assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
     assert len(calls) == 110 + 10
+
+
+def test_calls_in_progress_return_in_both_when_a_program_forks(tmp_path: Path):
+    program = build(_RETURNS, tmp_path, "returns")
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        outer, twice = session.define_all(["r:o outer pid=$retval:s32", "r:t twice"])
+        stop = session.run()
+    assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
+    assert (outer.hits, twice.hits, twice.missed) == (2, 35, 0)
+    assert sorted(event.values["pid"] > 0 for event in session.events() if event.probe is outer) == [False, True]
+
+
+def test_a_child_returns_unseen_where_the_host_handles_returns(tmp_path: Path):
+    program = build(_RETURNS, tmp_path, "returns")
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        outer = session.retprobe("outer", lambda hit: None)
+        twice = session.retprobe("twice", lambda hit: None, entry=lambda hit: hit.regs.r0)
+        stop = session.run()
+    assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
+    assert (outer.hits, twice.hits) == (1, 15)
+
+
+def test_host_handlers_and_threads_do_not_go_together(tmp_path: Path):
+    program = threads_program(tmp_path, rounds=_ROUNDS)
+    with armprobe.spawn([program], stdout=subprocess.DEVNULL) as session:
+        session.probe("work", lambda hit: None)
+        with pytest.raises(TargetError, match=r"^the program runs [2-5] threads, and stopped at 0x000100") as error:
+            session.run()
+    assert error.value.hint.startswith("use what does not stop it: counts, records and compiled handlers")
 
 
 def test_signal_handlers_run_as_ever_and_are_counted(tmp_path: Path):

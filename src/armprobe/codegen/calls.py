@@ -1,8 +1,8 @@
 """The table of calls that a return probe follows, and the target code that enters and leaves it.
 
 A table is a word with the number of the first free pad (0: none; the upper half counts changes, against ABA), a word
-that counts calls for which there was none, and for each pad, from number 1 on, an entry of two words: the number of the
-next free pad, TAKEN or SILENT; and the return address of the call. Pads are as far from one another as entries.
+that is free, and for each pad, from number 1 on, an entry of two words: the number of the next free pad, TAKEN or
+SILENT; and the return address of the call. Pads are as far from one another as entries.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from armprobe.codegen.ir import Lines
 
-MISSES = 4
 ENTRY = 8
 MOST = 0xFFFF
 #: states of an entry whose call is in progress: to be handled at its return, or not any more
@@ -32,11 +31,11 @@ class Return:
     pc: str
 
 
-def follow_call(ir: Lines, link: str, *, calls: str, pads: str, size: int) -> str:
+def follow_call(ir: Lines, link: str, *, calls: str, pads: str, missed: str, size: int) -> str:
     """Take a pad for a call whose return address is at `link`, and put the pad there.
 
-    A return address that is one of these pads stays: a function jumped to its own first instruction. `calls` and `pads`
-    are symbols. Returns an i1: there was no pad for the n-th time, and n is a power of two.
+    A return address that is one of these pads stays: a function jumped to its own first instruction. `calls`, `pads`
+    and `missed`, a counter, are symbols. Returns an i1: there was no pad for the n-th time, and n is a power of two.
     """
     table, first = ir.symbol(calls, "[2 x i32]", 8), ir.number(pads)
     wanted = ir.variable("i1", "false")
@@ -62,7 +61,7 @@ def follow_call(ir: Lines, link: str, *, calls: str, pads: str, size: int) -> st
     ir.line(f"store i32 {pad}, ptr {link}")
     ir.jump(out)
     ir.begin(none)
-    misses = ir.offset(table, MISSES)
+    misses = ir.symbol(missed)
     before = ir.value(f"load volatile i32, ptr {misses}")
     ir.add(misses)
     power = ir.value(f"and i32 {before}, {ir.value(f'add i32 {before}, 1')}")

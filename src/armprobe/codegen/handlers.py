@@ -95,14 +95,15 @@ class Call:
 class Follow:
     """At the entry of a function: let the call come back through a pad. See `armprobe.codegen.calls`.
 
-    `size` is how many pads there are; `calls` and `pads` are the symbols of the table and of the first pad. The
-    body leaves by Exit.DRAIN now and then when there is no pad: the host may find pads of
-    calls that will not come back.
+    `size` is how many pads there are; `calls`, `pads` and `missed` are the symbols of the table, of the first pad, and
+    of the number of calls for which there was none. Then the body leaves by Exit.DRAIN now and then: the host may find
+    pads of calls that will not come back.
     """
 
     size: int
     calls: str = "calls"
     pads: str = "pads"
+    missed: str = "missed"
     filter: None = None
 
 
@@ -310,7 +311,9 @@ class _Function:
     def _follow(self, follow: Follow) -> None:
         if self.link is None:
             self.link = self._ir.variable("i32", self._register("lr"))
-        missed = follow_call(self._ir, self.link, calls=follow.calls, pads=follow.pads, size=follow.size)
+        missed = follow_call(
+            self._ir, self.link, calls=follow.calls, pads=follow.pads, missed=follow.missed, size=follow.size
+        )
         self._want_drain(missed)
 
     @contextmanager

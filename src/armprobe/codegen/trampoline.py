@@ -33,9 +33,22 @@ class TrampolineCode:
 
 
 def build_trampoline(
-    base: int, size: int, *, trap: int, handler: Handler | None, architecture: int = 7, waiting: Waiting | None = None
+    base: int,
+    size: int,
+    *,
+    trap: int,
+    handler: Handler | None,
+    unseen: Handler | None = None,
+    architecture: int = 7,
+    waiting: Waiting | None = None,
 ) -> TrampolineCode:
-    """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`."""
+    """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`.
+
+    Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad.
+    """
+    if handler is None and unseen is not None:
+        code = build_trampoline(base, size, trap=trap, handler=unseen, architecture=architecture)
+        return TrampolineCode(code.code)
     asm = Assembler(base, architecture=architecture)
     if handler is None:
         for _ in range(size):

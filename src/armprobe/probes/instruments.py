@@ -87,7 +87,7 @@ class Instruments:
         self._probes[probe.number] = probe
         self._records[probe] = 0
         self._cells[probe] = {}
-        for role in {role for action in probe.handling for role in _roles(action)}:
+        for role in {role for action in (*probe.actions, *probe.handling) for role in _roles(action)}:
             self._cells[probe][role] = _Cell(self._slots.allocate(4, pool=Pool.DATA))
         if self._ring is None and any(map(_writes_records, probe.handling)):
             longest = Ring(0, RING_WORDS).longest
@@ -193,8 +193,9 @@ class Instruments:
                 symbols |= {prefix + name: value for name, value in (cells | numbers | maps).items()}
                 return replace(action, prefix=prefix)
             case Follow():
-                symbols |= {f"{name}{index}": value for name, value in self.calls[probe].items()}
-                return replace(action, calls=f"calls{index}", pads=f"pads{index}")
+                places = self.calls[probe] | {"missed": cells["missed"]}
+                symbols |= {f"{name}{index}": value for name, value in places.items()}
+                return replace(action, calls=f"calls{index}", pads=f"pads{index}", missed=f"missed{index}")
             case Stop():
                 return action
 
@@ -256,6 +257,10 @@ class Instruments:
         """Records of the probe that found the ring full."""
         return self._count(probe, "lost")
 
+    def missed(self, probe: Probe) -> int:
+        """Calls that code in the detour of a return probe did not follow, for want of a pad."""
+        return self._count(probe, "missed")
+
     def faults(self, probe: Probe) -> int:
         """How often a read of memory that is not there ended the compiled handler of the probe."""
         return self._count(probe, "faults") + probe.host_faults
@@ -313,7 +318,9 @@ def _roles(action: Action) -> tuple[str, ...]:
             return ("lost",)
         case Call(program):
             return ("hits", *(("lost",) if program.layout is not None else ()), *(("faults",) if program.reads else ()))
-        case Stop() | Follow():
+        case Follow():
+            return ("missed",)
+        case Stop():
             return ()
 
 

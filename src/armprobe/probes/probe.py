@@ -170,7 +170,7 @@ class Probe:
 
     @property
     def missed(self) -> int:
-        return self.host_missed + self.engine.returns.misses(self)
+        return self.host_missed + self.engine.instruments.missed(self)
 
     @property
     def follows_on_host(self) -> bool:

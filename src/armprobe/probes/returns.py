@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from armprobe.codegen.calls import ENTRY, MISSES, MOST, SILENT, TAKEN
+from armprobe.codegen.calls import ENTRY, MOST, SILENT, TAKEN
 from armprobe.codegen.frame import Handler
+from armprobe.codegen.handlers import can_compile
 from armprobe.codegen.trampoline import LIVE_AT_RETURN, TrampolineCode, build_trampoline
 from armprobe.errors import Refused
 from armprobe.patching.execute import execute
@@ -130,7 +131,7 @@ class Returns:
 
     def _build(self, probe: Probe, base: int) -> TrampolineCode:
         assert probe.returning is not None
-        target, handler = self._engine.target, None
+        target, handler, unseen = self._engine.target, None, None
         if probe.returning.actions:
             if target.architecture < _INTERWORKING:
                 raise Refused(
@@ -140,10 +141,14 @@ class Returns:
                 )
             compiled = self._engine.instruments.compile_return(probe)
             handler = Handler(compiled.body, compiled.symbols, LIVE_AT_RETURN)
+        elif target.shared_memory is not None and can_compile(architecture=target.architecture, atomic=True):
+            # In a child that the program forks, pads are no traps: there, calls go back unseen.
+            compiled = self._engine.instruments.compile_return(probe)
+            unseen = Handler(compiled.body, compiled.symbols, LIVE_AT_RETURN)
         size, architecture = probe.returning.maxactive, target.architecture
         waiting = self._engine.instruments.waiting
         return build_trampoline(
-            base, size, trap=target.trap, handler=handler, architecture=architecture, waiting=waiting
+            base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting
         )
 
     def retire(self, probe: Probe) -> None:
@@ -180,7 +185,6 @@ class Returns:
 
     def _free(self, trampoline: Trampoline) -> None:
         engine = self._engine
-        trampoline.probe.host_missed += self._misses(trampoline)
         if engine.target.breakpoints is not None:
             engine.target.breakpoints.remove(trampoline.traps)
         for number in range(1, trampoline.size + 1):
@@ -199,8 +203,6 @@ class Returns:
 
     def forget(self) -> None:
         """Forget all trampolines: their memory is about to be given back."""
-        for trampoline in self._all():
-            trampoline.probe.host_missed += self._misses(trampoline)
         self._trampolines.clear()
         self.retired.clear()
         self._pads.clear()
@@ -312,15 +314,6 @@ class Returns:
                 trampoline, number = pads[-1]
                 self._write(trampoline, ENTRY * number + _WORD, regs.lr)
             regs.lr = pad
-
-    def misses(self, probe: Probe) -> int:
-        """Calls that code in the detour did not follow, as far as they are not counted in `host_missed`."""
-        trampoline = self._trampolines.get(probe)
-        return self._misses(trampoline) if trampoline is not None else 0
-
-    def _misses(self, trampoline: Trampoline) -> int:
-        data = self._engine.target.read_memory(trampoline.table.address + MISSES, _WORD)
-        return int.from_bytes(data, "little")
 
     def _go_on(self, trampoline: Trampoline) -> None:
         regs = self._engine.target.read_registers()

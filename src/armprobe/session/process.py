@@ -72,7 +72,7 @@ def spawn(
         emulator.connection.close()
         shared.close()
         raise
-    return Session(target, symbols=table_of(objects), detach=target.detach)
+    return Session(target, symbols=table_of(objects), detach=target.detach, ends_target=True)
 
 
 def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | Path | None = None) -> list[LoadedImage]:

@@ -56,15 +56,18 @@ class Session:
         slots: Sequence[Region] = (),
         detach: Callable[[], object] = lambda: None,
         settle: Callable[[TrapHandler], object] | None = None,
+        ends_target: bool = False,
     ) -> None:
         """Start a session on a target that stands still.
 
-        `slots` are regions that the program does not use. `detach` is called at the end, to let go of the target.
+        `slots` are regions that the program does not use. `detach` is called at the end, to let go of the target; where
+        that is the end of the target, `ends_target`, there is nothing to restore.
         `settle` is for a target that does not show all of its threads: it lets the target run until none of them is
         where one was before, in code that nothing led to any more. It is called when memory for slots runs out.
         """
         self.target = target
         self._detach = detach
+        self._ends_target = ends_target
         self.symbols = symbols
         self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle)
         self._engine.instruments.sink = self._on_records
@@ -105,6 +108,9 @@ class Session:
                 self._detach()
 
     def _restore(self) -> None:
+        if self._ends_target:
+            self._engine.keep_results()
+            return
         self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
 
     # --- probes
@@ -418,6 +424,9 @@ class Session:
         self._check_open()
         engine = self._engine
         address = None if until is None else self.locate(until)
+        if self.target.shared_memory is not None and self.optimization:
+            # Stops are dear there, and may be impossible once there are threads.
+            engine.optimizer.run()
         try:
             stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
         except BaseException:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from armprobe.errors import TargetFault, TargetLost
+from armprobe.errors import TargetError, TargetFault, TargetLost
 from armprobe.targets.base import (
     AskedKernel,
     BulkMemory,
@@ -31,7 +31,7 @@ from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
 from armprobe.targets.signals import signal_name
-from armprobe.targets.useremulator import UserEmulator
+from armprobe.targets.useremulator import EMULATOR, UserEmulator
 
 _PAGE = 0x1000
 _MOMENT = 0.2
@@ -140,8 +140,13 @@ class LinuxProcess:
         """Run until the program ends, or what else ends a run; its own signals do not."""
         if self._shared is not None:
             self.stub.runner.idle, self.stub.runner.poll = self._shared.look, _LOOK_SECONDS
+
+        def at_trap(pc: int) -> bool:
+            self._check_alone(pc)
+            return on_trap(pc)
+
         try:
-            stop = self.stub.run(on_trap, until=until, limit=limit)
+            stop = self.stub.run(at_trap, until=until, limit=limit)
         except TargetLost:
             if self._emulator is None:
                 raise
@@ -205,6 +210,16 @@ class LinuxProcess:
             self.stub.detach()
         if self._shared is not None:
             self._shared.close()
+
+    def _check_alone(self, pc: int) -> None:
+        """Raise TargetError where other threads may come to a stop while one is stopped already: QEMU's stub fails."""
+        threads = len(self.stub.threads.ids()) if self._emulator is not None else 1
+        if threads > 1:
+            raise TargetError(
+                f"the program runs {threads} threads, and stopped at 0x{pc:08x}: {EMULATOR} can't stop one of several "
+                "reliably",
+                hint="use what does not stop it: counts, records and compiled handlers, at places that take a branch",
+            )
 
     def _open(self, addresses: Sequence[int]) -> bool:
         """Make our own code, and the program's around these addresses, writable; False if there is none."""
