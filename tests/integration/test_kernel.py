@@ -80,6 +80,26 @@ def test_memory_of_vmalloc_is_read_and_what_is_not_mapped_is_a_fault(guest):
     assert {tuple(event.values.values())[1:] for event in events} == {(64, None, None)}
 
 
+def test_kernels_own_probe_on_a_neighbour_counts_the_same_on_all_processors(guest):
+    guest.execute("echo 'p:own sys_getppid+0x10' > /sys/kernel/tracing/kprobe_events")
+    guest.execute("echo 1 > /sys/kernel/tracing/events/kprobes/own/enable; sleep 1")
+    own = guest.execute("grep getppid /sys/kernel/debug/kprobes/list")
+    assert "[OPTIMIZED]" in own
+    with armprobe.attach_kernel(guest.address) as session:
+        with pytest.raises(Refused, match=r"own code, as its optimized kprobes have$"):
+            session.count("sys_getppid+0x10")
+        before, behind = session.count_all(["sys_getppid", "sys_getppid+0x14"])
+        session.optimize_now()
+        assert [before.state, behind.state] == ["branch", "branch"]
+        guest.start("calls", when_ended=session.stop)
+        session.run()
+        guest.finish()
+        counts = before.hits, behind.hits
+    name, hits, missed = guest.execute("cat /sys/kernel/tracing/kprobe_profile").split()
+    guest.execute("echo 0 > /sys/kernel/tracing/events/kprobes/own/enable; echo > /sys/kernel/tracing/kprobe_events")
+    assert (name, int(hits) + int(missed), *counts) == ("own", *[PROCESSORS * CALLS] * 3)
+
+
 def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):
     reasons = {
         "ret_fast_syscall": "ret_fast_syscall is entry code, which runs before the kernel can take a fault",
