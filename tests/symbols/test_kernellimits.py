@@ -1,5 +1,7 @@
 import struct
 
+import pytest
+
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.kernellimits import kernel_refusals
 from armprobe.symbols.kerneltables import CodeTables
@@ -59,6 +61,33 @@ def test_constant_that_is_loaded_is_refused():
     found = table(0xE59F1004, MOV, MOV, 0x12345678, 0xE51F000C, MOV)
     assert found.refusal(BASE + 12) == "a constant that code loads, not an instruction"
     assert [found.refusal(BASE + 4 * number) for number in (0, 1, 2, 4, 5)] == [""] * 5
+
+
+@pytest.mark.parametrize(("load", "words"), [
+    (0xE1CF20D0, 2),  # ldrd r2, r3, [pc]
+    (0xED9F0A00, 1),  # vldr s0, [pc]
+    (0xED9F0B00, 2),  # vldr d0, [pc]
+])  # fmt: skip
+def test_constants_of_two_words_are_refused_whole(load, words):
+    # The offset of 0 is made 4: the word after the next.
+    found = table(load | (4 if load >> 24 == 0xE1 else 1), MOV, MOV, 0x12345678, 0x12345678, MOV)
+    refused = [bool(found.refusal(BASE + 4 * number)) for number in range(6)]
+    assert refused == [3 <= number < 3 + words for number in range(6)]
+
+
+def test_what_an_address_is_taken_of_is_refused_up_to_the_next_symbol():
+    symbols = [Symbol("f", BASE, 20), Symbol("g", BASE + 20, 8)]
+    found = table(0xE28F0004, MOV, MOV, MOV, MOV, MOV, MOV, symbols=symbols)  # adr r0, BASE + 12
+    reason = "at or behind a place whose address code takes (ADR), and may be a constant"
+    assert [found.refusal(BASE + 4 * number) for number in range(7)] == ["", "", "", reason, reason, "", ""]
+    assert table(MOV, MOV, 0xE24F1F02, symbols=symbols[:1]).refusal(BASE + 8) == reason  # adr r1, BASE + 8
+
+
+def test_code_of_a_processor_that_starts_is_refused():
+    symbols = [Symbol("secondary_startup", BASE, 8), Symbol("tick", BASE + 8, 8)]
+    found = table(MOV, MOV, MOV, MOV, symbols=symbols)
+    reason = "code that runs while the memory management is off"
+    assert [found.refusal(BASE + 4 * number) for number in range(4)] == [reason, reason, "", ""]
 
 
 def test_sections_functions_and_all_that_is_no_code_of_the_kernel():

@@ -6,8 +6,10 @@ they have symbols of their own. Single words are known by what they look like.
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from armprobe.symbols.image import Symbol
@@ -24,6 +26,12 @@ _SECTIONS = (
     ("__kprobes_text_start", "__kprobes_text_end", "code that the kernel marks as not to be probed (.kprobes.text)"),
     ("_sinittext", "_einittext", "code of the start of the kernel, whose memory was given away since"),
 )
+#: what a processor runs when it starts or wakes up (arch/arm/kernel/head.S, sleep.S, hyp-stub.S, mm/proc-v7.S)
+_MMU_OFF = re.compile(
+    r"secondary_startup\w*|\w+_secondary_startup|secondary_trampoline|cpu_resume\w*|no_hyp|__hyp_stub_\w+|"
+    r"(__)?lookup_processor_type\w*|__v\d\w*_setup|v7_invalidate_l1|relocate_new_kernel|mcpm_entry_point|__error\w*"
+)
+_WITHOUT_MMU = "code that runs while the memory management is off"
 #: a process that is older than our slots has them mapped by these, at its first hit: arch/arm/mm/fault.c
 _FAULT_PATH = ("do_DataAbort", "do_PrefetchAbort", "do_translation_fault", "do_bad_area", "fixup_exception")
 _ON_FAULT_PATH = "on the way of the page fault that a process may take to reach a probe"
@@ -39,8 +47,10 @@ _OWN_TRAP = "a probe of the kernel itself (a kprobe)"
 _OWN_BRANCH = "a branch out of the kernel's own code, as its optimized kprobes have"
 _OUTSIDE = "outside of the kernel's own code"
 _CONSTANT = "a constant that code loads, not an instruction"
-#: the trap of the kernel's own kprobes, without its condition (arch/arm/probes/kprobes/core.h)
+_TAKEN = "at or behind a place whose address code takes (ADR), and may be a constant"
+#: the trap of the kernel's own kprobes, whatever its condition (arch/arm/probes/kprobes/core.h)
 _KPROBE = 0x07F001F8
+_MAY_LOAD_CONSTANT = (0x01000000, 0x02000000, 0x05000000, 0x0D000000)
 #: bytes that the kernel's code and what belongs to it take at most, and a function
 _IMAGE, _LONGEST_FUNCTION = 32 << 20, 1 << 16
 _WORD = 4
@@ -51,6 +61,7 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables
 
     `text` is the code of the kernel, at the address `base`.
     """
+    symbols = list(symbols)
     known = {symbol.name: symbol for symbol in symbols}
     parts = [_VECTORS, (0, base, _OUTSIDE), (base + len(text), _VECTORS[0], _OUTSIDE)]
     parts += [
@@ -66,45 +77,81 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables
     parts += [(place, place + _WORD, _JUMP_LABEL) for place in tables.jump_labels]
     parts += [(place, place + _WORD, _ACCESS) for place in tables.accesses]
     tracers = {known[name].address for name in _TRACERS if name in known}
-    parts += [(place, place + _WORD, reason) for place, reason in _words(text, base, tracers)]
+    begins = sorted({symbol.address for symbol in symbols} | {base + len(text)})
+    for symbol in symbols:
+        if _MMU_OFF.fullmatch(symbol.name):
+            parts.append((symbol.address, begins[bisect_right(begins, symbol.address)], _WITHOUT_MMU))
+    for place, size, reason in _words(text, base, tracers):
+        # How far what an ADR leads to goes is not known: to the next symbol at most.
+        end = place + size if size else begins[bisect_right(begins, place)]
+        parts.append((place, end, reason))
     return _without_overlap(parts)
 
 
-def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, str]]:
+def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, int, str]]:
+    """Places known by what they, or others, look like: address, bytes (0: not known), and the reason."""
     words = array("I", text[: len(text) & -_WORD])
     if sys.byteorder == "big":
         words.byteswap()
     end = base + len(words) * _WORD
-    for number, word in enumerate(words):
+    # There are millions: look closer only at those with PC as Rn or within an immediate, branches, and push {lr}.
+    chosen = [
+        (number, word)
+        for number, word in enumerate(words)
+        if word & 0x000F0000 == 0x000F0000
+        or word & 0x0FFFFFFF == _KPROBE
+        or word & 0x0F000000 == 0x0A000000
+        or word == _PUSH_LR
+    ]
+    for number, word in chosen:
         address = base + number * _WORD
         kind = word & 0x0F000000
-        if kind == 0x05000000 and word & 0x0F7F0000 == 0x051F0000:
-            # A load of a constant, LDR (literal), whatever the condition, direction, register.
-            offset = word & 0xFFF if word >> 23 & 1 else -(word & 0xFFF)
-            place = address + 8 + offset & -_WORD
-            if base <= place < end:
-                yield place, _CONSTANT
-        elif kind == 0x07000000:
-            if word & 0x0FFFFFF0 == 0x079FF100:
-                yield from _switch(words, number, base)
-            elif word & 0x0FFFFFFF == _KPROBE:
-                yield address, _OWN_TRAP
-        elif kind == 0x0A000000 and word >> 28 != 0xF:
-            if not base <= _leads(word, address) < base + _IMAGE:
-                yield address, _OWN_BRANCH
-        elif word == _PUSH_LR:
+        if word == _PUSH_LR:
             following = words[number + 1] if number + 1 < len(words) else 0
             if following in _POP_LR or _called(following, address + _WORD) in tracers:
-                yield address + _WORD, _TRACED
+                yield address + _WORD, _WORD, _TRACED
+        elif kind in _MAY_LOAD_CONSTANT:
+            offset, size = _constant(word)
+            place = address + 8 + offset & -_WORD
+            if offset and base <= place < end:
+                yield place, size, _CONSTANT if size else _TAKEN
+        elif kind == 0x07000000:
+            if word & 0x0FFFFFF0 == 0x079FF100:
+                for place in _switch(words, number, base):
+                    yield place, _WORD, _SWITCH
+            elif word & 0x0FFFFFFF == _KPROBE:
+                yield address, _WORD, _OWN_TRAP
+        elif kind == 0x0A000000 and word >> 28 != 0xF:
+            if not base <= _leads(word, address) < base + _IMAGE:
+                yield address, _WORD, _OWN_BRANCH
 
 
-def _switch(words: array[int], number: int, base: int) -> Iterator[tuple[int, str]]:
+def _constant(word: int) -> tuple[int, int]:
+    """Where a load relative to PC, or ADR, leads from there, and the bytes it loads, 0 for ADR; (0, 0) for others.
+
+    DDI 0406C A8.8.64 LDR, A8.8.73 LDRD, A8.8.333 VLDR, A8.8.12 ADR; each whatever its condition and register.
+    """
+    sign = 1 if word >> 23 & 1 else -1
+    if word & 0x0F7F0000 == 0x051F0000:
+        return sign * (word & 0xFFF), _WORD
+    if word & 0x0F7F00F0 == 0x014F00D0:
+        return sign * (word >> 4 & 0xF0 | word & 0xF), 2 * _WORD
+    if word & 0x0F3F0E00 == 0x0D1F0A00:
+        return sign * 4 * (word & 0xFF), 2 * _WORD if word & 0x100 else _WORD
+    if word & 0x0FFF0000 in (0x028F0000, 0x024F0000):
+        rotation = word >> 7 & 0x1E
+        value = (word & 0xFF) << 32 >> rotation
+        return (1 if word & 0x00800000 else -1) * ((value | value >> 32) & 0xFFFFFFFF), 0
+    return 0, 0
+
+
+def _switch(words: array[int], number: int, base: int) -> Iterator[int]:
     """The table behind `ldr pc, [pc, Rm, lsl #2]` and the way of the default: addresses of code nearby."""
     address = base + number * _WORD
     for entry in range(number + 2, len(words)):
         if words[entry] & 3 or abs(words[entry] - address) > _LONGEST_FUNCTION:
             return
-        yield base + entry * _WORD, _SWITCH
+        yield base + entry * _WORD
 
 
 def _called(word: int, address: int) -> int | None:
