@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 import click
 
 from armprobe.cli.explain import listing
-from armprobe.cli.text import many
+from armprobe.cli.text import many, say, title
 from armprobe.errors import InternalError
 from armprobe.probes.explain import Explanation
 from armprobe.probes.probe import Hit, Probe
@@ -58,9 +58,9 @@ def demo() -> None:
         loaded = _code(session, image)
         # The entry sets up the stack: what a detour saves there would be left where no stack is later.
         functions = [address for address in session.places("*") if address != image.entry]
-        _title("The program")
-        _say(f"{image.name}: {many(len(loaded), 'byte')} of A32 code and constants; "
-             f"it parses {many(PACKETS, 'packet')}.")  # fmt: skip
+        title("The program")
+        say(f"{image.name}: {many(len(loaded), 'byte')} of A32 code and constants; "
+            f"it parses {many(PACKETS, 'packet')}.")  # fmt: skip
         session.optimization = False
         counters = session.count_all(functions)
         events = _Events()
@@ -134,9 +134,9 @@ def _memory(session: Session) -> bytes:
 
 
 def _show_traps(session: Session, counters: int) -> None:
-    _title("Traps: every hit stops the program")
-    _say(f"{many(counters, 'counter')}, one a function, and an event: {_TRACED}")
-    _say("A Python function on the host looks at the first calls of malloc:")
+    title("Traps: every hit stops the program")
+    say(f"{many(counters, 'counter')}, one a function, and an event: {_TRACED}")
+    say("A Python function on the host looks at the first calls of malloc:")
     seen: list[str] = []
 
     def handler(hit: Hit) -> None:
@@ -147,67 +147,58 @@ def _show_traps(session: Session, counters: int) -> None:
     probe = session.probe("malloc", handler)
     session.run()
     for line in seen:
-        _say(f"  {line}")
+        say(f"  {line}")
     probe.unregister()
 
 
 def _show_optimizing(session: Session) -> None:
-    _title("Branches: compiled handlers run in the program, which goes on")
+    title("Branches: compiled handlers run in the program, which goes on")
     session.optimization = True
     started = time.perf_counter()
     sites = session.optimize_now()
     milliseconds = (time.perf_counter() - started) * 1000
-    _say(f"{many(sites, 'trap')} became branches under one stop, in {milliseconds:.1f} ms.")
+    say(f"{many(sites, 'trap')} became branches under one stop, in {milliseconds:.1f} ms.")
 
 
 def _show_site(explanation: Explanation) -> None:
     assert explanation.code is not None
-    _title(f"One of them: {explanation.symbol}, {explanation.code.added} instructions added to each hit")
+    title(f"One of them: {explanation.symbol}, {explanation.code.added} instructions added to each hit")
     for address, word, text, comment in listing(explanation.code):
         if address > explanation.code.copy + 4:
             break
-        _say(f"  {address:08x}  {word:08x}  {text:<34}  {comment}".rstrip())
+        say(f"  {address:08x}  {word:08x}  {text:<34}  {comment}".rstrip())
 
 
 def _show_figures(
     session: Session, counters: list[Probe], tracer: Probe, events: _Events, seconds: float, unprobed: float
 ) -> None:
-    _title("Full speed")
+    title("Full speed")
     hits = sum(probe.hits for probe in counters) + tracer.hits
-    _say(f"{many(hits, 'hit')} in {seconds:.2f} s, where the unprobed program takes {unprobed:.2f} s: "
-         f"{(seconds - unprobed) / hits * 1e9:,.0f} ns a hit, events included.")  # fmt: skip
-    _say(f"{many(events.number, 'event')} recorded, {session.lost(tracer)} lost; "
-         f"the longest packet has {events.longest} bytes.")  # fmt: skip
+    say(f"{many(hits, 'hit')} in {seconds:.2f} s, where the unprobed program takes {unprobed:.2f} s: "
+        f"{(seconds - unprobed) / hits * 1e9:,.0f} ns a hit, events included.")  # fmt: skip
+    say(f"{many(events.number, 'event')} recorded, {session.lost(tracer)} lost; "
+        f"the longest packet has {events.longest} bytes.")  # fmt: skip
     for line in events.first:
-        _say(f"  {line}")
+        say(f"  {line}")
 
 
 def _show_truth(totals: dict[str, int], printed: bytes, stop: Stop) -> bool:
     """Compare the counts with the firmware's own; tell whether all agree."""
     own = dict(line.split(" ") for line in printed.decode().splitlines())
-    _title(f"Ground truth: what the firmware printed before it ended with exit code {stop.exit_code}")
+    title(f"Ground truth: what the firmware printed before it ended with exit code {stop.exit_code}")
     agree = True
     for name, function in GROUND_TRUTH.items():
         same = int(own[name]) == totals[function]
         agree &= same
-        _say(f"  {function:<16} {totals[function]:>9,} counted  {int(own[name]):>9,} printed as {name:<13} "
-             + ("equal" if same else "DIFFERENT"))  # fmt: skip
+        say(f"  {function:<16} {totals[function]:>9,} counted  {int(own[name]):>9,} printed as {name:<13} "
+            + ("equal" if same else "DIFFERENT"))  # fmt: skip
     return agree
 
 
 def _show_end(plain: _Run, probed: _Run, loaded: bytes, restored: bytes) -> None:
-    _title("Removed without a trace")
+    title("Removed without a trace")
     different = sum(a != b for a, b in zip(loaded, restored, strict=True))
-    _say(f"{many(len(loaded), 'byte')} of code compared with what was loaded: {different or 'none'} differ.")
+    say(f"{many(len(loaded), 'byte')} of code compared with what was loaded: {different or 'none'} differ.")
     same = probed.memory == plain.memory and probed.printed == plain.printed
-    _say(f"{many(len(probed.memory), 'byte')} of memory, and all output, compared with the unprobed run: "
-         + ("all equal." if same else "DIFFERENT."))  # fmt: skip
-
-
-def _title(text: str) -> None:
-    click.echo()
-    click.secho(text, bold=True)
-
-
-def _say(text: str) -> None:
-    click.echo(f"  {text}")
+    say(f"{many(len(probed.memory), 'byte')} of memory, and all output, compared with the unprobed run: "
+        + ("all equal." if same else "DIFFERENT."))  # fmt: skip

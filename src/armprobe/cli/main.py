@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": ("armprobe.cli.demo", "Show probes at work on the sample firmware."),
     "explain": ("armprobe.cli.explain", "Explain how an instruction is probed, or why it cannot be."),
     "insn": ("armprobe.cli.insn", "Show what instruction words are, and how each would run at another address."),
+    "kernel-demo": ("armprobe.cli.kernel_demo", "Show probes on a live Linux kernel, in a guest of its own."),
     "list": ("armprobe.cli.listing:list_", "List functions, and how each would be probed."),
     "record": ("armprobe.cli.record", "Record events to a file: Parquet, Arrow, CSV, NDJSON or Perfetto."),
     "report": ("armprobe.cli.report", "Summarize a file of recorded events: counts, quantiles, histograms."),

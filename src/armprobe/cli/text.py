@@ -36,6 +36,17 @@ def many(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
+def title(text: str) -> None:
+    """Begin a part of what a demonstration tells."""
+    click.echo()
+    click.secho(text, bold=True)
+
+
+def say(text: str) -> None:
+    """Tell one thing of that part."""
+    click.echo(f"  {text}")
+
+
 def print_json(value: Any, *, indent: int | None = 1, err: bool = False) -> None:
     """Print one JSON value."""
     click.echo(json.dumps(value, indent=indent), err=err)

@@ -33,6 +33,14 @@ class Qemu:
             raise TargetLost(f"{EMULATOR} has ended: {error.strerror}") from None
 
 
+def emulator_path() -> str:
+    """Where the emulator is. Raises MissingDependency."""
+    program = shutil.which(EMULATOR)
+    if program is None:
+        raise MissingDependency(f"{EMULATOR} is not installed", hint="apt-get install qemu-system-arm")
+    return program
+
+
 @contextmanager
 def start_qemu(options: Sequence[str], *, console: Callable[[bytes], object] = lambda _: None) -> Iterator[Qemu]:
     """Start `qemu-system-arm` with `options` and a GDB stub; end it, whatever happened, when the block is left.
@@ -41,9 +49,7 @@ def start_qemu(options: Sequence[str], *, console: Callable[[bytes], object] = l
     QEMU is given a socket that listens already: its stub can be connected to at once. Raises MissingDependency without
     QEMU, TargetError when it ends at once.
     """
-    program = shutil.which(EMULATOR)
-    if program is None:
-        raise MissingDependency(f"{EMULATOR} is not installed", hint="apt-get install qemu-system-arm")
+    program = emulator_path()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         stub = f"socket,id=stub,server=on,wait=off,nodelay=on,fd={listening.fileno()}"
