@@ -16,6 +16,13 @@ def test_a_place_that_can_have_a_branch(run, demo):
     head, _, listing = outcome.out.partition(" instructions added to each hit\n")
     assert head.splitlines() == [
         "memcpy at 0x00008038",
+        "  source      start.c:20",
+        "  function    void *memcpy(void *to, void *from, size_t length)",
+        "  names       void *to       r0",
+        "              void *from     r1",
+        "              size_t length  computed",
+        "              uint8_t *out   r0",
+        "              uint8_t *in    r1",
         "  original    e3520000  cmp r2, #0",
         "  relocation  verbatim",
         "  window      4 bytes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -80,3 +81,39 @@ def test_on_a_terminal_rich_draws_the_table(capsys, monkeypatch):
     text.print_table([">hits", "location"], [("12", "ns::f[int]"), ("3", "g")])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip(" ─\x1b[0m")]
     assert [line.split() for line in lines[-2:]] == [["12", "ns::f[int]"], ["3", "g"]]
+
+
+def test_the_names_at_functions_are_listed_with_their_types(run, demo):
+    outcome = run("list", demo, "--args", "m*c*")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.splitlines() == [
+        "address     source          function",
+        "0x00008038  start.c:20      void *memcpy(void *to, void *from, size_t length)",
+        "0x00008754  generator.c:9   size_t make_packet(uint8_t *buffer)",
+        "0x0000898c  allocator.c:33  void *malloc(size_t size)",
+    ]
+    (row,) = json.loads(run("list", demo, "--args", "parse_packet", "--json").out)
+    assert row["function"] == "int parse_packet(uint8_t *buffer, size_t length)"
+    assert row["names"][1] == {
+        "name": "length", "type": "size_t", "declaration": "size_t length", "argument": True, "place": "r1",
+        "reason": "",
+    }  # fmt: skip
+    assert row["names"][2]["place"] is None
+    assert row["names"][2]["reason"] == "optimized out here"
+
+
+def test_the_names_that_have_values_are_listed_for_each_instruction(run, demo):
+    outcome = run("list", demo, "--args", "--instructions", "fail")
+    lines = [line.split() for line in outcome.out.splitlines()]
+    assert lines[0] == ["address", "source", "location", "names"]
+    assert lines[1] == ["0x000083e0", "packet.c:83", "fail", "error"]
+    assert len(lines) == 7
+
+
+def test_a_program_without_debug_information_has_no_names(run, demo, tmp_path):
+    stripped = tmp_path / "stripped.elf"
+    subprocess.run(["arm-none-eabi-strip", "--strip-debug", "-o", stripped, demo], check=True)
+    outcome = run("list", stripped, "--args", "malloc")
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", (
+        "error[AP100]: there is no debug information about these functions\nhelp: build the program with -g\n"
+    ))  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from armprobe.cli.disassembly import disassemble
+from armprobe.cli.names import name_facts, name_lines
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.text import hexadecimal, print_json, print_output
 from armprobe.codegen.detour import SlotCode
@@ -23,7 +24,8 @@ from armprobe.symbols.location import resolve
 def explain(program: ProgramOptions, locations: tuple[str, ...], as_json: bool) -> None:
     """Explain how an instruction is probed, or why it cannot be.
 
-    Shows what a probe that counts there would get: the trap, the branch, the detour it leads to, how many instructions
+    Shows where it comes from and what has a name there, where the program has debug information; and what a probe that
+    counts there would get: the trap, the branch, the detour it leads to, how many instructions
     that adds to each hit, and what may change while the program runs. Nothing is planted. An instruction that is
     refused is an answer like any other: the exit status is 0.
 
@@ -38,11 +40,11 @@ def explain(program: ProgramOptions, locations: tuple[str, ...], as_json: bool) 
                 raise UsageError(f"{location!r} stands for {len(found)} places, and one is wanted",
                                  hint="`armprobe list` shows many")  # fmt: skip
             places.append(found[0].address)
-        explanations = [session.explain(address) for address in places]
+        explanations = [(session.explain(address), name_facts(session, address)) for address in places]
     if as_json:
-        print_json([facts(explanation) for explanation in explanations])
+        print_json([facts(explanation) | names for explanation, names in explanations])
     else:
-        click.echo("\n\n".join(describe(explanation) for explanation in explanations))
+        click.echo("\n\n".join(describe(explanation, name_lines(names)) for explanation, names in explanations))
 
 
 def facts(explanation: Explanation) -> dict[str, Any]:
@@ -75,11 +77,11 @@ def facts(explanation: Explanation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe(explanation: Explanation) -> str:
-    """Return one explanation as text, for people."""
+def describe(explanation: Explanation, names: list[str]) -> str:
+    """Return one explanation as text, for people; `names` are the lines about names."""
     name = explanation.symbol
     where = hexadecimal(explanation.address)
-    lines = [where if name == where else f"{name} at {where}"]
+    lines = [where if name == where else f"{name} at {where}", *names]
     lines += _named("original", explanation.original, explanation.address)
     if explanation.refused:
         lines.append(f"  refused     {explanation.refused}")

@@ -12,7 +12,7 @@ from armprobe.events.record import DEFAULT_TYPE, MAX_COUNT, NAMED_TYPES, FieldTy
 from armprobe.events.source import Memory, Number, Operation, Source, Wide
 from armprobe.symbols.arguments import result_place
 from armprobe.symbols.data import Object, find_object, variable_object
-from armprobe.symbols.places import ConstantWord, Load, Pair, RegisterWord, Value
+from armprobe.symbols.places import ConstantWord, Load, Pair, RegisterWord, Value, Word, split_sum
 from armprobe.symbols.places import Operation as WordOperation
 from armprobe.symbols.types import Array, Enumeration, Integer, Pointer, Type
 
@@ -119,11 +119,9 @@ def source_of(value: Value) -> Source:
     raise InternalError(f"{value!r} is nothing that a field can show")
 
 
-def _at(address: Value, size: int = 4) -> Memory:
-    if isinstance(address, WordOperation) and address.op == "+" and isinstance(address.right, ConstantWord):
-        offset = (address.right.value ^ 1 << 31) - (1 << 31)
-        return Memory(source_of(address.left), offset, min(4, size))
-    return Memory(source_of(address), 0, min(4, size))
+def _at(address: Word, size: int = 4) -> Memory:
+    base, offset = split_sum(address)
+    return Memory(source_of(base), offset, min(size, 4))
 
 
 def _own_field(found: Object) -> tuple[Source, FieldType]:

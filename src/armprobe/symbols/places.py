@@ -203,14 +203,17 @@ def compute(op: str, left: int, right: int) -> int:
     return result & _MASK
 
 
+def split_sum(word: Word) -> tuple[Word, int]:
+    """(base, number with its sign) of what is base + number."""
+    if isinstance(word, Operation) and word.op == "+" and isinstance(word.right, ConstantWord):
+        return word.left, (word.right.value & _MASK ^ 1 << 31) - (1 << 31)
+    return word, 0
+
+
 def offset_from(word: Word, register: str) -> int | None:
     """N for what is REGISTER + N, with its sign; None for anything else."""
-    if word == RegisterWord(register):
-        return 0
-    if isinstance(word, Operation) and word.op == "+" and word.left == RegisterWord(register):
-        if isinstance(word.right, ConstantWord):
-            return (word.right.value & _MASK ^ 1 << 31) - (1 << 31)
-    return None
+    base, offset = split_sum(word)
+    return offset if base == RegisterWord(register) else None
 
 
 def _shifted(where: Where, offset: int) -> Where:

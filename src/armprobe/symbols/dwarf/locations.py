@@ -20,7 +20,6 @@ from armprobe.symbols.places import (
     ConstantWord,
     InMemory,
     InWord,
-    Operation,
     Place,
     RegisterWord,
     Where,
@@ -29,6 +28,7 @@ from armprobe.symbols.places import (
     in_memory,
     in_words,
     operation,
+    split_sum,
 )
 from armprobe.symbols.types import Type, pointer_to
 
@@ -352,9 +352,7 @@ def _moved(incoming: Place, state: Entry) -> Place:
 
 def _is_below(address: Word, state: Entry) -> bool:
     """Whether an address is in the part of the stack that is not taken yet."""
-    base, offset = address, 0
-    if isinstance(address, Operation) and address.op == "+" and isinstance(address.right, ConstantWord):
-        base, offset = address.left, (address.right.value ^ 1 << 31) - (1 << 31)
+    base, offset = split_sum(address)
     if not isinstance(base, RegisterWord) or base.name not in state.stack or "sp" not in state.stack:
         return False
     return state.stack[base.name] + offset < state.stack["sp"]

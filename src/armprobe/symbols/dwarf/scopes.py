@@ -149,8 +149,10 @@ class Scope:
 
 
 def declaration(name: str, kind: Type) -> str:
-    """`uint8_t *buffer`, `int argc`."""
-    text = kind.name
+    """`uint8_t *buffer`, `int argc`, `char name[12]`."""
+    text, bracket, dimensions = kind.name.partition(" [")
+    if bracket:
+        return f"{text} {name}[{dimensions}"
     return f"{text}{name}" if text.endswith(("*", "&")) else f"{text} {name}"
 
 
