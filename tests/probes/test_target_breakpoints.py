@@ -10,6 +10,7 @@ import pytest
 from tests.targets.stub import HANG_UP, Stub, packet
 
 from armprobe import Image, Region, Session
+from armprobe.cli.explain import describe
 from armprobe.errors import Refused, TargetError, TargetLost
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import StopReason
@@ -132,6 +133,35 @@ def test_many_probes_cost_few_round_trips(name):
     assert many - few <= 40, f"10 probes take {few} round trips, 1,000 take {many}"
 
 
+def test_looking_at_many_places_reads_each_page_of_code_once():
+    with probing() as (session, _):
+        session.count(BASE + 4)
+        session.optimize_now()
+        target = session.target
+        assert isinstance(target, GdbRemoteTarget)
+        session.explain(BASE + 8)  # takes memory for data
+        before = target.round_trips
+        explanations = [session.explain(site) for site in SITES[:1000]]
+        assert target.round_trips - before <= 4
+        assert {explanation.original for explanation in explanations} == {NOP.to_bytes(4, "little")}
+        session.run(until=BASE + 16)
+        before = target.round_trips
+        session.explain(BASE + 8)
+        assert target.round_trips > before, "the program may have changed its code"
+
+
+def test_an_explanation_shows_a_trap_as_the_targets():
+    with probing() as (session, _):
+        explanation = session.explain(BASE + 4)
+        assert (explanation.trap, explanation.window) == (b"", 4)
+        assert explanation.upgrading.rule == "the target changes its own traps only while stopped"
+        assert "\n  trap        a breakpoint of the target: memory keeps the instruction\n" in describe(explanation)
+        hook = session.probe(BASE + 8, lambda _: None)
+        explanation = session.explain(BASE + 8)
+        assert (explanation.trap, explanation.branch, explanation.reason) == (b"", b"", hook.reason)
+        assert explanation.planting.rule == "the target changes its own traps only while stopped"
+
+
 # --- trouble
 
 
@@ -147,6 +177,47 @@ def test_code_in_flash_keeps_its_trap_and_says_why():
         assert stub.breakpoints == {BASE + 4, BASE + 8, BASE + 12}
         assert contents(stub)[0] == before
         assert b"Z1,8004,4" in stub.requests
+
+
+def test_flash_by_the_memory_map_of_the_stub_is_told_before_anything_is_tried():
+    flash = (
+        f'<memory type="flash" start="{BASE:#x}" length="0x10000"><property name="blocksize">4096</property></memory>'
+    )
+    ram = f'<memory type="ram" start="{SLOTS.start:#x}" length="{SLOTS.end - SLOTS.start:#x}"/>'
+    offers = "QStartNoAckMode+;qXfer:features:read+;qXfer:memory-map:read+"
+    with probing(flash=FLASH, offers=offers, memory_map=f"<memory-map>{flash}{ram}</memory-map>") as (session, stub):
+        reason = "its memory takes no branch: it is flash by the target's memory map"
+        explanation = session.explain(BASE + 4)
+        assert (explanation.state, explanation.reason) == ("trap", reason)
+        probe = session.count(BASE + 4)
+        stub.requests.clear()
+        assert session.optimize_now() == 0
+        assert (probe.state, probe.reason) == ("trap", reason)
+        assert not [request for request in stub.requests if request.startswith((b"M", b"X"))]
+
+
+def test_a_stub_that_refuses_to_write_code_keeps_the_trap_with_its_reason():
+    def refuse(request: bytes) -> bytes | None:
+        return packet(b"E01") if request.startswith(b"M8004,") else None
+
+    with probing(answer=refuse) as (session, stub):
+        before = contents(stub)[0]
+        probe = session.count(BASE + 4)
+        assert session.optimize_now() == 0
+        assert probe.state == "trap"
+        reason = "its memory takes no branch: cannot write 4 bytes at 0x00008004: the stub answers E01"
+        assert probe.reason == session.explain(BASE + 4).reason == reason
+        assert contents(stub)[0] == before
+
+
+def test_memory_for_slots_that_takes_no_writes_is_refused_by_its_name():
+    def refuse(request: bytes) -> bytes | None:
+        return packet(b"E01") if request.startswith((b"M100000,", b"M104000,")) else None
+
+    with probing(answer=refuse) as (session, stub):
+        with pytest.raises(TargetError, match=r"cannot write \d+ bytes at 0x0010[04]000: the stub answers E01"):
+            session.count(BASE + 4)
+        assert stub.breakpoints == set()
 
 
 def test_flash_without_breakpoints_is_refused_with_nothing_changed():

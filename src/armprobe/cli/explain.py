@@ -91,7 +91,10 @@ def describe(explanation: Explanation, names: list[str]) -> str:
     assert code is not None
     lines.append(f"  relocation  {'verbatim' if relocation.verbatim else 'rewritten'}")
     lines.append(f"  window      {explanation.window} bytes")
-    lines += _named("trap", explanation.trap, explanation.address)
+    if explanation.trap:
+        lines += _named("trap", explanation.trap, explanation.address)
+    else:
+        lines.append("  trap        a breakpoint of the target: memory keeps the instruction")
     lines += _named("branch", explanation.branch, explanation.address)
     lines.append(f"  planting    {_change_text(explanation.planting)}")
     if explanation.upgrading is not None:

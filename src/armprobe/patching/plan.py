@@ -13,6 +13,8 @@ from armprobe.errors import UsageError
 from armprobe.isa.insn import InstructionSet
 from armprobe.patching.classify import Change, Classification, classify
 
+#: how traps change that the target sets by itself
+TRAPS_OF_THE_TARGET = Classification(Change.STOP, "the target changes its own traps only while stopped")
 _ADDRESS_SPACE = 1 << 32
 #: addresses that one line of a listing names
 _SHOWN = 4
@@ -124,9 +126,7 @@ def plan_patch(
     if set_traps:
         steps.append(SetTraps(set_traps))
     if clear_traps or set_traps:
-        return PatchPlan(
-            tuple(steps), Classification(Change.STOP, "the target changes its own traps only while stopped")
-        )
+        return PatchPlan(tuple(steps), TRAPS_OF_THE_TARGET)
     return PatchPlan(tuple(steps), _classify_sites(sites, isa))
 
 

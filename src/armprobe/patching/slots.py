@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from armprobe.errors import ArmprobeError, NoMemory, Refused, TargetError, TargetLost, UsageError
+from armprobe.errors import ArmprobeError, NoMemory, Refused, TargetError, TargetFault, TargetLost, UsageError
 from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
 from armprobe.targets.base import ExecutableMemory, Region, Target
 from armprobe.targets.journal import MARK, Memory, make_mark
@@ -208,7 +208,12 @@ class SlotAllocator:
 
     def _give_back(self, chunk: _Chunk) -> None:
         if chunk.original is not None:
-            self._target.write_memory(chunk.start, chunk.original)
+            try:
+                self._target.write_memory(chunk.start, chunk.original)
+            except TargetFault:
+                # It took no write before either.
+                if self._target.read_memory(chunk.start, chunk.end - chunk.start) != chunk.original:
+                    raise
             self._given.append((chunk.start, chunk.end))
         elif (memory := self._memory(chunk.pool)) is not None:
             memory.free(chunk.start, chunk.end - chunk.start)

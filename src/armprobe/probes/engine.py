@@ -72,6 +72,7 @@ class Engine:
         self.optimizer.kick()
 
     def _register(self, batch: Sequence[Probe]) -> None:
+        self._placement.forget()
         self._placement.expect(probe.address for probe in batch)
         fresh: list[Site] = []
         replaced: list[tuple[Site, Site]] = []
@@ -172,6 +173,7 @@ class Engine:
 
     def _rebuild(self, changes: Mapping[Site, Sequence[Probe]]) -> None:
         replaced: list[tuple[Site, Site]] = []
+        self._placement.forget()
         try:
             for site, probes in changes.items():
                 replaced.append((site, self._placement.rebuild(site, probes)))
@@ -268,7 +270,10 @@ class Engine:
 
     @contextmanager
     def trial(self, probe: Probe) -> Iterator[Site]:
-        """Place a probe without planting it, to see how it would be. Raises Refused like `register`."""
+        """Place a probe without planting it, to see how it would be. Raises Refused like `register`.
+
+        What was read for that is used for the next one, up to `forget_code`.
+        """
         self.instruments.add(probe)
         try:
             site = self._placement.place(probe.address, [probe])
@@ -277,8 +282,13 @@ class Engine:
             finally:
                 self._placement.release(site)
         finally:
-            self._placement.forget()
+            if self.dispatcher.handling:
+                self._placement.forget()
             self.instruments.discard(probe)
+
+    def forget_code(self) -> None:
+        """The target is about to run, or the user has changed memory: code that was read may be out of date."""
+        self._placement.forget()
 
     def _enter_points(self, sites: Iterable[Site]) -> None:
         """Tell the dispatcher of the traps of these sites, before one of them is planted."""

@@ -11,6 +11,7 @@ from armprobe.errors import Refused
 from armprobe.isa.insn import Insn
 from armprobe.isa.relocate import Relocation
 from armprobe.patching.classify import Classification, classify
+from armprobe.patching.plan import TRAPS_OF_THE_TARGET
 from armprobe.probes.probe import Probe
 from armprobe.probes.state import SiteState
 
@@ -41,7 +42,7 @@ class Explanation:
     reason: str = ""
     relocation: Relocation | None = None
     code: SlotCode | None = None
-    #: what the site holds as a trap and as a branch
+    #: what the site holds as a trap and as a branch; where the target sets traps by itself, nothing stands for them
     trap: bytes = b""
     branch: bytes = b""
     #: how the target may change between the original and the branch, and between the trap and the branch
@@ -51,7 +52,7 @@ class Explanation:
     @property
     def window(self) -> int:
         """Bytes that a branch at the site replaces."""
-        return len(self.branch or self.trap)
+        return len(self.branch or self.original)
 
 
 def explain(engine: Engine, address: int) -> Explanation:
@@ -70,7 +71,8 @@ def explain(engine: Engine, address: int) -> Explanation:
 
 
 def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
-    trap = engine.planted(site, SiteState.ARMED)
+    by_target = engine.target.breakpoints is not None
+    trap = b"" if by_target else engine.planted(site, SiteState.ARMED)
     branch = b"" if site.reason else engine.planted(site, SiteState.OPTIMIZED)
     isa = site.insn.instruction_set
     if probes:
@@ -91,8 +93,8 @@ def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
         code=site.code,
         trap=trap,
         branch=branch,
-        planting=classify(site.original, branch or trap, isa=isa),
-        upgrading=classify(trap, branch, isa=isa) if branch else None,
+        planting=classify(site.original, branch or trap, isa=isa) if branch or trap else TRAPS_OF_THE_TARGET,
+        upgrading=None if not branch else TRAPS_OF_THE_TARGET if by_target else classify(trap, branch, isa=isa),
     )
 
 

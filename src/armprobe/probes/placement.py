@@ -23,6 +23,7 @@ from armprobe.probes.program import CodeMap
 from armprobe.probes.returning import check_entry
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
+from armprobe.targets.base import Target
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
@@ -31,6 +32,8 @@ HOST_ONLY = "its handlers run on the host, which stops the target anyway"
 WATCHES_CONDITION = "it counts false conditions, which a conditional branch never sees"
 _WORD = 4
 _PAGE = 4096
+#: kinds of memory, as GDB's memory maps name them, that a plain write does not change
+_UNWRITABLE = ("flash", "rom")
 _ADDRESS_SPACE = 1 << 32
 #: bytes that the ways out of a far slot may need beyond those of a near one
 _FAR_WAYS = 32
@@ -56,6 +59,14 @@ def _calls(handler: Handler | None) -> int:
     return _FAR_CALL * len({name for body in bodies if body is not None for name in body.called})
 
 
+def _flash(target: Target, address: int) -> str:
+    """Why the memory at `address` takes no branch, by what the target itself says of it; else ""."""
+    kind = next((region.name for region in target.regions if address in region), "")
+    if kind not in _UNWRITABLE or target.breakpoints is None:
+        return ""
+    return f"its memory takes no branch: it is {kind} by the target's memory map"
+
+
 class Placement:
     """Places the sites of one engine."""
 
@@ -66,6 +77,7 @@ class Placement:
         self._relied_on: dict[int, set[int]] = {}
         #: addresses that are being registered now
         self.batch: set[int] = set()
+        #: code as the program has it, by the number of its page
         self._pages: dict[int, bytes | None] = {}
         self._exclusives: dict[int, bool] = {}
 
@@ -136,7 +148,7 @@ class Placement:
     def _page(self, number: int) -> bytes | None:
         if number not in self._pages:
             try:
-                self._pages[number] = self._engine.target.read_memory(number * _PAGE, _PAGE)
+                self._pages[number] = self._engine.program.read_memory(number * _PAGE, _PAGE)
             except TargetFault:
                 self._pages[number] = None
         return self._pages[number]
@@ -156,7 +168,7 @@ class Placement:
             edges = {edge // _PAGE for address in self.batch for edge in (address - reach, address, address + reach)}
             pages = sorted(page for page in edges if 0 <= page < _ADDRESS_SPACE // _PAGE)
             with suppress(TargetFault):  # then they are read one by one, and what can't be read is refused
-                found = self._engine.target.bulk.read_many([(page * _PAGE, _PAGE) for page in pages])
+                found = self._engine.program.read_many([(page * _PAGE, _PAGE) for page in pages])
                 self._pages.update(zip(pages, found, strict=True))
 
     def forget(self) -> None:
@@ -197,7 +209,7 @@ class Placement:
         engine = self._engine
         handler = self._handler(address, probes)
         post = any(probe.enabled and probe.post is not None for probe in probes)
-        reason = HOST_ONLY if handler is None else ""
+        reason = HOST_ONLY if handler is None else _flash(engine.target, address)
         if insn.cond != ALWAYS and any(probe.enabled and probe.watch_condition for probe in probes):
             reason = WATCHES_CONDITION
         island = None

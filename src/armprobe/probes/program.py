@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.site import Site
-from armprobe.targets.base import StopReason, Target, TrapHandler
+from armprobe.targets.base import StopReason, Target, TrapHandler, read_all
 from armprobe.targets.journal import Call, CallEnded, note
 
 if TYPE_CHECKING:
@@ -62,10 +62,18 @@ class Program:
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Memory without what probes changed. Raises TargetFault."""
-        data = bytearray(self._target.read_memory(address, size))
-        for site in self._sites_in(address, size):
+        return self._without_probes(address, self._target.read_memory(address, size))
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read (address, size) ranges, together where the target can. Raises TargetFault when any can't be read."""
+        found = read_all(self._target, ranges)
+        return [self._without_probes(address, data) for (address, _), data in zip(ranges, found, strict=True)]
+
+    def _without_probes(self, address: int, found: bytes) -> bytes:
+        data = bytearray(found)
+        for site in self._sites_in(address, len(data)):
             for offset, byte in enumerate(site.original):
-                if 0 <= site.address + offset - address < size:
+                if 0 <= site.address + offset - address < len(data):
                     data[site.address + offset - address] = byte
         return bytes(data)
 

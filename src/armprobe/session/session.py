@@ -427,6 +427,7 @@ class Session:
         if self.target.shared_memory is not None and self.optimization:
             # Stops are dear there, and may be impossible once there are threads.
             engine.optimizer.run()
+        engine.forget_code()
         try:
             stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
         except BaseException:
@@ -464,6 +465,7 @@ class Session:
     def write_memory(self, address: int, data: bytes) -> None:
         """Raises TargetFault, and Refused for bytes that armprobe itself has changed."""
         self._engine.program.write_memory(address, data)
+        self._engine.forget_code()
 
     # --- events
 
