@@ -209,7 +209,8 @@ def open_session(
     with _start(program, image, output=output, arguments=arguments) as session:
         if program.after is not None:
             _run_to(session, program.after, symbols)
-        with Session(session.target, symbols=symbols, slots=program.slots) as own:
+        expected = image.rebased(program.bias) if program.gdb is not None else None
+        with Session(session.target, symbols=symbols, slots=program.slots, image=expected) as own:
             yield own
 
 

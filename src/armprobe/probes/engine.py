@@ -24,6 +24,8 @@ from armprobe.probes.quiescence import find_references, leave_slots
 from armprobe.probes.returns import Returns
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
+from armprobe.symbols.image import Image
+from armprobe.symbols.imagecheck import ImageCheck
 from armprobe.targets.base import Region, Stop, Target, TrapHandler
 from armprobe.targets.journal import Code, Settled, note
 
@@ -45,8 +47,13 @@ class Engine:
         regions: Sequence[Region] = (),
         code_map: CodeMap | None = None,
         settle: Callable[[TrapHandler], object] | None = None,
+        image: Image | None = None,
     ) -> None:
-        """`settle` lets a target whose `threads` are not all of its threads run, see `armprobe.session.Session`."""
+        """Hold the probes of a target.
+
+        `image` is compared with what runs on the target before a probe is placed in it. `settle` lets a target whose
+        `threads` are not all of its threads run, see `armprobe.session.Session`.
+        """
         self.target = target
         self._settle = settle
         self.slots = SlotAllocator(target, regions=regions)
@@ -57,7 +64,8 @@ class Engine:
         self.optimizer = Optimizer(self)
         self.instruments = Instruments(target, self.slots)
         self.returns = Returns(self)
-        self._placement = Placement(self, code_map)
+        check = None if image is None else ImageCheck(image, self.program.read_possible)
+        self._placement = Placement(self, code_map, check)
         self._numbers = 0
 
     # --- registering

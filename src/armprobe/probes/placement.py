@@ -23,6 +23,7 @@ from armprobe.probes.program import CodeMap
 from armprobe.probes.returning import check_entry
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
+from armprobe.symbols.imagecheck import ImageCheck
 from armprobe.targets.base import Target
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def _flash(target: Target, address: int) -> str:
 class Placement:
     """Places the sites of one engine."""
 
-    def __init__(self, engine: Engine, code_map: CodeMap | None) -> None:
+    def __init__(self, engine: Engine, code_map: CodeMap | None, check: ImageCheck | None) -> None:
         self._engine = engine
         self._code_map = code_map
+        self._check = check
         #: code address -> sites whose detour relies on what stands there (registers it does not save)
         self._relied_on: dict[int, set[int]] = {}
         #: addresses that are being registered now
@@ -107,6 +109,11 @@ class Placement:
         page = self._page(address // _PAGE)
         offset = address % _PAGE
         original = engine.target.read_memory(address, _WORD) if page is None else page[offset : offset + _WORD]
+        if self._check is not None and (difference := self._check.difference(address, original)):
+            raise Refused(
+                f"{where} is not what runs on the target: {difference}",
+                hint="give the image that runs there; code that is loaded later is probed after that (--after)",
+            )
         insn = decode(int.from_bytes(original, "little"))
         bounds = self._code_map.function_bounds(address) if self._code_map is not None else None
         near = (address - 4 * EXCLUSIVE_REACH) // _PAGE, (address + 4 * EXCLUSIVE_REACH) // _PAGE

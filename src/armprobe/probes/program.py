@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from armprobe.errors import Refused, TargetError, UsageError
+from armprobe.errors import Refused, TargetError, TargetFault, UsageError
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.site import Site
 from armprobe.targets.base import StopReason, Target, TrapHandler, read_all
@@ -68,6 +68,15 @@ class Program:
         """Read (address, size) ranges, together where the target can. Raises TargetFault when any can't be read."""
         found = read_all(self._target, ranges)
         return [self._without_probes(address, data) for (address, _), data in zip(ranges, found, strict=True)]
+
+    def read_possible(self, ranges: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """Read ranges; None stands for one that can't be read."""
+        try:
+            return list(self.read_many(ranges))
+        except TargetFault:
+            if len(ranges) == 1:
+                return [None]
+            return [found for part in ranges for found in self.read_possible([part])]
 
     def _without_probes(self, address: int, found: bytes) -> bytes:
         data = bytearray(found)

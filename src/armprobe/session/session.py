@@ -29,6 +29,7 @@ from armprobe.probes.returning import Returning, check_returning
 from armprobe.probes.stops import explain_stop, program_place
 from armprobe.session.event import Event
 from armprobe.symbols.data import NamesAt
+from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, TrapHandler
@@ -57,6 +58,7 @@ class Session:
         detach: Callable[[], object] = lambda: None,
         settle: Callable[[TrapHandler], object] | None = None,
         ends_target: bool = False,
+        image: Image | None = None,
     ) -> None:
         """Start a session on a target that stands still.
 
@@ -64,12 +66,13 @@ class Session:
         that is the end of the target, `ends_target`, there is nothing to restore.
         `settle` is for a target that does not show all of its threads: it lets the target run until none of them is
         where one was before, in code that nothing led to any more. It is called when memory for slots runs out.
+        `image` is what should run on the target: it is compared before a probe is placed.
         """
         self.target = target
         self._detach = detach
         self._ends_target = ends_target
         self.symbols = symbols
-        self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle)
+        self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle, image=image)
         self._engine.instruments.sink = self._on_records
         if target.own_faults is not None:
             target.own_faults.show_at(lambda pc: program_place(self._engine, pc))

@@ -6,13 +6,14 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from armprobe.errors import UsageError
+from armprobe.errors import Refused, UsageError
 from armprobe.session.journal import Owner, holding, let_go
 from armprobe.session.session import Session
-from armprobe.symbols.image import Image
+from armprobe.symbols.image import Image, Symbol
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region
 
@@ -72,6 +73,7 @@ def attach_gdb(
     none by itself. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
     the program prints through the stub (default: standard output). `journal` is the file that says what `restore`
     undoes, should this process be killed (default: in the user's directory for state).
+    Before a probe is placed, the code of the program is compared with the target's; what differs is refused.
     Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program, Refused
     when another session works on the target, or one did not end.
     """
@@ -87,7 +89,11 @@ def attach_gdb(
             address, architecture=architecture, output=output if output is not None else _print, journal=file
         )
     return Session(
-        target, symbols=SymbolTable.from_image(image), slots=slots, detach=partial(let_go, target.detach, file)
+        target,
+        symbols=SymbolTable.from_image(image),
+        slots=slots,
+        detach=partial(let_go, target.detach, file),
+        image=image,
     )
 
 
@@ -107,7 +113,7 @@ def attach_kernel(
     Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, TargetError when the
     kernel gives no memory, Refused when another session works on it, or one did not end.
     """
-    from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
+    from armprobe.symbols.kallsyms import difference, find_banner, read_tables, read_text
     from armprobe.symbols.kernellimits import kernel_refusals
     from armprobe.symbols.kerneltables import find_tables
     from armprobe.targets.linux_kernel import KernelTarget
@@ -119,12 +125,19 @@ def attach_kernel(
         code, constants = (
             target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
         )
-        own = (
-            read_tables(constants, base=target.constants.start)
-            if symbols is None
-            else read_text(Path(symbols).read_bytes())
-        )
         target.version = find_banner(constants)
+        if symbols is None:
+            own = read_tables(constants, base=target.constants.start)
+        else:
+            own = read_text(Path(symbols).read_bytes())
+            running: tuple[Symbol, ...] = ()
+            with suppress(UsageError):  # a kernel without tables, or with those of an unknown kind, needs the file
+                running = read_tables(constants, base=target.constants.start)
+            if differs := difference(own, running):
+                raise Refused(
+                    f"{symbols} is not of the kernel that runs at {address} ({target.version}): {differs}",
+                    hint="leave it out: the kernel's own tables do as well",
+                )
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         functions = {symbol.name: symbol.address for symbol in own if symbol.function}
         start = target.text.start
