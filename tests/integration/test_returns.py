@@ -80,7 +80,7 @@ def test_events_at_all_returns_hold_the_results(image, unprobed):
     output = bytearray()
     with start(image, output) as session:
         probes = session.define_all(
-            f"r:f{place:x} 0x{place:x} value=$retval r1=%r1 r4=%r4 fp=%fp sp=%sp flags=%cpsr"
+            f"r:f{place:x} 0x{place:x} value=%r0 r1=%r1 r4=%r4 fp=%fp sp=%sp flags=%cpsr"
             for place in functions(session)
         )
         session.optimize_now()
@@ -109,7 +109,7 @@ def test_a_session_that_is_closed_in_the_middle_leaves_a_program_that_ends_as_ev
     _, expected_output, expected_memory = unprobed
     output = bytearray()
     session = start(image, output)
-    session.define_all(f"r:f{place:x} 0x{place:x} $retval" for place in functions(session))
+    session.define_all(f"r:f{place:x} 0x{place:x} %r0" for place in functions(session))
     session.optimize_now()
     assert session.run(limit=instructions).reason is StopReason.LIMIT
     session.close()
