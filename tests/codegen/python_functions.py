@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from types import SimpleNamespace
 
-from tests.codegen.test_handlers import CAPACITY, DATA, PAGE, RING, Machine
+from tests.codegen.test_handlers import DATA, PAGE, Machine
 
 from armprobe.codegen.body import Exit
 from armprobe.codegen.handlers import Call, compile_actions, compile_guard
@@ -15,8 +15,8 @@ from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_host import Fault, host_condition, host_function
 from armprobe.codegen.python_subset import Checked, check_condition, check_handler
 from armprobe.events.record import make_header
-from armprobe.events.ring import drain
-from armprobe.events.values import unpack
+from armprobe.events.ring import Ring, drain, initialize
+from armprobe.events.values import decode_text, unpack
 from armprobe.probes.maps import Map
 
 _numbers = count()
@@ -24,8 +24,12 @@ _numbers = count()
 READ, READ_SIZE = 0x0004_0040, 64
 HITS, FAULTS, LOST = DATA, DATA + 4, DATA + 8
 MAPS = DATA + 0x800
+#: the ring, and its words
+RECORDS, WORDS = 0x6000_0000, 1 << 10
 PROBE = 0x1234
-MEMORY = bytes(7 * n + 0x81 & 0xFF for n in range(READ_SIZE))
+MEMORY = bytes(7 * n + 0x81 & 0xFF for n in range(READ_SIZE - 16)) + b"eth0\0\0\0\0\xffx\0" + b"rate9"
+#: where there are strings: one that ends, one that is no UTF-8, one that runs out of memory
+TEXT, BYTES, OPEN = READ + 48, READ + 56, READ + 59
 
 
 def define(source: str, **names: object) -> Callable[..., object]:
@@ -48,12 +52,15 @@ class BothSides:
         self.checked: Checked = check_handler(function, shape_of)
         self.program = self.checked.program
         self.body = compile_actions(
-            (Call(self.program, CAPACITY),), architecture=architecture, atomic=atomic,
+            (Call(self.program, WORDS),), architecture=architecture, atomic=atomic,
             readable=((READ, READ + READ_SIZE),),
         )  # fmt: skip
         self.machine = Machine()
         self.machine.uc.mem_map(READ & -PAGE, PAGE)
         self.machine.write(READ, MEMORY)
+        self._ring = Ring(RECORDS, WORDS, Ring(RECORDS, WORDS).longest)
+        self.machine.uc.mem_map(RECORDS, self._ring.size + PAGE & -PAGE)
+        initialize(self._ring, self.machine.write)
         self.machine.write(DATA, bytes(16))
         self.machine.write(MAPS, bytes(PAGE - 0x800))
         self.host_memory = bytearray(PAGE - 0x800)
@@ -68,13 +75,20 @@ class BothSides:
     def target(self, registers: Mapping[str, int]) -> tuple[list[dict[str, int | None]], bool]:
         """Run the compiled handler: its records, and whether it faulted."""
         layout = self.program.layout
-        symbols = {"hits": HITS, "faults": FAULTS, "lost": LOST, "probe": PROBE, "ring": RING, "site": registers["pc"]}
+        symbols = {
+            "hits": HITS,
+            "faults": FAULTS,
+            "lost": LOST,
+            "probe": PROBE,
+            "ring": RECORDS,
+            "site": registers["pc"],
+        }
         symbols["header"] = make_header(PROBE, layout.words) if layout else 0
         symbols |= {f"map{number}": address for number, address in enumerate(self._addresses)}
         hits, faults = self.machine.word(HITS), self.machine.word(FAULTS)
         self.machine.run(self.body, dict(registers), symbols)
         assert self.machine.word(HITS) == hits + 1
-        records = drain(self.machine.ring, self.machine.read, self.machine.write).records
+        records = drain(self._ring, self.machine.read, self.machine.write).records
         return [unpack(layout, record) for record in records], self.machine.word(FAULTS) == faults + 1
 
     def host(self, registers: Mapping[str, int]) -> tuple[list[dict[str, int | None]], bool]:
@@ -95,8 +109,13 @@ class BothSides:
     def add(self, number: int, key: int, amount: int) -> None:
         self._host_maps[number].add(amount, key)
 
-    def record(self, values: Mapping[str, int | None]) -> None:
-        self._records.append(dict(values))
+    def record(self, values: Mapping[str, int | bytes | None]) -> None:
+        layout = self.program.layout
+        assert layout is not None
+        self._records.append({
+            name: decode_text(value, layout.text) if isinstance(value, bytes) else value
+            for name, value in values.items()
+        })  # fmt: skip
 
     def read_memory(self, address: int, size: int) -> bytes:
         return bytes(self.host_memory[address - MAPS :][:size])

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.codegen.python_functions import MAPS, READ, BothSides, Condition, define
+from tests.codegen.python_functions import BYTES, MAPS, OPEN, READ, TEXT, BothSides, Condition, define
 from tests.codegen.python_model import ModelFault, numbers, truths
 from tests.codegen.test_handlers import state
 
@@ -224,6 +224,62 @@ def test_a_fault_ends_the_handler_but_in_a_field_of_a_record():
         "def get(a):\n    return u8(a)\ndef handler(r0):\n    emit(v=get(r0), w=get(r0 + 1))\n    emit(v=2, w=3)\n"
     )
     assert run(inlined, r0=READ - 1) == ([{"v": None, "w": 0x81}, {"v": 2, "w": 3}], False)
+
+
+@pytest.mark.parametrize(
+    ("expression", "r0", "expected"),
+    [
+        ('string(r0) == "eth0"', TEXT, 1),
+        ('"eth0" == string(r0)', TEXT, 1),
+        ('string(r0) == "eth"', TEXT, 0),
+        ('string(r0) == "eth01"', TEXT, 0),
+        ('string(r0) == ""', TEXT + 4, 1),
+        ('string(r0) == ""', TEXT, 0),
+        ('string(r0) != "eth1"', TEXT, 1),
+        ('string(r0) != "eth0"', TEXT, 0),
+        ("string(r0) == NAME", TEXT, 1),
+        ('string(r0).startswith("et")', TEXT, 1),
+        ('string(r0).startswith("eth0")', TEXT, 1),
+        ('string(r0).startswith("eth00")', TEXT, 0),
+        ('string(r0).startswith("")', TEXT, 1),
+        ('string(r0).startswith("th")', TEXT, 0),
+        ('string(r0).endswith("h0")', TEXT, 1),
+        ('string(r0).endswith("h")', TEXT, 0),
+        ('string(r0).endswith("xeth0")', TEXT, 0),
+        ('"th" in string(r0)', TEXT, 1),
+        ('"h0" in string(r0)', TEXT, 1),
+        ('"" in string(r0)', TEXT, 1),
+        ('"00" in string(r0)', TEXT, 0),
+        ('"00" not in string(r0)', TEXT, 1),
+        ('string(r0) == "eth0" and r0 > 5', TEXT, 1),
+        ('string(r0 + 1) == "th0"', TEXT, 1),
+        ('string(r0) == "rat"', OPEN, 0),
+        ('string(r0).startswith("rat")', OPEN, 1),
+        ('string(r0) == "rate9"', OPEN, None),  # the zero is not there to be read
+        ('string(r0).endswith("9")', OPEN, None),
+        ('string(r0) == "eth0"', 0, None),
+    ],
+)
+@pytest.mark.parametrize("architecture", [4, 7])
+def test_what_a_comparison_of_strings_means(expression, r0, expected, architecture):
+    both = BothSides(
+        define(f"def handler(r0):\n    emit(value={expression})\n", NAME="eth0"), architecture=architecture
+    )
+    assert both.target(state(r0=r0)) == both.host(state(r0=r0)) == ([{"value": expected}], False)
+
+
+def test_strings_come_back_in_records_as_they_are_in_memory():
+    source = "def handler(r0, r1):\n    emit(a=string(r0), n=r0, b=string(r1))\n"
+    for r0, r1, a, b in (
+        (TEXT, BYTES, "eth0", "\\xffx"),
+        (TEXT + 1, TEXT + 4, "th0", ""),
+        (0, TEXT, None, "eth0"),
+        (OPEN, OPEN, None, None),
+    ):
+        assert run(source, r0=r0, r1=r1) == ([{"a": a, "n": r0, "b": b}], False)
+    both = "def handler(r0):\n    emit(a=string(u32(r0)), b=u8(r0))\n"
+    assert run(both, r0=0) == ([{"a": None, "b": None}], False)
+    assert run("def handler(r0):\n    if string(r0) == 'x':\n        emit(a=1)\n", r0=0) == ([], True)
 
 
 def test_only_what_is_needed_is_evaluated():

@@ -14,6 +14,8 @@ from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.errors import UsageError
 from armprobe.probes.maps import Map
 
+CALLS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, string, cast, and emit"
+TEXT_HINT = 'compare it, string(r0) == "eth0", or write emit(name=string(r0))'
 NAMES = {
     "h": Map("h", MapShape(MapKind.HISTOGRAM, 8), 0),
     "t": Map("t", MapShape(MapKind.TABLE, 8), 0),
@@ -120,19 +122,19 @@ def refusal(source: str, **names: object) -> UsageError:
             "x = len(r0)",
             "len(r0)",
             "len() can't be called in a compiled handler",
-            "functions written in Python can; helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit",
+            f"functions written in Python can; {CALLS}",
         ),
         (
             "x = print(r0)",
             "print(r0)",
             "print() can't be called in a compiled handler",
-            "functions written in Python can; helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit",
+            f"functions written in Python can; {CALLS}",
         ),
         (
             "x = math.sqrt(r0)",
             "math.sqrt(r0)",
             "only functions and helpers are called in a compiled handler",
-            "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit",
+            CALLS,
         ),
         (
             "x = math.pi",
@@ -146,7 +148,7 @@ def refusal(source: str, **names: object) -> UsageError:
             "x = abs(r0)",
             "abs(r0)",
             "abs() can't be called in a compiled handler",
-            "functions written in Python can; helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit",
+            f"functions written in Python can; {CALLS}",
         ),
         (
             "x = r0.real",
@@ -231,6 +233,26 @@ def refusal(source: str, **names: object) -> UsageError:
         ('emit(**{"a": r0})', '{"a": r0})', "a field is written NAME=VALUE, and its name does not begin with __", ""),
         ("u8(r0, r1)", "u8(r0, r1)", "u8() takes one argument, not 2", ""),
         ("u8(address=r0)", "r0)", "u8() takes arguments by position here", ""),
+        ("x = string(r0)", "string(r0)", "a string is no value of its own", TEXT_HINT),
+        ("emit(a=string(r0) + 1)", "string(r0) + 1)", "a string is no value of its own", TEXT_HINT),
+        ("emit(a=string())", "string())", "string() takes one argument, the address", ""),
+        ("emit(a=string(as_u64(r0)))", "as_u64(r0)))", "an address is u32, and this is u64", "as_u32() converts"),
+        ("emit(a=string(r0) < 'x')", "string(r0) < 'x')", "a string is compared with ==, != or in", TEXT_HINT),
+        ("emit(a=string(r0) == r1)", "r1)", "a string is compared with plain text", TEXT_HINT),
+        ("emit(a=string(r0) == string(r1))", "string(r1))", "a string is compared with plain text", TEXT_HINT),
+        (
+            "emit(a=string(r0) == 'a\\0')",
+            "'a\\0')",
+            "text to compare with has at most 64 bytes, and none of them is 0",
+            "",
+        ),
+        (
+            "emit(a=string(r0).upper())",
+            "string(r0).upper())",
+            "a string has startswith(TEXT) and endswith(TEXT) here",
+            TEXT_HINT,
+        ),
+        ("emit(a=string(r0))\nemit(a=r0)", "r0)", "the field 'a' is string elsewhere", ""),
         ("yield r0", "yield r0", "yield is not there in compiled handlers", ""),
         ("def g(): pass", "def g(): pass", "a function in a function is not there in compiled handlers", ""),
     ],
@@ -320,7 +342,7 @@ def test_the_evidence_is_the_place_the_line_and_a_caret():
         ("def handler(r0):\n    for i in range(2):\n        x = 1\n    emit(x=x)\n",
          "'x' may have no value here", "give it one on every way that leads here"),
         ("def handler(r0):\n    x = r0\n    x()\n", "'x' is a variable, no function",
-         "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit"),
+         CALLS),
         ("def handler(r0):\n    emit(" + ", ".join(f"a{n}=r0" for n in range(32)) + ")\n",
          "a record has at most 31 fields, not 32", ""),
     ],

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pytest
-from tests.probes.program import BASE, CONDITIONAL, DOUBLE, END, LOOP, PASSES, contents, final_state, start
+from tests.probes.program import BASE, CONDITIONAL, DOUBLE, END, LOOP, PASSES, WORDS, contents, final_state, start
 
 from armprobe import Image, Refused, Session, UsageError, emulate
 
@@ -109,6 +110,29 @@ def test_a_condition_of_definitions_guards_a_compiled_function():
         session.optimize_now()
         session.run(until=END)
         assert (calls.total, probe.hits, probe.state) == (6, 3, "branch")
+
+
+def test_strings_are_compared_and_recorded_on_both_sides_alike():
+    words = (*WORDS, *struct.unpack("<3I", b"eth0\0lo\0rest"))
+    place = BASE + 4 * len(WORDS)
+    with start(words) as session:
+        calls = session.counter("calls")
+
+        def names(r1):
+            if string(place).startswith("eth") and "o" not in string(place):
+                calls.add()
+            if r1 > 98:
+                emit(first=string(place), second=string(place + r1 - 95), nowhere=string(r1 - r1))
+
+        session.probe(LOOP, names, compiled=True)
+        session.optimize_now()
+        session.probe(LOOP, session.on_host(names))
+        session.run(until=END)
+        expected = [{"first": "eth0", "second": second, "nowhere": None} for second in ("lo", "")]
+        assert calls.total == 2 * PASSES
+        events = list(session.events())
+        assert sorted((event.values for event in events), key=str) == sorted(expected * 2, key=str)
+        assert str(events[0]).endswith('first="eth0" second="lo" nowhere=(fault)')
 
 
 def test_many_places_share_one_handler_and_one_compilation():

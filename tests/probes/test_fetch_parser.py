@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from armprobe.codegen.filters import CompareText, Or
+from armprobe.codegen.text_pattern import exactly, parse_glob
 from armprobe.errors import UsageError
 from armprobe.events.record import NAMED_TYPES, FieldType
 from armprobe.events.source import Memory, Number, SymbolAddress, Text
@@ -183,16 +184,18 @@ def test_what_a_filter_cannot_compare_is_refused(definition, message):
 
 
 def test_strings_are_compared_with_strings():
-    definition = parse_definition('p foo s=+4(%r0):string if s == "a b" || s != ""')
+    definition = parse_definition('p foo s=+4(%r0):string if s == "a b" || s != "" || s ~ "eth[0-3]*"')
     source = Memory("r0", 4)
-    assert definition.filter == Or(CompareText(source, b"a b", equal=True), CompareText(source, b"", equal=False))
+    whole = Or(CompareText(source, exactly(b"a b"), equal=True), CompareText(source, exactly(b""), equal=False))
+    assert definition.filter == Or(whole, CompareText(source, parse_glob(b"eth[0-3]*"), equal=True))
 
 
 @pytest.mark.parametrize(
     ("condition", "caret", "message", "hint"),
     [
-        ('s ~ "a*"', 2, "patterns (~) can't be compared yet", "== and != compare whole strings"),
-        ('s < "a"', 2, "strings are compared with == and !=, not <", ""),
+        ('s ~ "a[b"', 4, "a set in a pattern is not closed", "[a-z] is one; \\[ is the character"),
+        ("s ~ n", 4, "~ compares a string with a pattern", 'for example name ~ "eth*"'),
+        ('s < "a"', 2, "strings are compared with ==, != and ~, not <", ""),
         ('n == "a"', 5, "only a field of type string in memory is compared with a string", ""),
         ('%r0 == "a"', 7, "only a field of type string in memory is compared with a string", ""),
         (f's == "{"x" * 65}"', 5, "a string in a filter has at most 64 bytes, not 65", ""),

@@ -14,6 +14,7 @@ from tests.codegen.test_handlers import INTERESTING, conditions, state
 from armprobe import emulate
 from armprobe.codegen.filters import Compare, CompareText, Constant, Fetch, Not
 from armprobe.codegen.python_host import Fault
+from armprobe.codegen.text_pattern import exactly
 from armprobe.events.record import NAMED_TYPES, FieldType
 from armprobe.events.source import Memory, Number, Operation, Wide
 from armprobe.probes.host_conditions import Looking, holds
@@ -58,11 +59,11 @@ def at(source, kind: str | FieldType = "u32") -> Fetch:
         (Compare("==", at(Memory("r1", 0)), Constant(0)), False),
         (Compare("!=", at(Memory("r1", 0)), Constant(0)), False),
         (Not(Compare("==", at(Memory("r1", 0)), Constant(0))), True),
-        (CompareText(Memory("r0", 8), b"eth0", True), True),
-        (CompareText(Memory("r0", 8), b"eth", True), False),
-        (CompareText(Memory("r0", 8), b"eth", False), True),
-        (CompareText(Memory("r1", 8), b"eth", False), False),
-        (CompareText(Memory("r0", 13), b"xyz", True), False),  # it runs out of memory
+        (CompareText(Memory("r0", 8), exactly(b"eth0"), True), True),
+        (CompareText(Memory("r0", 8), exactly(b"eth"), True), False),
+        (CompareText(Memory("r0", 8), exactly(b"eth"), False), True),
+        (CompareText(Memory("r1", 8), exactly(b"eth"), False), False),
+        (CompareText(Memory("r0", 13), exactly(b"xyz"), True), False),  # it runs out of memory
     ],
 )
 def test_what_is_in_memory_is_read_and_what_is_not_holds_nothing(condition, expected):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from armprobe.codegen import memory
 from armprobe.codegen.fetch import Fetched, Fetcher
 from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand
 from armprobe.codegen.python_emit import emit_condition
 from armprobe.codegen.python_tree import Condition
+from armprobe.codegen.text_matcher import match_text
 
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
@@ -46,29 +46,17 @@ def _comparison(fetcher: Fetcher, wanted: Compare) -> str:
 
 
 def _text_comparison(fetcher: Fetcher, wanted: CompareText) -> str:
-    """Byte by byte, with the zero, and only where there are as many."""
-    ir, data = fetcher.ir, wanted.text + b"\0"
-    address, length = fetcher.text(wanted.source, len(data))
-    same, looking, end = ir.variable("i1", "false"), ir.label(), ir.label()
-    ir.branch(ir.value(f"icmp eq i32 {length}, {len(data)}"), looking, end)
+    ir = fetcher.ir
+    address, length = fetcher.text(wanted.source, wanted.pattern.most)
+    result, looking, end = ir.variable("i1"), ir.label(), ir.label()
+    ir.line(f"store i1 false, ptr {result}")
+    ir.branch(ir.value(f"icmp eq i32 {length}, 0"), end, looking)
     ir.begin(looking)
-    pointer = ir.value(f"inttoptr i32 {address} to ptr")
-    if fetcher.readable.walked:
-        pointer, copied = ir.variable(f"[{-(-len(data) // 4)} x i32]"), ir.label()
-        ir.branch(memory.copy(ir, address, pointer, length, fetcher.readable), copied, end)
-        ir.begin(copied)
-    for index, byte in enumerate(data):
-        onward = ir.label()
-        found = ir.value(f"load volatile i8, ptr {ir.offset(pointer, index)}, align 1")
-        ir.branch(ir.value(f"icmp eq i8 {found}, {byte}"), onward, end)
-        ir.begin(onward)
-    ir.line(f"store i1 true, ptr {same}")
+    same = match_text(ir, address, length, wanted.pattern, fetcher.readable, end)
+    ir.line(f"store i1 {same if wanted.equal else ir.value(f'xor i1 {same}, true')}, ptr {result}")
     ir.jump(end)
     ir.begin(end)
-    equal = ir.value(f"load i1, ptr {same}")
-    if wanted.equal:
-        return equal
-    return ir.value(f"and i1 {ir.value(f'icmp ne i32 {length}, 0')}, {ir.value(f'xor i1 {equal}, true')}")
+    return ir.value(f"load i1, ptr {result}")
 
 
 def _operand(fetcher: Fetcher, operand: Operand, bits: int) -> Fetched:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from armprobe.codegen import memory
 from armprobe.codegen.fetch import Fetcher
+from armprobe.codegen.ir import Lines
+from armprobe.codegen.memory import Readable
 from armprobe.codegen.ring_writer import store, write_filled
 from armprobe.errors import InternalError
 from armprobe.events.record import HEADER_BYTES, Field, Layout
@@ -18,17 +22,15 @@ def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, h
     ir = fetcher.ir
     texts = {field.name: _measure(fetcher, field, layout.text) for field in layout.fields
              if field.type.is_text and not is_constant(field.source)}  # fmt: skip
-    more = ""
-    for _, length in (text for parts in texts.values() for text in parts):
-        words = ir.value(f"lshr i32 {ir.value(f'add i32 {length}, 3')}, 2")
-        more = ir.value(f"add i32 {more}, {words}") if more else words
+    more = _words(ir, [length for parts in texts.values() for _, length in parts])
 
     def fill(place: str) -> None:
         faults = ["0"] * layout.faults
         free = str(4 * layout.words)
         for field in layout.fields:
             for number, (address, length) in enumerate(texts.get(field.name, ())):
-                free = _store_text(fetcher, place, field.offset + 4 * number, free, address, length)
+                at = field.offset + 4 * number
+                free = _store_text(ir, fetcher.readable, place, at, free, address, length)
             if not (field.type.is_text or is_constant(field.source)):
                 good = _store_field(fetcher, place, field)
                 if field.fault is not None and good is not None:
@@ -42,6 +44,46 @@ def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, h
         return write_filled(ir, layout, fill, more=more, ring=ring, capacity=capacity, header=header, lost=lost)
 
 
+def write_values(
+    ir: Lines,
+    layout: Layout,
+    values: Sequence[str | tuple[str, str]],
+    faults: str,
+    readable: Readable,
+    *,
+    ring: str,
+    capacity: int,
+    header: str,
+    lost: str,
+) -> str:
+    """Write a record of values, one for each field: as wide as it, or (address, length) of a string as `_store_text`.
+
+    `faults` are the bits of those that could not be read. Symbols and result are those of `write_filled`.
+    """
+    more = _words(ir, [value[1] for value in values if isinstance(value, tuple)])
+
+    def fill(place: str) -> None:
+        free = str(4 * layout.words)
+        for index in range(layout.faults):
+            store(ir, place, HEADER_BYTES + 4 * index, faults, 4)
+        for field, value in zip(layout.fields, values, strict=True):
+            if isinstance(value, tuple):
+                free = _store_text(ir, readable, place, field.offset, free, *value)
+            else:
+                store(ir, place, field.offset, value, field.type.size)
+
+    return write_filled(ir, layout, fill, more=more, ring=ring, capacity=capacity, header=header, lost=lost)
+
+
+def _words(ir: Lines, lengths: Sequence[str]) -> str:
+    """The words that strings of these lengths take; empty for none."""
+    more = ""
+    for length in lengths:
+        words = ir.value(f"lshr i32 {ir.value(f'add i32 {length}, 3')}, 2")
+        more = ir.value(f"add i32 {more}, {words}") if more else words
+    return more
+
+
 def _measure(fetcher: Fetcher, field: Field, most: int) -> list[tuple[str, str]]:
     """(address, length) of a string, or of each string of an array of pointers."""
     source = field.source
@@ -53,14 +95,13 @@ def _measure(fetcher: Fetcher, field: Field, most: int) -> list[tuple[str, str]]
     return [fetcher.text(Memory(pointer, 0), most) for pointer in pointers]
 
 
-def _store_text(fetcher: Fetcher, place: str, offset: int, free: str, address: str, length: str) -> str:
+def _store_text(ir: Lines, readable: Readable, place: str, offset: int, free: str, address: str, length: str) -> str:
     """Store where a string is and, unless it could not be read, its bytes at `free`; return what is free then."""
-    ir = fetcher.ir
     mark = ir.value(f"or i32 {ir.value(f'shl i32 {length}, 16')}, {free}")
     there, absent, good, end = (ir.label() for _ in range(4))
     ir.branch(ir.value(f"icmp eq i32 {length}, 0"), absent, there, rare=True)
     ir.begin(there)
-    copied = memory.copy(ir, address, ir.offset(place, free), length, fetcher.readable)
+    copied = memory.copy(ir, address, ir.offset(place, free), length, readable)
     ir.branch(copied, good, absent)
     ir.begin(good)
     store(ir, place, offset, mark, 4)

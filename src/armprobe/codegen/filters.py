@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from armprobe.codegen.python_tree import Condition
+from armprobe.codegen.text_pattern import TextPattern
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
 from armprobe.events.source import Computed, Memory, Source
@@ -106,13 +107,13 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class CompareText:
-    """Whether the string at `source` is `text`; with `equal` false, whether it can be read and is another.
+    """Whether the string at `source` matches; with `equal` false, whether it can be read and does not.
 
-    It is read up to its end, or as far as `text` reaches with its zero.
+    It is read up to its end, or as far as the pattern needs.
     """
 
     source: Memory
-    text: bytes
+    pattern: TextPattern
     equal: bool
 
 

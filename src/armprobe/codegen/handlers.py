@@ -17,7 +17,7 @@ from typing import Any
 from armprobe.codegen.body import END, Body, Exit, make_body
 from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_back
 from armprobe.codegen.conditions import condition
-from armprobe.codegen.event_writer import write_event
+from armprobe.codegen.event_writer import write_event, write_values
 from armprobe.codegen.fetch import Fetcher
 from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
@@ -27,7 +27,6 @@ from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
 from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
-from armprobe.codegen.ring_writer import write_record
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import Layout
 from armprobe.events.source import reads_memory
@@ -348,10 +347,10 @@ class _Function:
         ir, program, prefix = self._ir, call.program, call.prefix
         ir.add(ir.symbol(f"{prefix}hits"))
 
-        def record(values: list[str], faults: str) -> None:
+        def record(values: list[str | tuple[str, str]], faults: str) -> None:
             assert program.layout is not None
-            drain = write_record(
-                ir, program.layout, values, [faults] * program.layout.faults,
+            drain = write_values(
+                ir, program.layout, values, faults, self._readable,
                 ring=call.ring, capacity=call.capacity, header=f"{prefix}header", lost=f"{prefix}lost",
             )  # fmt: skip
             self._want_drain(drain)

@@ -19,7 +19,7 @@ def log2(value: int) -> int:
     return max(value.bit_length() - 1, 0)
 
 
-def emit(**_fields: int) -> None:
+def emit(**_fields: int | str) -> None:
     """Write a record of named values; it comes back in `session.events()`."""
     raise UsageError("emit() is there in compiled handlers only")
 
@@ -28,6 +28,11 @@ def cast(type_name: str, address: int) -> Any:
     """The address as a pointer of a type of the program: `cast("struct packet *", r0).len`."""
     raise UsageError(f"cast({type_name!r}, 0x{address:x}) is there in compiled handlers only",
                      hint="use hit.cast() in handlers of the host")  # fmt: skip
+
+
+def string(address: int) -> str:
+    """The string at an address, up to its zero; at most 256 bytes of it. It is compared, or given to emit()."""
+    raise UsageError(f"string(0x{address:x}) is there in compiled handlers only", hint="use hit.string()")
 
 
 def _read(name: str) -> Callable[[int], int]:
@@ -51,7 +56,7 @@ as_s8, as_s16, as_s32, as_s64 = (_conversion(bits, True) for bits in _SIZES)
 
 #: by name; `min`, `max` and `range` are Python's own
 HELPERS: dict[str, Callable[..., object]] = {
-    "log2": log2, "emit": emit, "cast": cast,
+    "log2": log2, "emit": emit, "cast": cast, "string": string,
     "u8": u8, "u16": u16, "u32": u32, "u64": u64, "s8": s8, "s16": s16, "s32": s32, "s64": s64,
     "as_u8": as_u8, "as_u16": as_u16, "as_u32": as_u32, "as_u64": as_u64,
     "as_s8": as_s8, "as_s16": as_s16, "as_s32": as_s32, "as_s64": as_s64,

@@ -16,7 +16,7 @@ from armprobe.errors import UsageError
 MAX_DEPTH = 16
 _CONVERSION = re.compile(r"as_([us])(8|16|32|64)")
 _READ = re.compile(r"([us])(8|16|32|64)")
-HELPERS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, cast, and emit"
+HELPERS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, string, cast, and emit"
 
 
 def check_call(scope: Scope, node: ast.Call) -> Value:

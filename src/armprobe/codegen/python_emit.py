@@ -10,6 +10,7 @@ from armprobe.codegen import memory
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.memory import Readable
+from armprobe.codegen.text_matcher import match_text
 from armprobe.codegen.words import BOOL, Type
 from armprobe.errors import InternalError
 from armprobe.events.record import Layout
@@ -31,7 +32,8 @@ class Emitter:
     register: Callable[[str], str]
     probe: Callable[[], str]
     add_to_map: Callable[[int, str | None, Type | None, str], None]
-    record: Callable[[list[str], str], None]
+    #: values of fields, (address, length) for strings; and the bits of those that could not be read
+    record: Callable[[list[str | tuple[str, str]], str], None]
     #: where a read goes that may not be done
     fault: str
     #: where `return` goes, and the variable that takes its value
@@ -118,9 +120,12 @@ class Emitter:
         ir, outer = self.ir, self.fault
         faults = ir.variable("i32")
         ir.line(f"store i32 0, ptr {faults}")
-        texts = []
+        texts: list[str | tuple[str, str]] = []
         assert self.layout is not None
         for stored, value in zip(self.layout.fields, values, strict=True):
+            if isinstance(value, tree.ReadText):
+                texts.append(self._measure(value, self.layout.text))
+                continue
             kind = _kind(value.type)
             place = ir.variable(kind)
             ir.line(f"store {kind} 0, ptr {place}")
@@ -136,6 +141,29 @@ class Emitter:
             texts.append(ir.value(f"zext i1 {text} to i8") if value.type == BOOL else text)
         self.fault = outer
         self.record(texts, ir.value(f"load i32, ptr {faults}"))
+
+    def _measure(self, node: tree.ReadText, most: int) -> tuple[str, str]:
+        """The address of a string and its length, 0 where it can't be read."""
+        ir = self.ir
+        place, length, end = ir.variable("i32"), ir.variable("i32"), ir.label()
+        for variable in (place, length):
+            ir.line(f"store i32 0, ptr {variable}")
+        self.fault = ir.label()
+        address = self.value(node.address)
+        count = memory.measure(ir, address, self.readable, most, self.fault)
+        ir.line(f"store i32 {address}, ptr {place}")
+        ir.line(f"store i32 {count}, ptr {length}")
+        ir.jump(end)
+        ir.begin(self.fault)
+        ir.jump(end)
+        ir.begin(end)
+        return ir.value(f"load i32, ptr {place}"), ir.value(f"load i32, ptr {length}")
+
+    def _match(self, node: tree.MatchText) -> str:
+        ir, address = self.ir, self.value(node.address)
+        length = memory.measure(ir, address, self.readable, node.pattern.most, self.fault)
+        same = match_text(ir, address, length, node.pattern, self.readable, self.fault)
+        return same if node.equal else ir.value(f"xor i1 {same}, true")
 
     def value(self, node: tree.Expression) -> str:
         """The text of a value, after the lines that compute it."""
@@ -177,8 +205,12 @@ class Emitter:
                 ir.branch(ir.value(f"icmp ult i32 {index}, {count}"), onward, self.fault)
                 ir.begin(onward)
                 return index
+            case tree.MatchText():
+                return self._match(node)
             case tree.Inline():
                 return self._inline(node)
+            case tree.ReadText():
+                raise InternalError("a string is no value of its own")
 
     def _choose(self, condition: str, yes: Callable[[], str], no: Callable[[], str], kind: str) -> str:
         """The value of one of two sides, of which only one is computed."""

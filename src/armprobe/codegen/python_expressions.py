@@ -13,6 +13,7 @@ from armprobe.codegen import python_tree as tree
 from armprobe.codegen.python_calls import check_call
 from armprobe.codegen.python_objects import find_object, read_object
 from armprobe.codegen.python_scope import Scope, Value, check_number, typed, unify
+from armprobe.codegen.python_text import check_text_comparison, check_text_method, refuse_text
 from armprobe.codegen.words import BOOL, U32, Type
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
 
@@ -62,14 +63,15 @@ def _check(scope: Scope, node: ast.expr) -> Value:
             checked = [scope.adapt(value, check_value(scope, value), BOOL) for value in values]
             return _join(op, checked)
         case ast.Compare():
-            return _check_comparison(scope, node)
+            return check_text_comparison(scope, node) or _check_comparison(scope, node)
         case ast.IfExp(test, yes, no):
             condition = check_truth(scope, test)
             sides = ((yes, check_value(scope, yes)), (no, check_value(scope, no)))
             first, second = unify(scope, node, *sides)
             return tree.Choice(first.type, condition, first, second)
         case ast.Call():
-            result = check_call(scope, node)
+            refuse_text(scope, node)
+            result = check_text_method(scope, node) or check_call(scope, node)
             if isinstance(result, tree.Inline) and result.result is None:
                 raise scope.source.error(
                     node, "this call has no value", hint="let the function return one on every way"

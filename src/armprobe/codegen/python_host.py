@@ -16,6 +16,7 @@ from armprobe.codegen.helpers import HELPERS
 from armprobe.codegen.python_calls import positional_parameters
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked
+from armprobe.codegen.text_pattern import TextPattern, begins_with, contains, ends_with, exactly
 from armprobe.codegen.words import Type, shift_left
 from armprobe.symbols.values import State, to_python, value_as
 
@@ -35,8 +36,8 @@ class Surroundings(Protocol):
     def add(self, number: int, key: int, amount: int) -> None:
         """Add to the map with that number."""
 
-    def record(self, values: Mapping[str, int | None]) -> None:
-        """Keep a record; None for what could not be read."""
+    def record(self, values: Mapping[str, int | bytes | None]) -> None:
+        """Keep a record; bytes for strings, None for what could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,46 @@ class _Named:
         return self.__getattr__(name)
 
 
+@dataclass(frozen=True, slots=True)
+class _String:
+    """The string at an address, read when it is compared or recorded."""
+
+    address: int
+    read: Callable[[int, int], bytes]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self._matches(exactly(other.encode()))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __contains__(self, other: str) -> bool:
+        return self._matches(contains(other.encode()))
+
+    def startswith(self, other: str) -> bool:
+        return self._matches(begins_with(other.encode()))
+
+    def endswith(self, other: str) -> bool:
+        return self._matches(ends_with(other.encode()))
+
+    def _matches(self, pattern: TextPattern) -> bool:
+        return pattern.matches(read_text(self.read, self.address, pattern.most))
+
+
+def read_text(read: Callable[[int, int], bytes], address: int, most: int) -> bytes:
+    """The bytes of a string with its zero, or `most` of them. Raises Fault where memory ends before."""
+    data = bytearray()
+    while len(data) < most and not data.endswith(b"\0"):
+        data += read(address + len(data) & 0xFFFFFFFF, 1)
+    return bytes(data)
+
+
 def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
     """Make a function of (surroundings, registers, probe number) that does what the compiled handler does.
 
     It returns False when a read faulted, which ends the handler.
     """
-    call = _caller(checked.scope)
+    layout = checked.program.layout
+    call = _caller(checked.scope, layout.text if layout is not None else 0)
 
     def run(surroundings: Surroundings, registers: Any, probe: int) -> bool:
         try:
@@ -84,7 +119,7 @@ def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
 
 def host_condition(scope: Scope) -> Callable[[Surroundings, Any], bool]:
     """Make a function of (surroundings, registers) that tells what the condition with that scope does."""
-    call = _caller(scope)
+    call = _caller(scope, 0)
 
     def holds(surroundings: Surroundings, registers: Any) -> bool:
         try:
@@ -95,10 +130,10 @@ def host_condition(scope: Scope) -> Callable[[Surroundings, Any], bool]:
     return holds
 
 
-def _caller(scope: Scope) -> Callable[[Surroundings, Any, int], Any]:
+def _caller(scope: Scope, most: int) -> Callable[[Surroundings, Any, int], Any]:
     at_hit: list[Surroundings] = []
     state: list[State] = []
-    function = _build(scope, at_hit, state)
+    function = _build(scope, at_hit, state, most)
     parameters = positional_parameters(scope)
 
     def call(surroundings: Surroundings, registers: Any, probe: int) -> Any:
@@ -121,16 +156,17 @@ def _parameter(scope: Scope, name: str, hit: _Hit, state: State) -> Any:
     return getattr(hit.regs, name) if found is None else to_python(found, state)
 
 
-def _build(scope: Scope, at_hit: list[Surroundings], state: list[State]) -> Callable[..., Any]:
+def _build(scope: Scope, at_hit: list[Surroundings], state: list[State], most: int) -> Callable[..., Any]:
     """Compile a function and those that it calls."""
     names: dict[str, Any] = {**HELPERS, "__shift_left": shift_left, "cast": partial(_cast, scope, state)}
     for kind in (Type(bits, signed) for bits in _SIZES for signed in (False, True)):
         names[f"__{kind.name}"] = kind
         names[kind.name] = partial(_read, at_hit, kind.bits // 8, kind.signed)
+    names["string"] = lambda address: _String(address, at_hit[-1].read)
     names |= scope.outside
-    names["__emit"] = partial(_emit, at_hit)
+    names["__emit"] = partial(_emit, at_hit, most)
     names["__add"] = partial(_add, at_hit)
-    names |= {f"__{inner.number}": _build(inner, at_hit, state) for inner in scope.calls.values()}
+    names |= {f"__{inner.number}": _build(inner, at_hit, state, most) for inner in scope.calls.values()}
     function = _Rewriter(scope).visit(scope.source.tree)
     function.decorator_list, function.returns = [], None
     for argument in (*function.args.posonlyargs, *function.args.args):
@@ -152,11 +188,16 @@ def _add(at_hit: list[Surroundings], number: int, key: int, amount: int) -> None
     at_hit[-1].add(number, key, amount)
 
 
-def _emit(at_hit: list[Surroundings], **fields: Callable[[], int]) -> None:
-    values: dict[str, int | None] = {}
+def _emit(at_hit: list[Surroundings], most: int, **fields: Callable[[], int | _String]) -> None:
+    """`most`: the bytes that are kept of a string."""
+    values: dict[str, int | bytes | None] = {}
     for name, compute in fields.items():
         try:
-            values[name] = int(compute())
+            value = compute()
+            if isinstance(value, _String):
+                values[name] = read_text(value.read, value.address, most)
+            else:
+                values[name] = int(value)
         except (Fault, IndexError):
             values[name] = None
     at_hit[-1].record(values)
@@ -187,11 +228,12 @@ class _Rewriter(ast.NodeTransformer):
         inner = self._scope.calls.get(node)
         self.generic_visit(node)
         function = node.func
-        if isinstance(function, ast.Attribute):
+        if isinstance(function, ast.Attribute) and function.attr == "add":
             return ast.copy_location(
                 self._add(function.value, ast.Constant(0), node.args[0] if node.args else ast.Constant(1)), node
             )
-        assert isinstance(function, ast.Name)
+        if not isinstance(function, ast.Name):
+            return node
         if inner is not None:
             function.id = f"__{inner.number}"
         elif function.id == "emit":

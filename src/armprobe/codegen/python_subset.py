@@ -18,9 +18,10 @@ from armprobe.codegen.python_expressions import check_operation, check_truth, ch
 from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
 from armprobe.codegen.python_source import Source, read_source
-from armprobe.codegen.words import BOOL, U32, U64, word_for
+from armprobe.codegen.python_text import check_text, is_text
+from armprobe.codegen.words import BOOL, TEXT, U32, U64, Type, word_for
 from armprobe.errors import UsageError
-from armprobe.events.record import FieldType, make_layout
+from armprobe.events.record import NAMED_TYPES, FieldType, make_layout
 from armprobe.events.source import Computed
 from armprobe.symbols.data import Object
 
@@ -83,11 +84,15 @@ def _check(
     layout = None
     if handler.fields is not None:
         layout = make_layout(
-            (name, Computed(name in handler.faults), FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u"))
-            for name, kind in handler.fields.items()
+            (name, Computed(name in handler.faults), _field_type(kind)) for name, kind in handler.fields.items()
         )
     shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
     return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
+
+
+def _field_type(kind: Type) -> FieldType:
+    """How a value is stored in a record."""
+    return NAMED_TYPES["string"] if kind == TEXT else FieldType(max(kind.bits // 8, 1), "s" if kind.signed else "u")
 
 
 def _begin(
@@ -366,8 +371,10 @@ def _check_emit(scope: Scope, call: ast.Call) -> tree.Statement:
         if keyword.arg is None or keyword.arg.startswith("__"):
             raise source.error(keyword.value, "a field is written NAME=VALUE, and its name does not begin with __")
         reads = handler.reads
-        value = check_value(scope, keyword.value)
+        value = check_text(scope, keyword.value) if is_text(scope, keyword.value) else check_value(scope, keyword.value)
         known = handler.fields[keyword.arg] if handler.fields is not None else None
+        if known is not None and (known == TEXT) is not isinstance(value, tree.ReadText):
+            raise source.error(keyword.value, f"the field {keyword.arg!r} is {known.name} elsewhere")
         checked = typed(scope, keyword.value, value) if known is None else scope.adapt(keyword.value, value, known)
         if handler.reads > reads:
             handler.faults.add(keyword.arg)

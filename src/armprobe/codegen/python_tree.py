@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from armprobe.codegen.map_layout import MapShape
+from armprobe.codegen.text_pattern import TextPattern
 from armprobe.codegen.words import Type
 from armprobe.events.record import Layout
 
@@ -126,6 +127,24 @@ class Bounded:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadText:
+    """The string at the u32 `address`; as a value of Emit only."""
+
+    type: Type
+    address: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class MatchText:
+    """Whether the string at the u32 `address` matches (`equal` false: does not)."""
+
+    type: Type
+    address: Expression
+    pattern: TextPattern
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Inline:
     """A call: the body runs until a Return, whose value is left in the variable `result` (None: there is none)."""
 
@@ -148,6 +167,8 @@ Expression = (
     | Log2
     | Read
     | Bounded
+    | ReadText
+    | MatchText
     | Inline
 )
 

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from armprobe.codegen.ir import Lines
 from armprobe.errors import UsageError
-from armprobe.events.record import HEADER_BYTES, Layout
+from armprobe.events.record import Layout
 from armprobe.events.ring import BUFFER, LOST, READ, WRITE
-
-
-def write_record(
-    ir: Lines,
-    layout: Layout,
-    values: Sequence[str],
-    faults: Sequence[str] = (),
-    *,
-    ring: str,
-    capacity: int,
-    header: str,
-    lost: str,
-) -> str:
-    """Write a record of `values`, one for each field and as wide as it, after the words `faults`.
-
-    Symbols and result are as in `write_filled`.
-    """
-
-    def fill(place: str) -> None:
-        for index, fault in enumerate(faults):
-            store(ir, place, HEADER_BYTES + 4 * index, fault, 4)
-        for field, value in zip(layout.fields, values, strict=True):
-            store(ir, place, field.offset, value, field.type.size)
-
-    return write_filled(ir, layout, fill, ring=ring, capacity=capacity, header=header, lost=lost)
 
 
 def write_filled(

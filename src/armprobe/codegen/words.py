@@ -14,6 +14,8 @@ class Type:
 
     @property
     def name(self) -> str:
+        if self.bits == 0:
+            return "string"
         return "bool" if self.bits == 1 else f"{'s' if self.signed else 'u'}{self.bits}"
 
     @property
@@ -34,6 +36,8 @@ class Type:
 
 
 BOOL = Type(1, False)
+#: no word: the bytes of a string
+TEXT = Type(0, False)
 U32, S32, U64, S64 = Type(32, False), Type(32, True), Type(64, False), Type(64, True)
 
 
@@ -41,7 +45,7 @@ def common_type(left: Type, right: Type) -> Type | None:
     """The type that holds all numbers of both types; None if no word does (u32 and s32, u64 and a signed type)."""
     if left == right:
         return left
-    if BOOL in (left, right):
+    if BOOL in (left, right) or TEXT in (left, right):
         return None
     if left.signed == right.signed:
         return left if left.bits > right.bits else right

@@ -139,23 +139,27 @@ class _Surroundings:
     def add(self, number: int, key: int, amount: int) -> None:
         self.maps[number].add(amount, key)
 
-    def record(self, values: Mapping[str, int | None]) -> None:
+    def record(self, values: Mapping[str, int | bytes | None]) -> None:
         assert self.layout is not None
         self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values))
 
 
-def pack(layout: Layout, probe: Probe, values: Mapping[str, int | None]) -> bytes:
+def pack(layout: Layout, probe: Probe, values: Mapping[str, int | bytes | None]) -> bytes:
     """The record that target code would write; None is what could not be read."""
     record = bytearray(4 * layout.words)
-    record[:HEADER_BYTES] = make_header(probe.number, layout.words).to_bytes(HEADER_BYTES, "little")
     faults = 0
     for field in layout.fields:
         value = values[field.name]
-        if value is None:
-            assert field.fault is not None
+        if isinstance(value, bytes):
+            record[field.offset : field.offset + 4] = (len(value) << 16 | len(record)).to_bytes(4, "little")
+            record += value + bytes(-len(value) % 4)
+        elif value is None:
+            if field.fault is None:
+                continue  # a string that is nowhere
             faults |= 1 << field.fault
         else:
             size = field.type.size
             record[field.offset : field.offset + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+    record[:HEADER_BYTES] = make_header(probe.number, len(record) // 4).to_bytes(HEADER_BYTES, "little")
     record[HEADER_BYTES : HEADER_BYTES + 4 * layout.faults] = faults.to_bytes(4 * layout.faults, "little")
     return bytes(record)

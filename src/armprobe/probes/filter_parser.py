@@ -20,6 +20,7 @@ from armprobe.codegen.filters import (
     Or,
     Register,
 )
+from armprobe.codegen.text_pattern import exactly, parse_glob
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
 from armprobe.events.source import Memory, Source
@@ -147,16 +148,16 @@ class _Parser:
         first = self._token
         left = self._operand()
         operator = self._token
-        if operator.text == "~":
-            self._fail(operator, "patterns (~) can't be compared yet", "== and != compare whole strings")
-        if operator.kind != "operator" or operator.text not in COMPARISONS:
-            self._fail(operator, f"expected a comparison, not {operator.text!r}", "== != < <= > >= &")
+        if operator.kind != "operator" or operator.text not in COMPARISONS | {"~"}:
+            self._fail(operator, f"expected a comparison, not {operator.text!r}", "== != < <= > >= & ~")
         self._next += 1
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             self._fail(first, f"a filter has at most {MAX_COMPARISONS} comparisons")
         if self._token.kind == "text":
             return self._text_comparison(left, operator)
+        if operator.text == "~":
+            self._fail(self._token, "~ compares a string with a pattern", 'for example name ~ "eth*"')
         right = self._label_of(left) or self._operand()
         try:
             return Compare(operator.text, left, right)
@@ -167,12 +168,16 @@ class _Parser:
         token, text = self._token, self._token.text[1:-1].encode()
         if not (isinstance(left, Fetch) and isinstance(left.source, Memory) and left.type.name == "string"):
             self._fail(token, "only a field of type string in memory is compared with a string")
-        if operator.text not in ("==", "!="):
-            self._fail(operator, f"strings are compared with == and !=, not {operator.text}")
+        if operator.text not in ("==", "!=", "~"):
+            self._fail(operator, f"strings are compared with ==, != and ~, not {operator.text}")
         if len(text) > MAX_TEXT:
             self._fail(token, f"a string in a filter has at most {MAX_TEXT} bytes, not {len(text)}")
+        try:
+            pattern = parse_glob(text) if operator.text == "~" else exactly(text)
+        except UsageError as error:
+            self._fail(token, error.message, error.hint)
         self._next += 1
-        return CompareText(left.source, text, operator.text == "==")
+        return CompareText(left.source, pattern, operator.text != "!=")
 
     def _operand(self) -> Operand:
         token = self._token

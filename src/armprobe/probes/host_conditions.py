@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand, Or
-from armprobe.codegen.python_host import Fault
+from armprobe.codegen.python_host import Fault, read_text
 from armprobe.codegen.words import Type
 from armprobe.errors import InternalError
 from armprobe.events.source import Memory, Number, Operation, Source, Wide
@@ -47,9 +47,9 @@ def holds(condition: Filter, looking: Looking) -> bool:
             except Fault:
                 return False
             return bool(_OPERATORS[op](*sides))
-        case CompareText(source, text, equal):
+        case CompareText(source, pattern, equal):
             try:
-                return _same_text(_address(source, looking), text + b"\0", looking) is equal
+                return pattern.matches(read_text(looking.read, _address(source, looking), pattern.most)) is equal
             except Fault:
                 return False
     raise InternalError(f"{condition!r} is not decided by its tree")
@@ -86,8 +86,3 @@ def _word(source: Source, looking: Looking) -> int:
 
 def _address(source: Memory, looking: Looking) -> int:
     return _word(source.base, looking) + source.offset & _WORD
-
-
-def _same_text(address: int, text: bytes, looking: Looking) -> bool:
-    """Byte by byte: the string may end before memory does, and no more is read than tells them apart."""
-    return all(looking.read(address + index & _WORD, 1)[0] == byte for index, byte in enumerate(text))

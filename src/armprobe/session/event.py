@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from armprobe.events.values import unpack
+from armprobe.events.values import show, unpack
 from armprobe.probes.definition import format_record
 from armprobe.probes.probe import Probe
 from armprobe.symbols.table import SymbolTable
@@ -34,6 +34,8 @@ class Event:
     def __str__(self) -> str:
         """The line that the kernel's trace file would show."""
         if self.probe.definition is None:
-            fields = (f"{name}={'(fault)' if value is None else value}" for name, value in self.values.items())
+            assert self.probe.layout is not None
+            kinds = {field.name: field.type for field in self.probe.layout.fields}
+            fields = (f"{name}={show(kinds[name], value)}" for name, value in self.values.items())
             return " ".join([f"{self.probe.name}: ({self.place})", *fields])
         return format_record(self.probe.definition, self.record, place=self.place, describe=self.symbols.place)
