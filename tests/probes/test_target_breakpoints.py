@@ -155,7 +155,7 @@ def test_an_explanation_shows_a_trap_as_the_targets():
         explanation = session.explain(BASE + 4)
         assert (explanation.trap, explanation.window) == (b"", 4)
         assert explanation.upgrading.rule == "the target changes its own traps only while stopped"
-        assert "\n  trap        a breakpoint of the target: memory keeps the instruction\n" in describe(explanation)
+        assert "\n  trap        a breakpoint of the target: memory keeps the instruction\n" in describe(explanation, [])
         hook = session.probe(BASE + 8, lambda _: None)
         explanation = session.explain(BASE + 8)
         assert (explanation.trap, explanation.branch, explanation.reason) == (b"", b"", hook.reason)
