@@ -5,7 +5,7 @@ from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, nee
 
 import armprobe
 from armprobe.cli.main import main
-from armprobe.errors import Refused
+from armprobe.errors import Refused, UsageError
 from armprobe.targets.linuxguest import start_guest
 
 PROCESSORS, CALLS, FEW, OPENS = 4, 20_000, 30, 10_000
@@ -134,6 +134,19 @@ def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):
             f"the return of back can't be probed: the kernel at {guest.address} has tasks that sleep, and those "
             "asleep in the function could not be led back when the probe goes"
         )
+
+
+def test_symbols_come_from_the_image_that_runs_and_from_no_other(guest, tmp_path):
+    with armprobe.attach_kernel(guest.address) as session:
+        entry = session.locate("sys_getppid")
+    with armprobe.attach_kernel(guest.address, image=KERNEL) as session:
+        assert session.locate("sys_getppid") == entry
+    other = tmp_path / "System.map"
+    other.write_text(guest.execute("sed 's/^c03/c13/' /proc/kallsyms"))
+    with pytest.raises(UsageError, match=r"^System.map is of another kernel than the one that runs") as refused:
+        armprobe.attach_kernel(guest.address, image=other)
+    assert "functions are elsewhere: " in refused.value.evidence
+    assert guest.execute("echo well").strip() == "well"
 
 
 def test_host_handlers_see_each_call_on_every_processor_once(guest):

@@ -5,7 +5,7 @@ import pytest
 
 from armprobe.errors import UsageError
 from armprobe.symbols.image import Symbol
-from armprobe.symbols.kallsyms import difference, find_banner, read_tables, read_text
+from armprobe.symbols.kallsyms import find_banner, read_tables, read_text
 
 BASE = 0xC0E00000
 RELATIVE = 0xC0300000
@@ -123,14 +123,6 @@ def test_hidden_addresses_are_refused():
 def test_another_file_is_refused_with_the_line():
     with pytest.raises(UsageError, match=r"^line 2 is no line of a System\.map or of /proc/kallsyms: 'hello'$"):
         read_text(b"c0300000 T a\nhello\n")
-
-
-def test_a_file_of_another_kernel_is_told_by_a_function():
-    running = [Symbol("panic", 0x1000), Symbol("twice", 0x2000), Symbol("twice", 0x3000), Symbol("own", 0x4000)]
-    assert difference([Symbol("panic", 0x1000), Symbol("twice", 0x3000), Symbol("other", 0x5000)], running) == ""
-    expected = "panic is at 0x00001010 there, and at 0x00001000 in the kernel"
-    assert difference([Symbol("twice", 0x2000), Symbol("panic", 0x1010)], running) == expected
-    assert difference([Symbol("panic", 0x1010)], []) == ""
 
 
 def test_banner_is_the_most_complete_of_several():

@@ -125,7 +125,8 @@ _PARAMETERS = (
     ),
     click.option(
         "--kernel", is_flag=True,
-        help="With --gdb: QEMU runs a Linux kernel. IMAGE may be left out, or a copy of System.map or /proc/kallsyms.",
+        help="With --gdb: QEMU runs a Linux kernel. IMAGE may be left out, or be its vmlinuz, vmlinux or System.map "
+        "or a copy of /proc/kallsyms.",
     ),
     click.option(
         "--spawn", is_flag=True,
@@ -220,7 +221,7 @@ def _attach_kernel(program: ProgramOptions, arguments: Sequence[str]) -> Session
     assert program.gdb is not None
     if arguments:
         raise UsageError("a kernel takes no arguments", hint="leave out what follows --")
-    session = attach_kernel(program.gdb, symbols=program.path, journal=program.journal)
+    session = attach_kernel(program.gdb, image=program.path, journal=program.journal)
     assert isinstance(session.target, KernelTarget)
     notice(session.target.version)
     return session

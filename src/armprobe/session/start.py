@@ -6,11 +6,11 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from armprobe.errors import Refused, UsageError
+from armprobe.errors import UsageError
 from armprobe.session.journal import Owner, holding, let_go
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image, Symbol
@@ -100,24 +100,27 @@ def attach_gdb(
 def attach_kernel(
     address: str,
     *,
-    symbols: str | Path | None = None,
+    image: str | Path | None = None,
     memory: int = 1 << 20,
     journal: str | Path | None = None,
 ) -> Session:
     """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
 
     Nothing has to be installed in the guest. All processors stand still until `run`; leaving the session restores the
-    kernel and lets it run on. Its symbols come from its own memory, or from a copy of System.map or /proc/kallsyms in
-    the file `symbols`. `memory` is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs
-    for a moment to give it. `journal` is as for `attach_gdb`.
-    Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, TargetError when the
-    kernel gives no memory, Refused when another session works on it, or one did not end.
+    kernel and lets it run on. Its symbols come from its own memory, or from the file `image`: its vmlinuz, vmlinux or
+    System.map, or a copy of /proc/kallsyms. `memory` is what armprobe takes from the kernel for its code and data, in
+    bytes; the kernel runs for a moment to give it. `journal` is as for `attach_gdb`.
+    Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, or the file is of
+    another one, TargetError when the kernel gives no memory, Refused when another session works on it, or one did not
+    end.
     """
-    from armprobe.symbols.kallsyms import difference, find_banner, read_tables, read_text
+    from armprobe.symbols.kallsyms import find_banner, read_tables
+    from armprobe.symbols.kernelimage import check_running, load_kernel_image
     from armprobe.symbols.kernellimits import kernel_refusals
     from armprobe.symbols.kerneltables import find_tables
     from armprobe.targets.linux_kernel import KernelTarget
 
+    named = None if image is None else load_kernel_image(image)
     with holding(address, journal) as file:
         file.refuse_leftovers(address)
         target = KernelTarget.connect(address, journal=file)
@@ -126,18 +129,12 @@ def attach_kernel(
             target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
         )
         target.version = find_banner(constants)
-        if symbols is None:
+        own: tuple[Symbol, ...] = ()
+        with nullcontext() if named is None else suppress(UsageError):
             own = read_tables(constants, base=target.constants.start)
-        else:
-            own = read_text(Path(symbols).read_bytes())
-            running: tuple[Symbol, ...] = ()
-            with suppress(UsageError):  # a kernel without tables, or with those of an unknown kind, needs the file
-                running = read_tables(constants, base=target.constants.start)
-            if differs := difference(own, running):
-                raise Refused(
-                    f"{symbols} is not of the kernel that runs at {address} ({target.version}): {differs}",
-                    hint="leave it out: the kernel's own tables do as well",
-                )
+        if named is not None:
+            check_running(named, target.version, own)
+            own = named.symbols
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         functions = {symbol.name: symbol.address for symbol in own if symbol.function}
         start = target.text.start
@@ -151,6 +148,7 @@ def attach_kernel(
         ranges=[(start, target.text.end)],
         refused=kernel_refusals(own, code, start, tables=tables),
         changing=tables.jump_labels,
+        debug=() if named is None else named.debug,
     )
     return Session(target, symbols=table, detach=partial(let_go, target.detach, file), settle=target.settle)
 

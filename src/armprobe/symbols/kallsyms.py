@@ -73,21 +73,6 @@ def read_text(data: bytes) -> tuple[Symbol, ...]:
     return _sized(sorted(found, key=lambda symbol: symbol[0]))
 
 
-def difference(given: Iterable[Symbol], running: Iterable[Symbol]) -> str:
-    """Say how the functions of a file differ from those that the running kernel has in its tables; "" if they do not.
-
-    A function that only one of them knows is no difference: configurations of the tables differ.
-    """
-    own: dict[str, set[int]] = {}
-    for symbol in running:
-        own.setdefault(symbol.name, set()).add(symbol.address)
-    for symbol in given:
-        if symbol.function and symbol.name in own and symbol.address not in own[symbol.name]:
-            found = min(own[symbol.name])
-            return f"{symbol.name} is at 0x{symbol.address:08x} there, and at 0x{found:08x} in the kernel"
-    return ""
-
-
 def find_banner(data: bytes) -> str:
     """Return the version line of the kernel that `data` is of, without the newline; "" when there is none."""
     # A kernel has the line twice, once without the number of the build.
