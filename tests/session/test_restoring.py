@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import re
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
 
 import pytest
 from tests.probes.interrupted import BASE, SITES, SLOTS, WORDS
-from tests.targets.stub import HANG_UP, Stub
+from tests.targets.stub import HANG_UP, Stub, packet
 
 import armprobe
 from armprobe import Image, Session
@@ -18,6 +23,7 @@ from armprobe.errors import Refused, TargetLost
 from armprobe.session.journal import default_path
 from armprobe.targets.fake import FakeTarget
 
+_SOURCE = str(Path(armprobe.__file__).parent)
 IMAGE = Image.from_words(WORDS, base=BASE, name="loop.elf")
 
 
@@ -78,6 +84,57 @@ def test_a_connection_that_breaks_at_any_request_is_followed_by_a_complete_resto
             assert contents(stub) == before, f"hang_up_at(stub, {request})"
             assert stub.breakpoints == set(), f"hang_up_at(stub, {request})"
             assert armprobe.restore(stub.address) is None, f"hang_up_at(stub, {request})"
+
+
+def interrupt_at_line(number: int) -> Callable[[FrameType, str, object], object]:
+    """A trace function that lets Ctrl-C come when armprobe executes its line `number`."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal lines
+        if _SOURCE not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == number:
+                signal.raise_signal(signal.SIGINT)
+        return trace
+
+    trace.lines = lambda: lines
+    return trace
+
+
+def live_traced(stub: Stub, trace: Callable[[FrameType, str, object], object]) -> bool:
+    """Whether Ctrl-C was raised in a session that was traced."""
+    session = attach(stub)
+    sys.settrace(trace)
+    try:
+        live(session)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+        session.close()
+    return False
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_line_leaves_nothing_behind():
+    with serving() as stub:
+        before = contents(stub)
+        live(attach(stub))
+        trace = interrupt_at_line(0)
+        live_traced(stub, trace)
+        number = trace.lines()
+    assert number > 10_000
+    raised = 0
+    for line in random.Random(7).sample(range(1, number), 150):
+        with serving() as stub:
+            raised += live_traced(stub, interrupt_at_line(line))
+            assert contents(stub) == before, f"interrupt_at_line({line})"
+            assert stub.breakpoints == set(), f"interrupt_at_line({line})"
+            assert not default_path(stub.address).exists(), f"interrupt_at_line({line})"
+    assert raised > 100
 
 
 def lose(stub: Stub) -> None:
@@ -160,6 +217,17 @@ def test_nothing_is_left_of_a_session_that_only_looked():
         with session:
             assert session.explain(SITES[0]).state == "branch"
             assert default_path(stub.address).exists()
+        assert not default_path(stub.address).exists()
+
+
+def test_the_end_of_the_program_leaves_nothing_to_restore():
+    with serving() as stub:
+        session = attach(stub)
+        session.count(SITES[0])
+        session.optimize_now()
+        stub.answer = lambda request: b"+" * stub._acknowledges + packet(b"W07") if request[:7] == b"vCont;c" else None
+        stop = session.run()
+        assert (stop.reason, stop.exit_code, stop.gone) == (armprobe.StopReason.EXIT, 7, True)
         assert not default_path(stub.address).exists()
 
 

@@ -1,6 +1,7 @@
 """The probes of one target: registering, arming, parking, removing, always whole batches under one stop.
 
 The target stands still whenever a method of the engine is called: before or after a run, or inside a trap handler.
+Those that change the target let Ctrl-C wait.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from armprobe.probes.state import SiteState, next_state
 from armprobe.symbols.image import Image
 from armprobe.symbols.imagecheck import ImageCheck
 from armprobe.targets.base import Region, Stop, Target, TrapHandler
+from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import Code, Settled, note
 
 _STATE_NAMES = {
@@ -70,6 +72,7 @@ class Engine:
 
     # --- registering
 
+    @hold_interrupt()
     def register(self, probes: Iterable[Probe]) -> None:
         """Register and arm probes, all or none, under one stop.
 
@@ -112,6 +115,7 @@ class Engine:
         finally:
             self._placement.forget()
 
+    @hold_interrupt()
     def unregister(self, probes: Iterable[Probe]) -> None:
         """Remove probes. Slots stay until no thread is in them. Raises UsageError if one is not registered."""
         batch = dict.fromkeys(probes)
@@ -129,6 +133,7 @@ class Engine:
         """No handler of the probes runs once this returned; the last one's site gets its original bytes."""
         self._switch(list(probes), on=False)
 
+    @hold_interrupt()
     def _switch(self, probes: Sequence[Probe], *, on: bool) -> None:
         self._sites_of(probes)
         changed = [probe for probe in probes if probe.enabled is not on]
@@ -144,6 +149,7 @@ class Engine:
             for probe in changed:
                 self.returns.silence(probe)
 
+    @hold_interrupt()
     def park(self, probes: Iterable[Probe]) -> None:
         """Raises UsageError unless all sites have branches."""
         sites = self._sites_of(probes)
@@ -156,6 +162,7 @@ class Engine:
                 )
         self.patch([(site, "park") for site in sites])
 
+    @hold_interrupt()
     def unpark(self, probes: Iterable[Probe]) -> None:
         """Raises UsageError unless all sites are parked."""
         sites = self._sites_of(probes)
@@ -400,6 +407,7 @@ class Engine:
         if self.target.shared_memory is not None:
             self.instruments.close()
 
+    @hold_interrupt()
     def close(self, run: Callable[[], Stop]) -> None:
         """Restore every byte and give all memory back.
 

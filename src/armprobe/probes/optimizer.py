@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from armprobe.errors import TargetError, TargetLost
 from armprobe.probes.state import SiteState
+from armprobe.targets.interrupt import hold_interrupt
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
@@ -62,6 +63,7 @@ class Optimizer:
             if self._countdown <= 0:
                 self.run()
 
+    @hold_interrupt()
     def run(self) -> int:
         """Run one pass now; return the number of sites optimized."""
         self._countdown = None

@@ -33,6 +33,7 @@ from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, TrapHandler
+from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import TargetGone, note
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Session:
     ) -> None:
         self.close()
 
+    @hold_interrupt()
     def close(self) -> None:
         """Remove all probes and restore the target; raises TargetError listing what could not be restored."""
         if self._engine.dispatcher.handling:

@@ -16,6 +16,7 @@ from armprobe.session.session import Session
 from armprobe.symbols.image import Image, Symbol
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region
+from armprobe.targets.interrupt import hold_interrupt
 
 MACHINES = ("virt",)
 
@@ -139,7 +140,8 @@ def attach_kernel(
         functions = {symbol.name: symbol.address for symbol in own if symbol.function}
         start = target.text.start
         tables = find_tables(constants, code, start, jump_labels="arch_jump_label_transform" in functions)
-        target.take_memory(functions, size=-(-memory // 4096) * 4096)
+        with hold_interrupt():
+            target.take_memory(functions, size=-(-memory // 4096) * 4096)
     except BaseException:
         let_go(target.detach, file)
         raise

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Self
 
 from armprobe.errors import ProtocolError, TargetLost, UsageError
+from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.rsp import ACK, INTERRUPT, NAK, Decoder, Item, Kind, frame
 
 DEFAULT_HOST = "127.0.0.1"
@@ -90,14 +91,18 @@ class Connection:
         return self.exchange([payload])[0]
 
     def exchange(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """Send requests that do not depend on each other, in flights; return the replies in the same order."""
+        """Send requests that do not depend on each other, in flights; return the replies in the same order.
+
+        Ctrl-C waits meanwhile: a reply that nobody reads would answer the next request.
+        """
         replies: dict[int, bytes] = {}
-        for _ in range(_TRIES):
-            missing = [index for index in range(len(payloads)) if index not in replies]
-            for flight in self._flights(payloads, missing):
-                self._fly(payloads, flight, replies)
-            if len(replies) == len(payloads):
-                return [replies[index] for index in range(len(payloads))]
+        with hold_interrupt(None):
+            for _ in range(_TRIES):
+                missing = [index for index in range(len(payloads)) if index not in replies]
+                for flight in self._flights(payloads, missing):
+                    self._fly(payloads, flight, replies)
+                if len(replies) == len(payloads):
+                    return [replies[index] for index in range(len(payloads))]
         failed = next(payload for index, payload in enumerate(payloads) if index not in replies)
         raise ProtocolError(f"the stub at {self.name} did not take {failed[:40]!r}, which was sent {_TRIES} times")
 
@@ -106,6 +111,10 @@ class Connection:
 
         What the target tells when it stops is fetched by `wait`.
         """
+        with hold_interrupt(None):
+            return self._start(payload, first)
+
+    def _start(self, payload: bytes, first: Sequence[bytes]) -> list[bytes]:
         if not self.pipelines:
             replies = self.exchange(first)
             self._send([payload])
@@ -121,13 +130,16 @@ class Connection:
 
     def wait(self, *, timeout: float) -> bytes | None:
         """Return the next packet that a running target sends; None when none came within `timeout` seconds."""
-        item = self._next_packet(timeout)
-        while item is not None and item.kind is Kind.CORRUPT:
-            self._write(NAK)
-            item = self._next_packet(self.timeout)
-        if item is not None and self.acknowledges:
-            self._write(ACK)
-        return None if item is None else item.payload
+        if not self._items and self._lost is None:
+            self._ready(select.POLLIN, time.monotonic() + timeout)  # here Ctrl-C does not wait
+        with hold_interrupt(None):
+            item = self._next_packet(0)
+            while item is not None and item.kind is Kind.CORRUPT:
+                self._write(NAK)
+                item = self._next_packet(self.timeout)
+            if item is not None and self.acknowledges:
+                self._write(ACK)
+            return None if item is None else item.payload
 
     def interrupt(self) -> None:
         """Ask a running target to stop; may be called from a signal handler or another thread."""

@@ -45,6 +45,35 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
+def hold_interrupt(patience: int | None = 1) -> Iterator[None]:
+    """Let Ctrl-C wait until the block is left, which must not be done by half.
+
+    More than `patience` of them do not wait; None: all do. Does nothing outside of the main thread.
+    """
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield
+        return
+    waiting: list[FrameType | None] = []
+
+    def let_in() -> None:
+        while waiting:
+            previous(signal.SIGINT, waiting.pop())
+
+    def on_signal(_number: int, frame: FrameType | None) -> None:
+        waiting.append(frame)
+        if patience is not None and len(waiting) > patience:
+            let_in()
+
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        let_in()
+
+
+@contextmanager
 def heed_interrupt(heed: Callable[[], object]) -> Iterator[None]:
     """Call `heed` at each Ctrl-C within the block, which waits in Python; nothing else happens then.
 
