@@ -66,6 +66,8 @@ class Connection:
         self._decoder = Decoder()
         self._items: deque[Item] = deque()
         self._lost: TargetLost | None = None
+        #: whether the other side ended the connection
+        self.hung_up = False
 
     @classmethod
     def open(cls, address: str, *, timeout: float = TIMEOUT) -> Self:
@@ -245,6 +247,7 @@ class Connection:
         except OSError as error:
             raise self._broken(error) from error
         if not data:
+            self.hung_up = True
             raise self.lose(f"the stub at {self.name} closed the connection")
         self._items.extend(self._decoder.feed(data))
         return True
@@ -276,6 +279,7 @@ class Connection:
         )
 
     def _broken(self, error: OSError) -> TargetLost:
+        self.hung_up = True
         return self.lose(f"the connection to the stub at {self.name} broke: {error.strerror or error}")
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from armprobe.errors import TargetError, TargetFault, TargetLost
+from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
 from armprobe.targets.base import (
     AskedKernel,
     BulkMemory,
@@ -142,15 +142,21 @@ class LinuxProcess:
             self.stub.runner.idle, self.stub.runner.poll = self._shared.look, _LOOK_SECONDS
 
         def at_trap(pc: int) -> bool:
-            self._check_alone(pc)
+            if self._emulator is not None and len(self.stub.threads.ids()) > 1:
+                raise _several_threads()
             return on_trap(pc)
 
         try:
             stop = self.stub.run(at_trap, until=until, limit=limit)
-        except TargetLost:
+        except (ProtocolError, TargetLost) as error:
             if self._emulator is None:
                 raise
-            return self._vanished(self._emulator)
+            if self._emulator.connection.hung_up:
+                return self._vanished(self._emulator)
+            if self._emulator.threads > 1:
+                # They talk at once.
+                raise _several_threads() from error
+            raise
         finally:
             self.stub.runner.idle = lambda: None
         if stop.gone and self._emulator is not None:
@@ -211,16 +217,6 @@ class LinuxProcess:
         if self._shared is not None:
             self._shared.close()
 
-    def _check_alone(self, pc: int) -> None:
-        """Raise TargetError where other threads may come to a stop while one is stopped already: QEMU's stub fails."""
-        threads = len(self.stub.threads.ids()) if self._emulator is not None else 1
-        if threads > 1:
-            raise TargetError(
-                f"the program runs {threads} threads, and stopped at 0x{pc:08x}: {EMULATOR} can't stop one of several "
-                "reliably",
-                hint="use what does not stop it: counts, records and compiled handlers, at places that take a branch",
-            )
-
     def _open(self, addresses: Sequence[int]) -> bool:
         """Make our own code, and the program's around these addresses, writable; False if there is none."""
         own = self._memory.parts if self._memory is not None else ()
@@ -242,6 +238,13 @@ class LinuxProcess:
             return Stop(StopReason.EXIT, 0, message=f"was ended by {signal_name(-code)}", signal=-code, gone=True)
         message = "left the emulator without an end that it told: it executed another program" if executed else ""
         return Stop(StopReason.EXIT, 0, exit_code=code, message=message, gone=True)
+
+
+def _several_threads() -> TargetError:
+    return TargetError(
+        f"the program runs several threads, and one of them came to a trap: {EMULATOR} can't stop one of several",
+        hint="use what does not stop it: counts, records and compiled handlers, at places that take a branch",
+    )
 
 
 def _auxiliary_vector(stub: GdbRemoteTarget) -> dict[int, int]:

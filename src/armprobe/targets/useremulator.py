@@ -94,6 +94,14 @@ class UserEmulator:
             hint="it has said why; --root DIR (root=...) is where a program finds its interpreter and libraries",
         )
 
+    @property
+    def threads(self) -> int:
+        """How many threads the program has; the emulator has one of its own."""
+        try:
+            return len(list(Path(f"/proc/{self.process.pid}/task").iterdir())) - 1
+        except OSError:
+            return 0
+
     def interrupt(self) -> None:
         """Stop the program, which the stub does not."""
         self.process.send_signal(_STOP_SIGNAL)
