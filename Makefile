@@ -40,6 +40,7 @@ bench:
 	.venv/bin/python benchmarks/hits.py
 	.venv/bin/python benchmarks/register.py
 	.venv/bin/python benchmarks/kernel_hit_cost.py
+	.venv/bin/python benchmarks/process_hit_cost.py
 	.venv/bin/python benchmarks/frida_hit_cost.py
 	.venv/bin/python benchmarks/decode.py
 

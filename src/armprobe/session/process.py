@@ -14,8 +14,10 @@ from armprobe.symbols.location import resolve
 from armprobe.symbols.objects import LoadedImage, load_object, table_of
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
-from armprobe.targets.linkmap import AT_ENTRY, read_link_map
+from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, read_link_map
 from armprobe.targets.linux_process import LinuxProcess
+
+_PAGE = 0x1000
 
 
 def spawn(
@@ -55,6 +57,7 @@ def spawn(
     try:
         stub = GdbRemoteTarget(emulator.connection, process=True, interrupt=emulator.interrupt, tell=emulator.tell)
         target = LinuxProcess(stub, emulator=emulator, shared=shared)
+        start = target.read_registers().sp & -_PAGE
         _run_to(
             target,
             target.auxiliary[AT_ENTRY],
@@ -66,7 +69,9 @@ def spawn(
         if after is not None:
             _run_to(target, _one_place(after, table_of(objects)), f"{path.name} never came to {after}")
             objects = read_objects(target, image, path.name, root=root)
-        target.describe(_regions(objects, stay=first))
+        # Arguments and environment; at their end is the program's name.
+        stack = Region(start, (target.auxiliary.get(AT_EXECFN, start) & -_PAGE) + _PAGE, name="arguments")
+        target.describe([*_regions(objects, stay=first), stack])
     except BaseException:
         emulator.end()
         emulator.connection.close()
@@ -81,7 +86,7 @@ def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | P
     The files of these are looked for below `root` first. Raises TargetFault.
     """
     bias = target.auxiliary.get(AT_ENTRY, image.entry) - image.entry
-    objects = [LoadedImage(name, image.rebased(bias), main=True)]
+    objects = [LoadedImage(name, image.rebased(bias), bias, main=True)]
     for loaded in read_link_map(target.read_memory, target.auxiliary, bias=bias):
         found = load_object(_file_of(loaded.name, root), bias=loaded.bias)
         objects += [found] if found is not None else []

@@ -14,6 +14,7 @@ from armprobe.errors import Refused, UsageError
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.table import SymbolTable, demangled
 
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]+")
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _MOST_SHOWN = 5
 
@@ -40,6 +41,10 @@ def resolve(text: str, table: SymbolTable) -> tuple[Location, ...]:
         address = int(text, 0) if text[:2] in ("0x", "0X") else int(text)
         check(address, table, what=f"0x{address:08x}")
         return (Location(address, table.describe(address)),)
+    inside = _file_address(text, table)
+    if inside is not None:
+        check(inside, table, what=text)
+        return (Location(inside, table.describe(inside)),)
     exact = table.named(text)
     if is_pattern(text, table):
         return _resolve_pattern(text, table)
@@ -52,6 +57,17 @@ def resolve(text: str, table: SymbolTable) -> tuple[Location, ...]:
         raise UsageError(f"{name} is {symbol.size:#x} bytes long: {text} is not in it")
     check(symbol.address + offset, table, what=text, symbol=symbol)
     return (Location(symbol.address + offset, table.describe(symbol.address) + (f"+{offset:#x}" if offset else "")),)
+
+
+def _file_address(text: str, table: SymbolTable) -> int | None:
+    """The address of `libc.so.6:0x1234`, a place by the addresses that objdump and nm show of the file."""
+    name, number = table.split_object(text)
+    if not name or not _HEXADECIMAL.fullmatch(number):
+        return None
+    biases = {part.bias for part in table.objects if part.name == name}
+    if len(biases) != 1:
+        raise UsageError(f"{name!r} stands for {len(biases)} files, and one is wanted here", hint="name one as it is")
+    return biases.pop() + int(number, 16) & 0xFFFFFFFF
 
 
 def is_pattern(text: str, table: SymbolTable) -> bool:

@@ -13,17 +13,21 @@ from armprobe.symbols.table import ObjectRange, SymbolTable
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """One file in memory: `name` as users say it (libc.so.6), and its image at the addresses where it lies."""
+    """One file in memory: `name` as users say it (libc.so.6), and its image at the addresses where it lies.
+
+    `bias` is what was added to the addresses in the file; `main`: it is the program.
+    """
 
     name: str
     image: Image
+    bias: int
     main: bool = False
 
 
 def load_object(path: Path, *, bias: int) -> LoadedImage | None:
     """Read the file of a shared object; None when there is none, or it is no ELF file for ARM (a vDSO has none)."""
     try:
-        return LoadedImage(path.name, Image.load(path, base=bias))
+        return LoadedImage(path.name, Image.load(path).rebased(bias), bias)
     except (OSError, UsageError):
         return None
 
@@ -37,5 +41,5 @@ def table_of(objects: Iterable[LoadedImage]) -> SymbolTable:
         marks=(mark for known in objects for mark in known.image.marks),
         ranges=((part.address, part.end) for _, part in parts if part.executable),
         debug=(part for known in objects for part in known.image.debug),
-        objects=(ObjectRange(known.name, part.address, part.end, main=known.main) for known, part in parts),
+        objects=(ObjectRange(known.name, part.address, part.end, known.main, known.bias) for known, part in parts),
     )

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRange:
-    """A part, [start, end), of a file in memory: `main` is the program itself, others are shared objects."""
+    """A part, [start, end), of a file in memory: `main` is the program itself, others are shared objects.
+
+    `bias` is what was added to the addresses in the file.
+    """
 
     name: str
     start: int
     end: int
     main: bool = False
+    bias: int = 0
 
 
 class SymbolTable:
@@ -78,7 +82,10 @@ class SymbolTable:
             ranges=((start + bias, end + bias) for start, end in self.ranges),
             refused=((start + bias, end + bias, reason) for start, end, reason in self.refused),
             changing=(address + bias for address in self.changing),
-            objects=(replace(part, start=part.start + bias, end=part.end + bias) for part in self.objects),
+            objects=(
+                replace(part, start=part.start + bias, end=part.end + bias, bias=part.bias + bias)
+                for part in self.objects
+            ),
             debug=(part.rebased(bias) for part in self.debug),
         )
 
@@ -95,7 +102,7 @@ class SymbolTable:
         """`name+0x10` in readable form, the bare address where nothing is known."""
         found = self.at(address)
         if found is None:
-            return f"0x{address:08x}"
+            return self._in_file(address)
         symbol, offset = found
         name = self.object_prefix(address) + demangled(symbol.name)
         return f"{name}+{offset:#x}" if offset else name
@@ -104,9 +111,14 @@ class SymbolTable:
         """`name+0x10/0x40`, with the size of the symbol, as the kernel prints the place of an event."""
         found = self.at(address)
         if found is None:
-            return f"0x{address:08x}"
+            return self._in_file(address)
         symbol, offset = found
         return f"{self.object_prefix(address)}{demangled(symbol.name)}+{offset:#x}/{symbol.size:#x}"
+
+    def _in_file(self, address: int) -> str:
+        """An address that has no name: `libc.so.6:0x1234` where the file's addresses are others."""
+        found = self.object_at(address)
+        return f"{found.name}:0x{address - found.bias:x}" if found is not None and found.bias else f"0x{address:08x}"
 
     def object_at(self, address: int) -> ObjectRange | None:
         """The file that the address belongs to, where files are known."""
