@@ -172,7 +172,7 @@ def test_a_definition_of_events_is_not_counted(run, demo):
             ["--slots", "0x8f00:0xa000"],
             (
                 "--slots 0x00008f00:0x0000a000 overlaps the program, which is at 0x00008000..0x00008f6d\n"
-                "help: without --slots armprobe finds memory itself where it can"
+                "help: name memory that the program, its heap and its stack do not use; the emulator finds some"
             ),
         ),
     ],

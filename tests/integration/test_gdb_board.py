@@ -213,6 +213,12 @@ def test_the_command_line_traces_as_in_the_emulator(firmware: Board, demo: Path,
 
 
 def test_without_memory_for_slots_nothing_is_planted(firmware: Board, demo: Path, capsys):
-    assert command("stat", demo, "--gdb", firmware.address, "-e", "malloc") == 1
-    error = capsys.readouterr().err
-    assert "name memory that the program does not use: slots=[Region(start, end)], or --slots START:END" in error
+    assert command("stat", demo, "--gdb", firmware.address, "-e", "malloc") == 2
+    assert capsys.readouterr().err == (
+        "error[AP100]: a program behind --gdb needs --slots: memory that it does not use, for the code and data of "
+        "probes\n"
+        "  the program is at 0x00008000..0x00008f6d, 0x00009000..0x00015770\n"
+        "  the stub does not tell what memory there is\n"
+        "  a branch reaches 32 MiB: memory further away costs more at each hit, and may leave traps\n"
+        "help: for example --slots 0x00020000:0x00030000, if neither its heap nor its stack come there\n"
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from armprobe.cli.slot_memory import check_slots, missing_slots
 from armprobe.cli.text import notice
 from armprobe.errors import UsageError
 from armprobe.session import MACHINES, Session, attach_gdb, attach_kernel, emulate, spawn
@@ -206,8 +207,10 @@ def open_session(
     image = Image.load(program.path, base=program.base)
     symbols = SymbolTable.from_image(image).rebased(program.bias)
     for place in (image, image.rebased(program.bias)):
-        _check_slots(program.slots, place)
+        check_slots(program.slots, place)
     with _start(program, image, output=output, arguments=arguments) as session:
+        if program.gdb is not None and not program.slots and session.target.executable_memory is None:
+            raise missing_slots(image.rebased(program.bias), session.target.regions)
         if program.after is not None:
             _run_to(session, program.after, symbols)
         expected = image.rebased(program.bias) if program.gdb is not None else None
@@ -237,18 +240,6 @@ def _start(
     if arguments:
         raise UsageError("a program behind a GDB stub has got its arguments already", hint="leave them out")
     return attach_gdb(program.gdb, image, cpu=program.cpu, output=output, journal=program.journal)
-
-
-def _check_slots(slots: Sequence[Region], image: Image) -> None:
-    """Raise UsageError where memory for slots is the program's own."""
-    for region in slots:
-        for part in image.segments:
-            if region.start < part.address + len(part.data) and part.address < region.end:
-                raise UsageError(
-                    f"--slots 0x{region.start:08x}:0x{region.end:08x} overlaps the program, which is at "
-                    f"0x{part.address:08x}..0x{part.address + len(part.data):08x}",
-                    hint="without --slots armprobe finds memory itself where it can",
-                )
 
 
 def _run_to(session: Session, where: str, symbols: SymbolTable) -> None:
