@@ -42,10 +42,12 @@ def test_arrays_and_tables_hold_what_events_would_give(session):
         of_place = [event for event in events if event.probe.location == place]
         assert len(array) == len(of_place)
         for name in array.dtype.names or ():
-            assert array[name].tolist() == [event.values[name] for event in of_place]
+            wanted = [event.time if name == "common_time" else event.values[name] for event in of_place]
+            assert array[name].tolist() == wanted
     assert [
         (
             row["number"],
+            row["time"],
             row["group"],
             row["event"],
             row["address"],
@@ -56,6 +58,7 @@ def test_arrays_and_tables_hold_what_events_would_give(session):
     ] == [
         (
             event.number,
+            event.time,
             event.probe.definition.group,
             event.probe.definition.event,
             event.probe.address,

@@ -153,7 +153,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(demo):
     command = [*ARMPROBE, "trace", demo, "-e", "crc32", "--", "20000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "crc32: (crc32+0x0/0xa8)\n"
+        assert process.stdout.readline() == "104159: crc32: (crc32+0x0/0xa8)\n"
         process.stdout.close()
         assert process.wait(timeout=60) == 141
         assert process.stderr is not None

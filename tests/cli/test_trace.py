@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,17 @@ from armprobe.cli import running, trace
 BIGGEST = "p:net/big parse_packet buffer=%r0 length=%r1:u32 if length > 72"
 
 
+def without_times(text: str) -> list[str]:
+    """The events, less the time in front of each."""
+    return [line.partition(": ")[2] for line in text.splitlines()]
+
+
 def test_events_are_results_and_all_else_is_not(run, demo):
     outcome = run("trace", demo, "-e", BIGGEST, "--", 300)
     assert outcome.status == 0
     assert outcome.out == (
-        "big: (parse_packet+0x0/0x184) buffer=0x9040 length=75\nbig: (parse_packet+0x0/0x184) buffer=0x9040 length=78\n"
+        "228696: big: (parse_packet+0x0/0x184) buffer=0x9040 length=75\n"
+        "288669: big: (parse_packet+0x0/0x184) buffer=0x9040 length=78\n"
     )
     assert outcome.err.startswith("packets 300\n")
     assert outcome.err.endswith(
@@ -36,11 +43,12 @@ def test_json_is_one_object_an_event_and_a_summary(run, demo):
             "event": "big",
             "group": "net",
             "number": number,
+            "time": time,
             "address": "0x00008514",
             "symbol": "parse_packet+0x0/0x184",
             "values": {"buffer": 0x9040, "length": length},
         }
-        for number, length in enumerate((75, 78))
+        for number, (time, length) in enumerate(((228696, 75), (288669, 78)))
     ]
     assert summary["summary"]["probes"] == [
         {
@@ -74,12 +82,12 @@ def test_an_event_is_shown_before_what_the_program_prints_after_it(demo):
     done = subprocess.run(
         [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
     )
-    assert done.stdout.splitlines()[:2] == ["print_number: (print_number+0x0/0x6c) value=3", "packets 3"]
+    assert done.stdout.splitlines()[:2] == ["120483: print_number: (print_number+0x0/0x6c) value=3", "packets 3"]
 
 
 def test_a_location_alone_is_an_event_named_after_its_place(run, demo):
     outcome = run("trace", demo, "-e", "print_hex", "-e", "fail+4", "-e", "0x8a5c if %r0 == 0", "--", 10)
-    assert outcome.out.splitlines() == ["fail_0x4: (fail+0x4/0x18)", *["print_hex: (print_hex+0x0/0x64)"] * 3]
+    assert without_times(outcome.out) == ["fail_0x4: (fail+0x4/0x18)", *["print_hex: (print_hex+0x0/0x64)"] * 3]
     assert [line.split()[-2:] for line in outcome.err.splitlines()[-4:-1]] == [
         ["print_hex", "print_hex"],
         ["fail_0x4", "fail+0x4"],
@@ -89,7 +97,7 @@ def test_a_location_alone_is_an_event_named_after_its_place(run, demo):
 
 def test_a_pattern_gives_every_function_the_same_arguments(run, demo):
     outcome = run("trace", demo, "-e", "p handle_[tl]* length=%r1:u8", "--", 8)
-    assert {line.split("=")[0] for line in outcome.out.splitlines()} == {
+    assert {line.split("=")[0] for line in without_times(outcome.out)} == {
         "handle_log: (handle_log+0x0/0x28) length",
         "handle_time: (handle_time+0x0/0x34) length",
     }
@@ -98,7 +106,7 @@ def test_a_pattern_gives_every_function_the_same_arguments(run, demo):
 def test_definitions_come_from_a_file(run, demo, tmp_path):
     (tmp_path / "probes").write_text("# what we look at\n\np:hex print_hex\n  leave\n")
     outcome = run("trace", demo, "-f", tmp_path / "probes", "--", 1)
-    assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["hex", "hex", "hex", "leave"]
+    assert [line.split(":")[0] for line in without_times(outcome.out)] == ["hex", "hex", "hex", "leave"]
 
 
 def test_a_file_may_remove_events_and_ends_lines_with_comments(run, demo, tmp_path):
@@ -106,7 +114,7 @@ def test_a_file_may_remove_events_and_ends_lines_with_comments(run, demo, tmp_pa
         "p:net/hex print_hex    # every one\np:net/hex print_number\np:other leave # at the end\n-:net/hex\n"
     )
     outcome = run("trace", demo, "-f", tmp_path / "probes", "--", 1)
-    assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["other"]
+    assert [line.split(":")[0] for line in without_times(outcome.out)] == ["other"]
 
 
 def test_a_removal_that_removes_nothing_is_shown_with_its_line(run, demo, tmp_path):
@@ -125,9 +133,9 @@ def test_events_show_memory_and_faults_as_the_kernel_does(run, demo):
     definition = "p:p parse_packet kind=+0($arg1):u8 name=+0(@type_names):string bytes=+0($arg1):x8[2] none=+0(\\0)"
     outcome = run("trace", demo, "-e", f"{definition} if kind > 1", "--", 3)
     assert (outcome.status, outcome.out) == (0, (
-        'p: (parse_packet+0x0/0x184) kind=3 name="ping" bytes={0x3,0x0} none=(fault)\n'
-        'p: (parse_packet+0x0/0x184) kind=3 name="ping" bytes={0x3,0x0} none=(fault)\n'
-        'p: (parse_packet+0x0/0x184) kind=5 name="ping" bytes={0x5,0x0} none=(fault)\n'
+        '116131: p: (parse_packet+0x0/0x184) kind=3 name="ping" bytes={0x3,0x0} none=(fault)\n'
+        '118959: p: (parse_packet+0x0/0x184) kind=3 name="ping" bytes={0x3,0x0} none=(fault)\n'
+        '120061: p: (parse_packet+0x0/0x184) kind=5 name="ping" bytes={0x5,0x0} none=(fault)\n'
     ))  # fmt: skip
     outcome = run("trace", demo, "-e", f"{definition} if kind == 5", "--json", "--", 3)
     assert json.loads(outcome.out.splitlines()[0])["values"] == {
@@ -186,7 +194,9 @@ def test_more_events_than_the_ring_holds_all_arrive_in_order(run, binary):
         *EXIT,
     )
     outcome = run("trace", code, "--base", "0x8000", "-e", "p:n 0x8008 n=%r4:u32")
-    assert outcome.out.splitlines() == [f"n: (0x00008008) n={n}" for n in range(0x14000, 0, -1)]
+    assert outcome.out.splitlines() == [
+        f"{2 + 2 * passed}: n: (0x00008008) n={0x14000 - passed}" for passed in range(0x14000)
+    ]
     assert outcome.err.endswith("81,920 events of 1 probe; the program ended with exit code 0\n")
 
 
@@ -196,7 +206,7 @@ def test_an_event_is_shown_while_the_program_goes_on_in_silence(binary):
     arguments = ["trace", code, "--base", "0x8000", "-e", "p:seven 0x8004 value=%r0:u8"]
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "seven: (0x00008004) value=7\n"
+        assert process.stdout.readline() == "1: seven: (0x00008004) value=7\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -214,7 +224,7 @@ def test_on_a_terminal_an_event_begins_a_new_line(run, demo, monkeypatch):
     monkeypatch.setattr("click.echo", lambda text="", nl=True, err=False: sys.stdout.write(
         (text if isinstance(text, str) else text.decode()) + "\n" * nl))  # fmt: skip
     outcome = run("trace", demo, "-e", "p:p print text=%r0", "--until", "print_hex", "--", "1")
-    assert [line.split("=")[0] for line in outcome.out.splitlines()[:8]] == [
+    assert [re.sub(r"^\d+: |=.*", "", line) for line in outcome.out.splitlines()[:8]] == [
         "p: (print+0x0/0x14) text", "packets",
         "p: (print+0x0/0x14) text", " ",
         "p: (print+0x0/0x14) text", "1",

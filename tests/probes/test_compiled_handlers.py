@@ -103,7 +103,7 @@ def test_records_hold_the_registers_of_every_hit_in_order():
         }
         for regs in states
     ]  # fmt: skip
-    assert str(events[3]).startswith(f"loop: (0x{LOOP:08x}) arg1=0x3 left=97 flags=")
+    assert str(events[3]).startswith(f"{events[3].time}: loop: (0x{LOOP:08x}) arg1=0x3 left=97 flags=")
 
 
 FRAME = [*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "cpsr"]
@@ -248,3 +248,19 @@ def test_a_detour_that_finds_no_stack_says_so():
         f"the probe at 0x{BASE:08x} saves registers on the stack, and there is no stack: sp is 0x00000000; "
         "probe where the program has set it up"
     )
+
+
+def test_flags_are_kept_where_the_handlers_of_a_site_need_every_register():
+    with start() as session:
+        expected = final_state(session)
+    for address in (CONDITIONAL, CONDITIONAL + 4):
+        with start() as session:
+            for number in range(6):
+                session.define(f"p:e{number} {address:#x} %r0 %r12 %sp %cpsr")
+            session.optimize_now()
+            assert final_state(session) == expected
+            rows = [event.values for event in session.events()]
+            assert len(rows) == 6 * (PASSES // 2 if address == CONDITIONAL else PASSES)
+            assert all(row["arg3"] == session.regs.sp for row in rows)
+            # Of one hit, all six say the same.
+            assert all(rows[n] == rows[n - n % 6] for n in range(len(rows)))

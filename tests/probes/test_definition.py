@@ -9,7 +9,7 @@ from tests.codegen.filter_model import holds
 
 from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register
 from armprobe.errors import UsageError
-from armprobe.events.record import TYPES, make_header
+from armprobe.events.record import TYPES, Layout, make_header
 from armprobe.probes.definition import (
     Argument,
     Kind,
@@ -262,9 +262,9 @@ def test_any_text_is_a_definition_or_an_error_with_a_caret_inside(text):
 
 def test_a_record_is_shown_as_in_the_kernels_trace():
     definition = parse_definition("p:packet parse_packet len=%r1:u16 first=%r0:char d=%r2:s8 %lr")
-    record = make_header(3, definition.layout.words).to_bytes(4, "little") + bytes.fromhex("0102 41 ff 78563412")
+    record = make_header(3, definition.layout().words).to_bytes(4, "little") + bytes.fromhex("0102 41 ff 78563412")
     assert (
-        format_record(definition, record, place="parse_packet+0x0/0x40")
+        format_record(definition, definition.layout(), record, place="parse_packet+0x0/0x40")
         == "packet: (parse_packet+0x0/0x40) len=513 first='A' d=-1 arg4=0x12345678"
     )
-    assert format_record(parse_definition("p foo"), bytes(4), place="0x8000") == "p_foo_0: (0x8000)"
+    assert format_record(parse_definition("p foo"), Layout((), 1), bytes(4), place="0x8000") == "p_foo_0: (0x8000)"

@@ -15,7 +15,7 @@ def test_several_probes_share_an_event():
         session.run(until=END)
         assert [probe.hits for probe in probes] == [PASSES, PASSES]
         lines = [str(event) for event in session.events()][:2]
-        assert lines == [f"e: (0x{LOOP:08x}) n=0", f"e: (0x{DOUBLE:08x}) n=1"]
+        assert lines == [f"2: e: (0x{LOOP:08x}) n=0", f"7: e: (0x{DOUBLE:08x}) n=1"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_events_are_removed_by_name_or_by_group(removal, left):
         assert [probe.name for probe in session.probes if probe.definition] == left
         assert sum(probe.definition is None for probe in session.probes) == 1
         session.run(until=END)
-        assert {str(event).split(":")[0] for event in session.events()} == set(left)
+        assert {event.probe.name for event in session.events()} == set(left)
 
 
 def test_lines_are_carried_out_in_order():

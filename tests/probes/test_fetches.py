@@ -137,11 +137,11 @@ def run_random_definition(seed: int, *, architecture: int, atomic: bool, hits: i
     text = f"p:e 0x8000 {' '.join(field.text for field in shown)}{condition}"
     definition = parse_definition(text, symbol_address=symbols.__getitem__)
     body = compile_actions(
-        (Record(definition.layout, CAPACITY, definition.filter),),
+        (Record(definition.layout(), CAPACITY, definition.filter),),
         architecture=architecture, atomic=atomic, walked=walked,
         readable=readable_ranges((STACK,) if walked else (*REGIONS, STACK)),
     )  # fmt: skip
-    header = make_header(7, definition.layout.words)
+    header = make_header(7, definition.layout().words)
     machine = WalkedMachine() if walked else FetchMachine()
     routines = machine.routines if isinstance(machine, WalkedMachine) else {}
     seen: set[str] = set()
@@ -155,11 +155,11 @@ def run_random_definition(seed: int, *, architecture: int, atomic: bool, hits: i
         machine.run(body, registers, SYMBOLS | {"header": header} | routines)
         records = list(drain(machine.ring, machine.read, machine.write).records)
         expected = {
-            field.name: field.value(registers, machine.program_bytes, definition.layout.text) for field in shown
+            field.name: field.value(registers, machine.program_bytes, definition.layout().text) for field in shown
         }
         assert len(records) == holds(registers, machine.program_bytes), where
         for record in records:
-            assert unpack(definition.layout, record) == expected, where
+            assert unpack(definition.layout(), record) == expected, where
             assert record[0] == len(record) // 4, where
         for field in shown:
             value = expected[field.name]
@@ -207,11 +207,11 @@ def test_sections_of_the_kernel_are_followed_and_no_others(address, entry, value
     )
     machine.write(machine.LINEAR + 0x20_0123, 0x1234_5678.to_bytes(4, "little"))
     definition = parse_definition("p:e 0x8000 value=+0x123(%r1):u32")
-    body = compile_actions((Record(definition.layout, CAPACITY),), readable=(), walked=True)
-    header = {"header": make_header(7, definition.layout.words)}
+    body = compile_actions((Record(definition.layout(), CAPACITY),), readable=(), walked=True)
+    header = {"header": make_header(7, definition.layout().words)}
     machine.run(body, state(r1=address, sp=STACK.end - 64, cpsr=0x1F), SYMBOLS | header | machine.routines)
     (record,) = drain(machine.ring, machine.read, machine.write).records
-    assert unpack(definition.layout, record) == {"value": value}
+    assert unpack(definition.layout(), record) == {"value": value}
 
 
 @pytest.mark.parametrize("depth", range(1, 6))
@@ -224,9 +224,9 @@ def test_a_bad_pointer_at_any_depth_is_a_fault_and_good_ones_are_followed(depth)
     text = "+0(" * depth + "%r4" + ")" * depth
     definition = parse_definition(f"p:e 0x8000 value={text}:u32 other=%r1 text={text}:string if %r0 != 7")
     body = compile_actions(
-        (Record(definition.layout, CAPACITY, definition.filter),), readable=readable_ranges((*REGIONS, STACK))
+        (Record(definition.layout(), CAPACITY, definition.filter),), readable=readable_ranges((*REGIONS, STACK))
     )
-    header = {"header": make_header(7, definition.layout.words)}
+    header = {"header": make_header(7, definition.layout().words)}
     bad = [region.start - 1, region.end - 3, region.end, STACK.start - 4, 0xFFFF_EFFF, REGIONS[3].end - 2]
     for broken in (None, *range(depth)):
         for pointer in bad if broken is not None else bad[:1]:
@@ -237,7 +237,7 @@ def test_a_bad_pointer_at_any_depth_is_a_fault_and_good_ones_are_followed(depth)
                 machine.write(place, word.to_bytes(4, "little"))
             machine.run(body, state(r4=links[0], r1=depth, sp=STACK.end), SYMBOLS | header)
             (record,) = drain(machine.ring, machine.read, machine.write).records
-            values = unpack(definition.layout, record)
+            values = unpack(definition.layout(), record)
             where = f"depth {depth}, pointer {broken} is {pointer:#x}"
             assert values["value"] == (0x0041_4243 if broken is None else None), where
             assert values["other"] == depth, where
@@ -269,10 +269,10 @@ def test_without_known_memory_every_read_is_a_fault():
     definition = parse_definition("p:e 0x8000 value=+0(%sp) text=+0(%sp):string")
     machine = FetchMachine()
     machine.fill(random.Random(1))
-    body = compile_actions((Record(definition.layout, CAPACITY),), readable=())
-    machine.run(body, state(sp=STACK.start), SYMBOLS | {"header": make_header(7, definition.layout.words)})
+    body = compile_actions((Record(definition.layout(), CAPACITY),), readable=())
+    machine.run(body, state(sp=STACK.start), SYMBOLS | {"header": make_header(7, definition.layout().words)})
     (record,) = drain(machine.ring, machine.read, machine.write).records
-    assert unpack(definition.layout, record) == {"value": None, "text": None}
+    assert unpack(definition.layout(), record) == {"value": None, "text": None}
 
 
 def test_a_long_string_is_cut_and_says_so():
@@ -280,36 +280,38 @@ def test_a_long_string_is_cut_and_says_so():
     machine = FetchMachine()
     place = REGIONS[1].start + 1
     machine.write(place, b"x" * 255 + b"\0" + b"y" * 300)
-    body = compile_actions((Record(definition.layout, CAPACITY),), readable=readable_ranges(REGIONS))
+    body = compile_actions((Record(definition.layout(), CAPACITY),), readable=readable_ranges(REGIONS))
     for address, text in ((place, "x" * 255), (place + 256, "y" * 256 + "…")):
-        machine.run(body, state(r1=address), SYMBOLS | {"header": make_header(7, definition.layout.words)})
+        machine.run(body, state(r1=address), SYMBOLS | {"header": make_header(7, definition.layout().words)})
         (record,) = drain(machine.ring, machine.read, machine.write).records
-        assert unpack(definition.layout, record) == {"text": text}
+        assert unpack(definition.layout(), record) == {"text": text}
 
 
 def test_what_a_filter_compared_is_what_the_record_shows():
     """One load for both, also when the program's memory changes between them: here, on every read."""
     definition = parse_definition("p:e 0x8000 a=+0(%r1) b=+4(+0(%r1)) if a != 0")
     machine = FetchMachine()
-    body = compile_actions((Record(definition.layout, CAPACITY, definition.filter),), readable=readable_ranges(REGIONS))
+    body = compile_actions(
+        (Record(definition.layout(), CAPACITY, definition.filter),), readable=readable_ranges(REGIONS)
+    )
     place, loads = REGIONS[1].start, []
     machine.write(place, place.to_bytes(4, "little"))
     machine.uc.hook_add(UC_HOOK_MEM_READ, lambda *access: loads.append(access[2]), begin=place, end=place + 3)
-    machine.run(body, state(r1=place), SYMBOLS | {"header": make_header(7, definition.layout.words)})
+    machine.run(body, state(r1=place), SYMBOLS | {"header": make_header(7, definition.layout().words)})
     assert loads == [place]
 
 
 @pytest.mark.parametrize(("fetch", "size"), [("%r1", 23), ("+4(%r1)", 47), ("+4(+8(%r1))", 60)])
 def test_a_field_costs_no_more_than_it_did(fetch, size):
     """In memory: a check of the one range, of the alignment, a load of each kind; once, the word of faults."""
-    layout = parse_definition(f"p:e 0x8000 a={fetch}").layout
+    layout = parse_definition(f"p:e 0x8000 a={fetch}").layout()
     code = compile_actions((Record(layout, CAPACITY),), readable=((0x8000, 0x10_0000),)).code
     assert code <= size, f"{fetch}: {code} instructions, and it was {size}"
 
 
 def test_a_handler_too_long_for_an_old_architecture_is_refused():
     arguments = " ".join(f"a{number}=+{4 * number}(%r0)" for number in range(100))
-    layout = parse_definition(f"p:e 0x8000 {arguments}").layout
+    layout = parse_definition(f"p:e 0x8000 {arguments}").layout()
     record, ranges = Record(layout, CAPACITY), readable_ranges(REGIONS)
     assert compile_actions((record,), readable=ranges).code > 1024
     with pytest.raises(

@@ -60,7 +60,8 @@ def test_events_show_memory_as_a_host_handler_reads_it(optimize):
         first = seen[0]
         shown = ",".join(f"0x{byte:x}" for byte in first["bytes"])
         assert str(events[0]) == (
-            f"packet: (parse_packet+0x0/0x184) size={first['size']} kind={first['kind']} length={first['length']} "
+            f"{events[0].time}: packet: (parse_packet+0x0/0x184) size={first['size']} kind={first['kind']} "
+            f"length={first['length']} "
             f'bytes={{{shown}}} caller={first["from"]} from="{first["from"]}" name="ping" names={{"data","ack"}} '
             f'none=(fault) wide={first["wide"]} low={first["low"]} constant=7 label="packet" top=0x{first["top"]:x}'
         )

@@ -444,7 +444,7 @@ def test_an_event_at_a_return_reads_as_in_the_kernel_trace_file():
     with start() as session:
         session.define(f"r:back 0x{LOOP:x} v=$retval:s32 if v > 5")
         session.run(until=END)
-        assert [str(event) for event in session.events()] == [f"back: (0x00008020 <- 0x{LOOP:08x}) v=10"]
+        assert [str(event) for event in session.events()] == [f"81: back: (0x00008020 <- 0x{LOOP:08x}) v=10"]
 
 
 def test_a_filter_of_a_return_event_looks_at_the_result():

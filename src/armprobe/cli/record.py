@@ -38,7 +38,7 @@ def record(
         wishes, skipped = expand(wanted, session.symbols, record=True)
         probes = plant(session, wishes, skipped)
         report_skipped(skipped)
-        file = create(path, session.origins(), describe=session.symbols.place)
+        file = create(path, session.origins(), describe=session.symbols.place, timebase=session.clock)
         summary = {}
         try:
             stop = run_live(session, lambda: file.write(*session.take_records()), until=until, limit=limit)

@@ -105,5 +105,5 @@ def _json_line(event: Event) -> str:
     assert probe.definition is not None
     return event_line(
         group=probe.definition.group, event=probe.definition.event, number=event.number, address=probe.address,
-        place=event.place, values=event.values,
+        place=event.place, common=event.common, values=event.values,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from armprobe.codegen import memory
 from armprobe.codegen.fetch import Fetcher
@@ -11,7 +12,8 @@ from armprobe.codegen.memory import Readable
 from armprobe.codegen.ring_writer import store, write_filled
 from armprobe.errors import InternalError
 from armprobe.events.record import HEADER_BYTES, Field, Layout
-from armprobe.events.source import Memory, is_constant
+from armprobe.events.source import Memory, Read, is_constant
+from armprobe.isa.reading import Load
 
 
 def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, header: str, lost: str) -> str:
@@ -25,6 +27,7 @@ def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, h
     more = _words(ir, [length for parts in texts.values() for _, length in parts])
 
     def fill(place: str) -> None:
+        store_common(fetcher, place, layout)
         faults = ["0"] * layout.faults
         free = str(4 * layout.words)
         for field in layout.fields:
@@ -45,11 +48,10 @@ def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, h
 
 
 def write_values(
-    ir: Lines,
+    fetcher: Fetcher,
     layout: Layout,
     values: Sequence[str | tuple[str, str]],
     faults: str,
-    readable: Readable,
     *,
     ring: str,
     capacity: int,
@@ -60,19 +62,22 @@ def write_values(
 
     `faults` are the bits of those that could not be read. Symbols and result are those of `write_filled`.
     """
+    ir = fetcher.ir
     more = _words(ir, [value[1] for value in values if isinstance(value, tuple)])
 
     def fill(place: str) -> None:
+        store_common(fetcher, place, layout)
         free = str(4 * layout.words)
         for index in range(layout.faults):
             store(ir, place, HEADER_BYTES + 4 * index, faults, 4)
         for field, value in zip(layout.fields, values, strict=True):
             if isinstance(value, tuple):
-                free = _store_text(ir, readable, place, field.offset, free, *value)
+                free = _store_text(ir, fetcher.readable, place, field.offset, free, *value)
             else:
                 store(ir, place, field.offset, value, field.type.size)
 
-    return write_filled(ir, layout, fill, more=more, ring=ring, capacity=capacity, header=header, lost=lost)
+    with fetcher.scope():
+        return write_filled(ir, layout, fill, more=more, ring=ring, capacity=capacity, header=header, lost=lost)
 
 
 def _words(ir: Lines, lengths: Sequence[str]) -> str:
@@ -82,6 +87,12 @@ def _words(ir: Lines, lengths: Sequence[str]) -> str:
         words = ir.value(f"lshr i32 {ir.value(f'add i32 {length}, 3')}, 2")
         more = ir.value(f"add i32 {more}, {words}") if more else words
     return more
+
+
+def store_common(fetcher: Fetcher, place: str, layout: Layout) -> None:
+    """Store what all records of the target have."""
+    for field in layout.common:
+        _store_field(fetcher, place, field)
 
 
 def _measure(fetcher: Fetcher, field: Field, most: int) -> list[tuple[str, str]]:
@@ -121,6 +132,12 @@ def _store_field(fetcher: Fetcher, place: str, field: Field) -> str | None:
         value, good = fetcher.fetch(field.source, kind.size)
         store(ir, place, field.offset, value, kind.size)
         return good
+    if isinstance(field.source, Read):
+        # At an address that is read, and where memory is.
+        for offset in range(0, kind.stored, 4):
+            word, _ = fetcher.fetch(replace(field.source, reading=Load(field.source.reading, offset)), 4)
+            store(ir, place, field.offset + offset, word, 4)
+        return None
     if not isinstance(field.source, Memory):
         raise InternalError(f"the array {field.name} is not in memory: {field.source!r}")
     address, good = fetcher.array(field.source, kind.stored)

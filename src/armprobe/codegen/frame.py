@@ -37,7 +37,8 @@ class Handler:
 class Frame:
     """What a detour saves: the registers it pushes, and the one that keeps CPSR meanwhile.
 
-    Where the body leaves no register alone, CPSR goes to the stack as well (`stacks_flags`), through that register.
+    Where the body leaves no register alone, CPSR goes to the stack as well (`stacks_flags`), through a register that is
+    pushed.
     """
 
     pushed: tuple[int, ...]
@@ -70,18 +71,24 @@ def plan_frame(body: Body, live: Live) -> Frame:
         changed |= 1 << _R12
     # A body that links changes LR for good.
     kept = {SP, LR} if body.links else {SP}
-    flags, stacked = None, False
+    flags, stacks_flags = None, False
     if body.flags & live.flags:
         # A register the body leaves alone keeps CPSR: two instructions instead of four. A dead one need not be saved.
         free = [n for n in range(LR + 1) if n not in kept and not (changed | given) >> n & 1]
-        if not free:
-            stacked = True
-            sources = {REGISTER_NUMBERS.get(source) for _, source in body.arguments}
-            free = [n for n in range(LR + 1) if n not in kept and not given >> n & 1 and n not in sources]
-        flags = min(free, key=lambda n: (live.core >> n & 1, n))
-        changed |= 1 << flags
+        flags = min(free, key=lambda n: (live.core >> n & 1, n), default=None)
+        changed |= 0 if flags is None else 1 << flags
+        stacks_flags = flags is None
     pushed = tuple(n for n in range(LR + 1) if changed >> n & 1 and live.core >> n & 1 and n not in kept)
-    return Frame(pushed, flags, stacked)
+    if stacks_flags:
+        pushed = pushed or (_R12,)
+        flags = min(pushed, key=lambda n: (_needs(body, n), n))
+    return Frame(pushed, flags, stacks_flags)
+
+
+def _needs(body: Body, register: int) -> bool:
+    """Whether the body, or the setting of its arguments, reads the register as it is at the site."""
+    sources = {REGISTER_NUMBERS.get(source) for _, source in body.arguments}
+    return bool(body.in_place >> register & 1) or register in sources
 
 
 def _computed(body: Body) -> list[tuple[int, str]]:
@@ -96,11 +103,14 @@ def emit_handler(
     """Emit all from the saving to the end of the body, whose exits go to labels; `emit_leave` must follow at each."""
     if frame.pushed:
         asm.push(frame.pushed, "save " + ", ".join(REGISTER_NAMES[n] for n in frame.pushed))
+    stacked = _stacked(body)
+    depth = 4 * len(frame.pushed) + stacked
     if frame.stacks_flags and frame.flags is not None:
         asm.mrs(frame.flags, "save the flags")
         asm.push((frame.flags,))
-    stacked = _stacked(body)
-    depth = 4 * (len(frame.pushed) + frame.stacks_flags) + stacked
+        if _needs(body, frame.flags):
+            asm.ldr(frame.flags, SP, 4 + 4 * frame.pushed.index(frame.flags))
+        depth += 4
     if stacked:
         asm.sub_imm(SP, SP, stacked, "room for arguments")
     # Registers first: the rest may then use r12.

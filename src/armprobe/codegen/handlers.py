@@ -350,7 +350,7 @@ class _Function:
         def record(values: list[str | tuple[str, str]], faults: str) -> None:
             assert program.layout is not None
             drain = write_values(
-                ir, program.layout, values, faults, self._readable,
+                self._fetcher, program.layout, values, faults,
                 ring=call.ring, capacity=call.capacity, header=f"{prefix}header", lost=f"{prefix}lost",
             )  # fmt: skip
             self._want_drain(drain)

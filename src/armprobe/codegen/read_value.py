@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from armprobe.codegen.ir import Lines
 from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister, width
-
-_USER_MODE, _MODE = 0x10, 0x1F
+from armprobe.targets.base import CPSR_MODE, MODE_USER
 
 
 def read_value(ir: Lines, reading: Reading, register: Callable[[str], str]) -> str:
@@ -42,8 +41,8 @@ def read_privileged(ir: Lines, reading: Reading, register: Callable[[str], str])
     """The value; 0 in user mode, which may not read it."""
     kind = f"i{width(reading)}"
     found, privileged, out = ir.variable(kind, "0"), ir.label(), ir.label()
-    mode = ir.value(f"and i32 {register('cpsr')}, {_MODE}")
-    ir.branch(ir.value(f"icmp eq i32 {mode}, {_USER_MODE}"), out, privileged, rare=True)
+    mode = ir.value(f"and i32 {register('cpsr')}, {CPSR_MODE}")
+    ir.branch(ir.value(f"icmp eq i32 {mode}, {MODE_USER}"), out, privileged, rare=True)
     ir.begin(privileged)
     ir.line(f"store {kind} {read_value(ir, reading, register)}, ptr {found}")
     ir.jump(out)

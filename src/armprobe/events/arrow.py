@@ -1,7 +1,8 @@
 """Events as Arrow tables, which pandas, Polars and DuckDB read, also from Parquet files.
 
-All events of a session are one table: `number` (counts all events from 0), `group`, `event`, `address`, `symbol`
-(`name+0x0/0xsize`), then a struct for each event that has arguments, named as it, null in the rows of other events.
+All events of a session are one table: `number` (counts all events from 0), `time` (in the unit that its metadata
+names), `cpu`, `pid` and `comm` where the target knows them, `group`, `event`, `address`, `symbol` (`name+0x0/0xsize`),
+then a struct for each event that has arguments, named as it, null in the rows of other events.
 `table.flatten()` makes columns of them: `packet.length`. A value is null where memory could not be read. The metadata
 of an argument holds its type in the language of kprobe_events.
 """
@@ -17,14 +18,25 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from armprobe.events.batch import Batch, Origin
-from armprobe.events.decode import Column, decode_field, element_dtype, probe_numbers, starts_of
-from armprobe.events.record import FieldType, Layout
+from armprobe.events.decode import (
+    Column,
+    common_dtype,
+    decode_common,
+    decode_field,
+    element_dtype,
+    probe_numbers,
+    starts_of,
+)
+from armprobe.events.record import Field, FieldType, Layout
+from armprobe.events.timebase import TimeBase
 from armprobe.events.values import Describe
 
 TYPE_KEY = b"armprobe.type"
+#: of the time: its unit, and what the clock counts
+UNIT_KEY, CLOCK_KEY = b"armprobe.unit", b"armprobe.clock"
 _NAMES = pa.dictionary(pa.int32(), pa.string())
+_NUMBER = pa.field("number", pa.uint64(), nullable=False)
 _FIRST = (
-    pa.field("number", pa.uint64(), nullable=False),
     pa.field("group", _NAMES, nullable=False),
     pa.field("event", _NAMES, nullable=False),
     pa.field("address", pa.uint32(), nullable=False),
@@ -43,10 +55,21 @@ class Struct:
 class Converter:
     """Makes Arrow data, all of one schema, of the records of the probes whose numbers `origins` knows."""
 
-    def __init__(self, origins: Mapping[int, Origin], *, describe: Describe) -> None:
+    def __init__(self, origins: Mapping[int, Origin], *, describe: Describe, timebase: TimeBase | None = None) -> None:
         self._describe = describe
-        self._structs = _make_structs(origins)
-        self.schema = pa.schema([*_FIRST, *(struct.column for struct in self._structs)])
+        self._timebase = timebase
+        common = _common_columns(origins, timebase)
+        first = (_NUMBER, *common.values(), *_FIRST)
+        self._structs = _make_structs(origins, taken={field.name for field in first})
+        self.schema = pa.schema([*first, *(struct.column for struct in self._structs)])
+        self._common = {
+            name: [
+                (field, [number for number, origin in origins.items() if field in origin.layout.common])
+                for field in {field for origin in origins.values() for field in origin.layout.common}
+                if field.name == name
+            ]
+            for name in common
+        }
         # Tables that probe numbers index.
         size = max(origins, default=0) + 1
         self._addresses = np.zeros(size, np.uint32)
@@ -72,11 +95,25 @@ class Converter:
             "number": pa.array(np.arange(first, first + len(batch), dtype=np.uint64)),
             "address": pa.array(self._addresses[probes]),
         }
+        for name, fields in self._common.items():
+            arrays[name] = self._convert_common(name, fields, batch, probes)
         for key, (indices, names) in self._names.items():
             arrays[key] = pa.DictionaryArray.from_arrays(indices[probes], names)
         for struct in self._structs:
             arrays[struct.column.name] = self._convert(struct, batch, probes)
         return pa.RecordBatch.from_arrays([arrays[name] for name in self.schema.names], schema=self.schema)
+
+    def _convert_common(
+        self, name: str, fields: Sequence[tuple[Field, Sequence[int]]], batch: Batch, probes: NDArray[np.uint32]
+    ) -> Any:
+        """One of the columns that all events have, null where an event does not know it."""
+        values = np.zeros(len(batch), common_dtype(fields[0][0].type))
+        absent = np.ones(len(batch), np.bool_)
+        for field, numbers in fields:
+            rows = np.flatnonzero(np.isin(probes, numbers))
+            values[rows] = decode_common(field, batch, starts_of(batch)[rows], self._timebase)
+            absent[rows] = False
+        return pa.array(values, self.schema.field(name).type, mask=absent)
 
     def _convert(self, struct: Struct, batch: Batch, probes: NDArray[np.uint32]) -> Any:
         """The arguments of the events of one struct, null in the rows of other events."""
@@ -120,14 +157,26 @@ def _index(names: Mapping[int, str], size: int) -> tuple[NDArray[np.int32], Any]
     return indices, pa.array(list(places), pa.string())
 
 
-def _make_structs(origins: Mapping[int, Origin]) -> list[Struct]:
+def _common_columns(origins: Mapping[int, Origin], timebase: TimeBase | None) -> dict[str, Any]:
+    """The columns of what all events have, by name."""
+    columns = {}
+    for field in (field for origin in origins.values() for field in origin.layout.common):
+        dtype = common_dtype(field.type)
+        kind = pa.string() if dtype.hasobject else pa.from_numpy_dtype(dtype)
+        metadata = None
+        if field.name == "time" and timebase is not None:
+            metadata = {UNIT_KEY: timebase.unit, CLOCK_KEY: timebase.name}
+        columns[field.name] = pa.field(field.name, kind, metadata=metadata)
+    return columns
+
+
+def _make_structs(origins: Mapping[int, Origin], *, taken: set[str]) -> list[Struct]:
     """One struct for all probes that record arguments of the same names and types under the same event name."""
     alike: dict[tuple[str, tuple[tuple[str, FieldType], ...]], dict[Layout, list[int]]] = {}
     for number, origin in origins.items():
         if origin.layout.fields:
             shape = tuple((field.name, field.type) for field in origin.layout.fields)
             alike.setdefault((origin.event, shape), {}).setdefault(origin.layout, []).append(number)
-    taken = {field.name for field in _FIRST}
     structs = []
     for (event, shape), layouts in alike.items():
         name, count = event, 1

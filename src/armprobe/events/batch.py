@@ -19,13 +19,17 @@ _JOINED_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the records of one probe stand for: an event at an address. `place` is `symbol+0x0/0xsize`."""
+    """What the records of one probe stand for: an event at an address. `place` is `symbol+0x0/0xsize`.
+
+    `at_return`: the event is that the function at the address returned.
+    """
 
     group: str
     event: str
     address: int
     place: str
     layout: Layout
+    at_return: bool = False
 
 
 @dataclass(frozen=True, slots=True)

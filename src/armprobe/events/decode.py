@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from armprobe.events.batch import Batch
 from armprobe.events.record import HEADER_BYTES, Field, FieldType, Layout
 from armprobe.events.source import is_constant
+from armprobe.events.timebase import TimeBase
 from armprobe.events.values import Describe, decode_text, unpack
 
+#: what the names begin with of fields that all records have
+COMMON = "common_"
 #: bytes in a batch at which records begin
 Starts = NDArray[np.uint32]
 
@@ -40,11 +43,19 @@ def starts_of(batch: Batch) -> Starts:
     return np.frombuffer(batch.starts, np.uint32)
 
 
-def decode(layout: Layout, batches: Iterable[Batch], number: int, *, describe: Describe = hex) -> NDArray[Any]:
+def decode(
+    layout: Layout,
+    batches: Iterable[Batch],
+    number: int,
+    *,
+    describe: Describe = hex,
+    timebase: TimeBase | None = None,
+) -> NDArray[Any]:
     """The records of the probe `number` as a structured array with a field for each of the layout.
 
-    Strings are objects: str, or None where they could not be read. Where other fields can be unreadable, the array is
-    a masked one, and those are masked.
+    What all records have comes first, as `common_time` (in the unit of the clock), `common_cpu` and so on. Strings are
+    objects: str, or None where they could not be read. Where other fields can be unreadable, the array is a masked one,
+    and those are masked.
     """
     kind = dtype_of(layout)
     data, masks = [np.zeros(0, kind)], [np.zeros(0, np.ma.make_mask_descr(kind))]
@@ -52,6 +63,8 @@ def decode(layout: Layout, batches: Iterable[Batch], number: int, *, describe: D
         starts = starts_of(batch)[probe_numbers(batch) == number]
         rows: NDArray[Any] = np.zeros(len(starts), kind)
         mask: NDArray[Any] = np.zeros(len(starts), masks[0].dtype)
+        for field in layout.common:
+            rows[COMMON + field.name] = decode_common(field, batch, starts, timebase)
         for field in layout.fields:
             column = decode_field(field, layout, batch, starts, describe=describe)
             rows[field.name] = column.values
@@ -65,7 +78,14 @@ def decode(layout: Layout, batches: Iterable[Batch], number: int, *, describe: D
 
 def dtype_of(layout: Layout) -> np.dtype[Any]:
     """The type of one record in a structured array."""
-    return np.dtype([(field.name, element_dtype(field.type), field.type.count or ()) for field in layout.fields])
+    common = [(COMMON + field.name, common_dtype(field.type)) for field in layout.common]
+    fields = [(field.name, element_dtype(field.type), field.type.count or ()) for field in layout.fields]
+    return np.dtype([*common, *fields])
+
+
+def common_dtype(kind: FieldType) -> np.dtype[Any]:
+    """The type of a value that all records have: an array of characters is a string."""
+    return np.dtype(object) if kind.count else element_dtype(kind)
 
 
 def element_dtype(kind: FieldType) -> np.dtype[Any]:
@@ -73,6 +93,14 @@ def element_dtype(kind: FieldType) -> np.dtype[Any]:
     if kind.style in ("string", "symstr"):
         return np.dtype(object)
     return np.dtype(f"{'i' if kind.signed else 'u'}{kind.size}")
+
+
+def decode_common(field: Field, batch: Batch, starts: Starts, timebase: TimeBase | None) -> NDArray[Any]:
+    """One of the fields that all records have."""
+    values = _gather(field.type, batch, starts + np.uint32(field.offset))
+    if field.type.count:
+        return np.array([decode_text(row.tobytes(), 0) for row in values], object)
+    return timebase.units(values[:, 0]) if field.name == "time" and timebase is not None else values[:, 0]
 
 
 def decode_field(field: Field, layout: Layout, batch: Batch, starts: Starts, *, describe: Describe = hex) -> Column:

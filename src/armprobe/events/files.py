@@ -12,7 +12,8 @@ from armprobe.errors import UsageError
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
-from armprobe.events.values import Describe, Value, unpack
+from armprobe.events.timebase import TimeBase
+from armprobe.events.values import Describe, Value, unpack, unpack_common
 
 if TYPE_CHECKING:
     from armprobe.events.arrow import Converter
@@ -33,34 +34,42 @@ class EventFile(Protocol):
         """Write what was kept back, and the summary (JSON) where the format has a place for it, and close the file."""
 
 
-def create(path: Path, origins: Mapping[int, Origin], *, describe: Describe) -> EventFile:
+def create(
+    path: Path, origins: Mapping[int, Origin], *, describe: Describe, timebase: TimeBase | None = None
+) -> EventFile:
     """Make a file for the events of these probes: .parquet, .arrow, .csv, .ndjson, or .pftrace (Perfetto).
 
+    `timebase` is the clock of the target, if it has one.
     Raises UsageError for another ending, MissingDependency without the library that writes it, OSError.
     """
     match path.suffix:
         case ".ndjson":
-            return NdjsonFile(path.open("wb"), origins, describe)
+            return NdjsonFile(path.open("wb"), origins, describe, timebase)
         case ".pftrace":
             with needed_for("a Perfetto trace", extra="perfetto"):
                 from armprobe.events.perfetto import PerfettoFile
-            return PerfettoFile(path.open("wb"), origins, describe=describe)
+            return PerfettoFile(path.open("wb"), origins, describe=describe, timebase=timebase)
         case ".parquet" | ".arrow" | ".csv":
             with needed_for(f"a {path.suffix} file", extra="arrow"):
                 from armprobe.events.arrow import Converter
-            return _OPENERS[path.suffix](path.open("wb"), Converter(origins, describe=describe))
+            converter = Converter(origins, describe=describe, timebase=timebase)
+            return _OPENERS[path.suffix](path.open("wb"), converter)
     raise UsageError(
         f"wanted a file name that ends in {', '.join(SUFFIXES)}, got {path.name!r}",
         hint="the ending says the format: Parquet for pandas, Polars and DuckDB, pftrace for ui.perfetto.dev",
     )
 
 
-def event_line(*, group: str, event: str, number: int, address: int, place: str, values: Mapping[str, Value]) -> str:
+def event_line(
+    *, group: str, event: str, number: int, address: int, place: str, common: Mapping[str, Value],
+    values: Mapping[str, Value],
+) -> str:  # fmt: skip
     """An event as a line of NDJSON."""
     return json.dumps({
         "event": event,
         "group": group,
         "number": number,
+        **common,
         "address": f"0x{address:08x}",
         "symbol": place,
         "values": values,
@@ -74,6 +83,7 @@ class NdjsonFile:
     file: IO[bytes]
     origins: Mapping[int, Origin]
     describe: Describe
+    timebase: TimeBase | None = None
 
     def write(self, first: int, batches: Sequence[Batch]) -> None:
         for number, record in enumerate((record for batch in batches for record in batch), first):
@@ -81,7 +91,7 @@ class NdjsonFile:
             values = unpack(origin.layout, record, describe=self.describe)
             line = event_line(
                 group=origin.group, event=origin.event, number=number, address=origin.address, place=origin.place,
-                values=values,
+                common=unpack_common(origin.layout, record, self.timebase), values=values,
             )  # fmt: skip
             self.file.write(line.encode() + b"\n")
 

@@ -2,6 +2,7 @@
 
     header      `probe id << 8 | size in words`; never zero: zero says that the record is not yet complete
     faults      a bit for each field whose memory could not be read; no word where no field reads memory
+    common      what every record of a target has: `time`, `cpu`, `pid`, `comm`, as far as the target knows them
     fields      in the order of their definition, each at its natural alignment, at most that of a word
     texts       the bytes of strings, each from a word on
 
@@ -107,10 +108,14 @@ class Layout:
     text: int = 0
     #: with the longest strings
     longest: int = 0
+    #: the fields that all records of a target have
+    common: tuple[Field, ...] = ()
 
 
-def make_layout(fields: Iterable[tuple[str, Source, FieldType]]) -> Layout:
-    """Place fields, given as (name, source, type).
+def make_layout(
+    fields: Iterable[tuple[str, Source, FieldType]], *, common: Iterable[tuple[str, Source, FieldType]] = ()
+) -> Layout:
+    """Place fields, given as (name, source, type); `common` are those that all records of a target have.
 
     Raises UsageError when the record is longer than a header can say (255 words).
     """
@@ -119,6 +124,11 @@ def make_layout(fields: Iterable[tuple[str, Source, FieldType]]) -> Layout:
     faults = (len(faulting) + 31) // 32
     placed = []
     offset = HEADER_BYTES + 4 * faults
+    shared = []
+    for name, source, kind in common:
+        offset += -offset % kind.alignment
+        shared.append(Field(name, source, kind, offset))
+        offset += kind.stored
     texts = 0
     for index, (name, source, kind) in enumerate(wanted):
         if is_constant(source):
@@ -137,7 +147,7 @@ def make_layout(fields: Iterable[tuple[str, Source, FieldType]]) -> Layout:
             f"a record holds at most {MAX_WORDS} words, which leaves {text} bytes for each of {texts} strings",
             hint=f"ask for fewer: {MIN_TEXT} bytes are the least",
         )
-    return Layout(tuple(placed), words, faults, text, words + texts * text // 4)
+    return Layout(tuple(placed), words, faults, text, words + texts * text // 4, tuple(shared))
 
 
 def make_header(probe: int, words: int) -> int:

@@ -53,7 +53,10 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What code reads without any doubt that it is there; `privileged`: 0 in user mode, which may not read it."""
+    """What code reads without any doubt that it is there; `privileged`: 0 in user mode, which may not read it.
+
+    For an array it is the address of a whole number of words.
+    """
 
     reading: Reading
     privileged: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from armprobe.events.record import HEADER_BYTES, Field, FieldType, Layout
 from armprobe.events.source import Number, Text
+from armprobe.events.timebase import TimeBase
 
 #: What a field is: a number, a string, None for memory that could not be read, or a list of these for an array.
 Element = int | str | None
@@ -23,6 +24,30 @@ def unpack(layout: Layout, record: bytes | memoryview, *, describe: Describe = h
         else _value(field, record, layout.text, describe)
         for field in layout.fields
     }
+
+
+def unpack_common(layout: Layout, record: bytes | memoryview, timebase: TimeBase | None) -> dict[str, int | str]:
+    """What all records of the target have, by name: `time` in the unit of its clock, `cpu`, `pid`, `comm`."""
+    found: dict[str, int | str] = {}
+    for field in layout.common:
+        data = record[field.offset : field.offset + field.type.stored]
+        if field.type.count:
+            found[field.name] = decode_text(bytes(data), 0)
+        else:
+            found[field.name] = int.from_bytes(data, "little", signed=field.type.signed)
+    if timebase is not None and "time" in found:
+        found["time"] = timebase.units(found["time"])
+    return found
+
+
+def show_common(layout: Layout, record: bytes | memoryview, timebase: TimeBase | None) -> str:
+    """What the kernel's trace file shows in front of an event: `comm-pid [cpu] time: `, as far as it is known."""
+    found = unpack_common(layout, record, None)
+    parts = [f"{found['comm']}-{found['pid']}"] if "pid" in found else []
+    parts += [f"[{found['cpu']:03}]"] if "cpu" in found else []
+    if timebase is not None and "time" in found:
+        parts.append(f"{timebase.show(int(found['time']))}:")
+    return " ".join([*parts, ""]) if parts else ""
 
 
 def show(kind: FieldType, value: Value, describe: Describe = hex) -> str:

@@ -33,6 +33,12 @@ class SystemRegister:
     opc2: int
     coprocessor: int = 15
 
+    @property
+    def word(self) -> int:
+        """`mrc` to r0 (A8.8.107)."""
+        low = self.coprocessor << 8 | self.opc2 << 5 | 0x10 | self.crm
+        return 0xEE100000 | self.opc1 << 21 | self.crn << 16 | low
+
 
 @dataclass(frozen=True, slots=True)
 class WideRegister:
@@ -41,6 +47,11 @@ class WideRegister:
     crm: int
     opc1: int
     coprocessor: int = 15
+
+    @property
+    def word(self) -> int:
+        """`mrrc` to r0, the lower half, and r1 (A8.8.108)."""
+        return 0xEC510000 | self.coprocessor << 8 | self.opc1 << 4 | self.crm
 
 
 @dataclass(frozen=True, slots=True)

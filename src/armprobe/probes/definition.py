@@ -83,10 +83,9 @@ class ProbeDefinition:
     #: the definition as it was written
     text: str = field(default="", compare=False)
 
-    @property
-    def layout(self) -> Layout:
-        """How the record of the event stands in the ring."""
-        return _layout(self.arguments, self.kind is Kind.RETURN)
+    def layout(self, common: tuple[tuple[str, Source, FieldType], ...] = ()) -> Layout:
+        """How the record of the event stands in the ring; `common` are the fields that all records have."""
+        return _layout(self.arguments, self.kind is Kind.RETURN, common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +140,14 @@ def parse_removal(text: str) -> Removal | None:
 
 
 def format_record(
-    definition: ProbeDefinition, record: bytes | memoryview, *, place: str, describe: Describe = hex
+    definition: ProbeDefinition, layout: Layout, record: bytes | memoryview, *, place: str, describe: Describe = hex
 ) -> str:
-    """The line of the kernel's trace file for a record: `EVENT: (place) name=value ...`.
+    """The line of the kernel's trace file for a record, from the name of the event on: `EVENT: (place) name=value ...`.
 
     At a return it is `EVENT: (return address <- function) ...`. `place` is `symbol+0x0/0xsize`, or an address;
     `describe` makes the same of any address.
     """
-    values = unpack(definition.layout, record, describe=describe)
+    values = unpack(layout, record, describe=describe)
     fields = (
         f"{argument.name}={show(argument.type, values[argument.name], describe)}" for argument in definition.arguments
     )
@@ -172,10 +171,12 @@ def default_event(location: str, *, letter: str = "p") -> str:
 
 
 @lru_cache(maxsize=1024)
-def _layout(arguments: tuple[Argument, ...], at_return: bool) -> Layout:
+def _layout(
+    arguments: tuple[Argument, ...], at_return: bool, common: tuple[tuple[str, Source, FieldType], ...]
+) -> Layout:
     fields = [(argument.name, argument.source, argument.type) for argument in arguments]
     # At a return, PC is where the function comes back to.
-    return make_layout([(RETURN_ADDRESS, "pc", DEFAULT_TYPE), *fields] if at_return else fields)
+    return make_layout([(RETURN_ADDRESS, "pc", DEFAULT_TYPE), *fields] if at_return else fields, common=common)
 
 
 def _number(text: str) -> int | None:

@@ -17,6 +17,7 @@ from armprobe.patching.plan import PatchPlan, Write, plan_patch, show
 from armprobe.patching.slots import SlotAllocator
 from armprobe.probes.dispatch import Dispatcher, Point, PointKind
 from armprobe.probes.instruments import Instruments
+from armprobe.probes.moments import Moments
 from armprobe.probes.optimizer import Optimizer
 from armprobe.probes.placement import Placement, planted_bytes
 from armprobe.probes.probe import Probe
@@ -65,6 +66,7 @@ class Engine:
         self.dispatcher = Dispatcher(self)
         self.optimizer = Optimizer(self)
         self.instruments = Instruments(target, self.slots)
+        self.moments = Moments(target, self.slots)
         self.returns = Returns(self)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
         self._placement = Placement(self, code_map, check)
@@ -388,7 +390,7 @@ class Engine:
         return self._site_of(probe).reason
 
     def current_cpu(self) -> int:
-        return 0
+        return self.moments.cpu()
 
     def _sites_of(self, probes: Iterable[Probe]) -> list[Site]:
         """The sites of these probes, each once. Raises UsageError if one of them is not registered."""

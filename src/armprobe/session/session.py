@@ -16,6 +16,7 @@ from armprobe.errors import TargetError, UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
+from armprobe.events.timebase import TimeBase
 from armprobe.probes.binding import check_entry, read_condition, read_definition
 from armprobe.probes.compiled import OnHost, compiled_calls, condition_on_host, conditions
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
@@ -335,16 +336,25 @@ class Session:
             probe = self._make(parsed.location)
             check_entry(parsed, probe.address, self.symbols)
             probe.definition = parsed
+            action = self._action_of(parsed)
+            probe.layout = action.layout if isinstance(action, Record) else None
             if parsed.kind is Kind.RETURN:
-                probe.returning = Returning(None, maxactive=parsed.maxactive, actions=(action_of(parsed),))
+                probe.returning = Returning(None, maxactive=parsed.maxactive, actions=(action,))
                 probe.actions = (Follow(parsed.maxactive),)
             else:
-                probe.actions = (action_of(parsed),)
+                probe.actions = (action,)
             events.add(probe)
             probes.append(probe)
         fresh = self._register([probe for probe in probes if probe not in gone])
         self.unregister_all(gone.difference(probes))
         return fresh
+
+    def _action_of(self, definition: ProbeDefinition) -> Count | Record:
+        """The compiled action that a definition asks for."""
+        if definition.kind is Kind.COUNT:
+            return Count(filter=definition.filter)
+        common = self._engine.moments.common(at_return=definition.kind is Kind.RETURN)
+        return Record(definition.layout(common), RING_WORDS, definition.filter, stops=True)
 
     def remove(self, event: str) -> None:
         """Remove the probes of an event, `[GROUP/]EVENT`, or of a group, `GROUP/`. Raises UsageError for none."""
@@ -474,6 +484,25 @@ class Session:
 
     # --- events
 
+    @property
+    def clock(self) -> TimeBase | None:
+        """What the times of events and hits mean; None: the target has no clock, and `target.no_clock` says why.
+
+        In the embedded emulator it counts the instructions of the program, without those that probes add: times are
+        the same in every run. On a machine with a generic timer it is real time.
+        """
+        clock = self._engine.moments.clock
+        return None if clock is None else TimeBase(clock.name, clock.unit, clock.ns_per_tick)
+
+    @property
+    def timestamps(self) -> bool:
+        """Whether the records of probes that are added from now on have the time, where there is a clock."""
+        return self._engine.moments.timestamps
+
+    @timestamps.setter
+    def timestamps(self, value: bool) -> None:
+        self._engine.moments.timestamps = value
+
     def events(self) -> Iterator[Event]:
         """Take the events recorded so far, oldest first."""
         self._drain()
@@ -486,8 +515,9 @@ class Session:
     def to_numpy(self, probe: Probe) -> NDArray[Any]:
         """The arguments of the events of a probe that `events` did not take yet, oldest first, as a structured array.
 
-        It has a field for each argument. Strings are objects; where memory may be unreadable, it is a masked array.
-        Raises MissingDependency without NumPy, UsageError for a probe that records nothing.
+        It has a field for each argument, after those that all events have (`common_time`, `common_cpu`...). Strings are
+        objects; where memory may be unreadable, it is a masked array. Raises MissingDependency without NumPy,
+        UsageError for a probe that records nothing.
         """
         with needed_for("to_numpy()", extra="events"):
             from armprobe.events.decode import decode
@@ -495,18 +525,22 @@ class Session:
         if origin is None:
             raise UsageError(f"{probe.name} records no events", hint="session.define('p:EVENT LOCATION ...') does")
         self._drain()
-        return decode(origin.layout, self._store.batches, probe.number, describe=self.symbols.place)
+        return decode(
+            origin.layout, self._store.batches, probe.number, describe=self.symbols.place, timebase=self.clock
+        )
 
     def to_arrow(self) -> Any:
         """All events that `events` did not take yet, oldest first, as a pyarrow.Table.
 
-        Its columns are number, group, event, address, symbol, and a struct for each event that has arguments; see
-        `armprobe.events.arrow`. Raises MissingDependency without pyarrow.
+        Its columns are number, time and cpu (where the target knows them), group, event, address, symbol, and a struct
+        for each event that has arguments; see `armprobe.events.arrow`. Raises MissingDependency without pyarrow.
         """
         with needed_for("to_arrow()", extra="arrow"):
             from armprobe.events.arrow import Converter
         self._drain()
-        return Converter(self.origins(), describe=self.symbols.place).table(self._store.batches, self._store.first)
+        return Converter(self.origins(), describe=self.symbols.place, timebase=self.clock).table(
+            self._store.batches, self._store.first
+        )
 
     def take_records(self) -> tuple[int, list[Batch]]:
         """Take what `events` would, as it came from the target: the number of the first event, and the records."""
@@ -517,12 +551,12 @@ class Session:
         """What records stand for, by the numbers of the probes in their headers."""
         found = {}
         for number, probe in self._engine.instruments.probes.items():
-            definition = probe.definition
-            counts = definition is not None and definition.kind is Kind.COUNT
-            layout = definition.layout if definition is not None else probe.layout
-            if layout is not None and not counts:
+            definition, layout = probe.definition, probe.layout
+            if layout is not None:
                 group = DEFAULT_GROUP if definition is None else definition.group
-                found[number] = Origin(group, probe.name, probe.address, self.symbols.place(probe.address), layout)
+                place = self.symbols.place(probe.address)
+                at_return = probe.returning is not None
+                found[number] = Origin(group, probe.name, probe.address, place, layout, at_return)
         return found
 
     def lost(self, probe: Probe) -> int:
@@ -545,15 +579,8 @@ class Session:
             probe = self._engine.instruments.probes[split_header(int.from_bytes(record[:4], "little"))[0]]
             if probe not in places:
                 places[probe] = self.symbols.place(probe.address)
-            yield Event(number, probe, places[probe], bytes(record), self.symbols)
+            yield Event(number, probe, places[probe], bytes(record), self.symbols, self.clock)
 
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the session is closed: its target is restored", hint="start a new one")
-
-
-def action_of(definition: ProbeDefinition) -> Count | Record:
-    """The compiled action that a definition asks for."""
-    if definition.kind is Kind.COUNT:
-        return Count(filter=definition.filter)
-    return Record(definition.layout, RING_WORDS, definition.filter, stops=True)

@@ -16,6 +16,7 @@ from armprobe.isa.reading import Reading
 from armprobe.targets.journal import Journal
 
 CPSR_T = 1 << 5
+CPSR_MODE, MODE_USER = 0x1F, 0x10
 
 
 class Registers:

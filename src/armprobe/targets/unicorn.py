@@ -198,7 +198,10 @@ class UnicornTarget:
 
     def stop(self) -> None:
         self._stopping = True
-        self._uc.emu_stop()
+        if self._memory.clock is not None:
+            self._memory.clock.stop(True)
+        else:
+            self._uc.emu_stop()
 
     @property
     def code_sync(self) -> EmulatedMemory:
@@ -286,11 +289,15 @@ class UnicornTarget:
         self._counting = bool(limit)
         self._access = None
         failure: Exception | None = None
+        if self._memory.clock is not None:
+            self._memory.clock.stop(self._stopping)
         try:
             self._uc.emu_start(entry, until, 0, limit)
         except self._error_type as error:
             failure = error
         self._file.forget()
+        if self._memory.clock is not None:
+            self._memory.clock.settle(self._file.entry & ~1)
         if self._raised is not None:
             raise self._raised
         if self._ended is not None:
@@ -334,6 +341,8 @@ class UnicornTarget:
                 assert self._on_trap is not None
                 if not self._on_trap(pc):
                     self._end(Stop(StopReason.TRAP, pc))
+                elif self._memory.clock is not None:
+                    self._memory.clock.executed()
             elif number == _SVC:
                 self._on_svc(pc)
             elif number == _SMC and self._firmware_call is not None:

@@ -1,0 +1,120 @@
+"""When and where a hit happens: what target code stores of it in every record, and what the host finds out."""
+
+from __future__ import annotations
+
+from armprobe.errors import Refused, TargetError
+from armprobe.events.record import NAMED_TYPES, TYPES, FieldType
+from armprobe.events.source import Read, Source
+from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister
+from armprobe.patching.execute import execute
+from armprobe.patching.plan import Write, plan_patch
+from armprobe.patching.slots import Slot, SlotAllocator
+from armprobe.targets.base import CPSR_MODE, MODE_USER, Clock, Target
+
+_COMM = FieldType(1, "char", count=16)
+_ONE_PROCESSOR = Read(Constant(0))
+_WORD = 0xFFFFFFFF
+
+
+class Moments:
+    """The time, the processor and the task of the hits on one target.
+
+    `timestamps`: whether records have the time, where there is a clock; it costs some instructions a record.
+    """
+
+    def __init__(self, target: Target, slots: SlotAllocator) -> None:
+        self._target = target
+        self._slots = slots
+        self.timestamps = True
+        self._code: dict[Reading, Slot] = {}
+
+    @property
+    def clock(self) -> Clock | None:
+        return self._target.clock
+
+    def common(self, *, at_return: bool) -> tuple[tuple[str, Source, FieldType], ...]:
+        """The fields that all records have, for `make_layout`."""
+        fields: list[tuple[str, Source, FieldType]] = []
+        if self.timestamps and self.clock is not None:
+            fields.append(("time", self.time_source(at_return=at_return), NAMED_TYPES["u64"]))
+        if self._target.processors is not None:
+            fields.append(("cpu", self.cpu_source, TYPES["u32"]))
+        task = self._target.task
+        if task is not None:
+            fields += [("pid", Read(task.pid), TYPES["s32"]), ("comm", Read(task.comm), _COMM)]
+        return tuple(fields)
+
+    def time_source(self, *, at_return: bool) -> Read:
+        """How target code reads the time. Raises Refused where there is no clock."""
+        clock = self._need_clock()
+        return Read(clock.at_return if at_return else clock.at_site, clock.privileged)
+
+    @property
+    def cpu_source(self) -> Read:
+        """How target code reads the number of its processor."""
+        processors = self._target.processors
+        return _ONE_PROCESSOR if processors is None else Read(processors.number, processors.privileged)
+
+    def time(self, *, returned: bool) -> int:
+        """The ticks of the clock where the target stopped: at a site, or when a call came back.
+
+        Raises Refused where there is no clock, TargetError where it can't be asked.
+        """
+        clock = self._need_clock()
+        now = clock.now(returned=returned)
+        return self._value(self.time_source(at_return=returned)) if now is None else now
+
+    def cpu(self) -> int:
+        """The number of the processor that stopped."""
+        processors = self._target.processors
+        return 0 if processors is None else processors.current()
+
+    def _need_clock(self) -> Clock:
+        clock = self.clock
+        if clock is None:
+            raise Refused(f"{self._target.name} has no clock: {self._target.no_clock}")
+        return clock
+
+    def _value(self, source: Read) -> int:
+        """What target code would read where the target stopped."""
+        if source.privileged and self._target.read_registers().cpsr & CPSR_MODE == MODE_USER:
+            return 0
+        return self._evaluate(source.reading)
+
+    def _evaluate(self, reading: Reading) -> int:
+        match reading:
+            case Constant(value):
+                return value
+            case CoreRegister(name):
+                return int(getattr(self._target.read_registers(), name))
+            case Load(address, offset, size):
+                place = self._evaluate(address) + offset & _WORD
+                return int.from_bytes(self._target.read_memory(place, size), "little")
+            case Masked(value, mask):
+                return self._evaluate(value) & mask
+            case Sum(value, addend):
+                return self._evaluate(value) + addend & _WORD
+            case SystemRegister() | WideRegister():
+                return self._execute(reading)
+
+    def _execute(self, reading: SystemRegister | WideRegister) -> int:
+        """Let the target execute the one instruction that reads a system register."""
+        target = self._target
+        if reading not in self._code:
+            slot = self._slots.allocate(4)
+            word = reading.word.to_bytes(4, "little")
+            execute(plan_patch([], new_code=[Write(slot.address, None, word, "read a system register")]), target)
+            self._code[reading] = slot
+        slot = self._code[reading]
+        saved = target.read_registers()
+        regs = saved.copy()
+        regs.pc = slot.address
+        target.write_registers(regs)
+        try:
+            target.run(lambda _: False, limit=1)
+            found = target.read_registers()
+            if found.pc != slot.address + 4:
+                raise TargetError(f"{target.name} does not execute a single instruction where it is asked to")
+            return found.r0 | found.r1 << 32 if isinstance(reading, WideRegister) else found.r0
+        finally:
+            target.write_registers(saved)
