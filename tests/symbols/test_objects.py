@@ -65,6 +65,14 @@ def test_a_name_that_a_file_does_not_have_is_looked_for_there_alone():
     assert error.value.hint == "did you mean libc.so.6:malloc?"
 
 
+def test_a_file_that_is_not_loaded_may_be_later():
+    with pytest.raises(UsageError, match=r"^no symbol is called 'libz.so.1:crc32'$") as error:
+        resolve("libz.so.1:crc32", TABLE)
+    assert error.value.hint == (
+        "libz.so.1 is not loaded yet, or under another name: --after LOCATION waits for what a program loads"
+    )
+
+
 def test_data_of_a_library_is_no_place_for_a_probe():
     with pytest.raises(Refused, match=r"^libm.so.6:table \(0x50002000\) is data, not code: table is a variable$"):
         resolve("libm.so.6:table", TABLE)

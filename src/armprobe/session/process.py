@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from armprobe.errors import TargetError, UsageError
+from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
@@ -37,8 +37,8 @@ def spawn(
     the files given: armprobe has no part in them. It stands at its entry point, where shared libraries are loaded and
     their constructors have run; or at the place `after`, with what it has loaded by then. It gets its signals as ever;
     leaving the session before its end kills it.
-    Raises UsageError for a file that is no 32-bit ARM program, MissingDependency without qemu-arm, TargetError when the
-    program ends before its entry point, as it does when libraries are missing.
+    Raises UsageError for a file that is no 32-bit ARM program, Refused for one in Thumb code, MissingDependency without
+    qemu-arm, TargetError when the program ends before its entry point, as it does when libraries are missing.
     """
     from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.processmemory import SharedData
@@ -48,6 +48,11 @@ def spawn(
         raise UsageError("there is no program to start", hint="give the path of an ELF file, and its arguments")
     path = Path(command[0])
     image = Image.load(path)
+    if image.entry & 1:
+        raise Refused(
+            f"{path.name} starts in Thumb code: T32 is not supported yet",
+            hint="build it with -marm; of Debian's ports, armel is A32",
+        )
     shared = SharedData()
     try:
         emulator = UserEmulator(command, root=root, env=env, streams=(stdin, stdout, stderr), files=[shared.file])
