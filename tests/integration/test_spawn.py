@@ -98,6 +98,29 @@ def test_events_of_a_process_go_to_standard_error_and_its_output_where_it_would(
 
 
 @pytest.mark.slow
+def test_a_program_has_no_other_files_open_than_without_probes(root: Path):
+    program = root / "bin/busybox"
+    script = "for f in $(seq 3 60); do [ -e /proc/self/fd/$f ] && echo $f; done; true"
+    done = run_armprobe("stat", "--spawn", "-e", _entry(program), program, "--", "sh", "-c", script)
+    plain = run_plain(root, [program, "sh", "-c", script])
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout)
+
+
+@pytest.mark.slow
+def test_the_program_goes_with_armprobe_when_that_is_killed(root: Path):
+    program = root / "bin/busybox"
+    code = "from armprobe.cli.main import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "stat", "--spawn", "-e", _entry(program), program, "--"]
+    with subprocess.Popen(
+        [*command, "sh", "-c", "echo $$; while :; do :; done"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+        process.kill()
+        assert process.stdout.read() == b""  # which ends when nobody has the other end any more
+
+
+@pytest.mark.slow
 def test_a_program_whose_libraries_are_missing_is_an_error_that_says_where_they_are_looked_for(root: Path):
     done = run_armprobe("stat", "--spawn", "-e", "write", root / "usr/bin/xz")
     assert done.returncode == 1

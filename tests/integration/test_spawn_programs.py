@@ -280,7 +280,7 @@ def test_signal_handlers_run_as_ever_and_are_counted(tmp_path: Path):
 @pytest.mark.parametrize("at", ["load", "faulting"])
 def test_a_program_handles_its_own_faults_and_sees_them_where_they_are(tmp_path: Path, at: str):
     program = build(_FAULTS, tmp_path, "faults")
-    with armprobe.spawn([program], stdout=-3) as session:
+    with armprobe.spawn([program], stdout=subprocess.DEVNULL) as session:
         place = session.locate("faulting")
     stop, hits, output = run(program, tmp_path / "output", at=at)
     assert (stop.exit_code, hits, int(output, 16)) == (10, 10, place)

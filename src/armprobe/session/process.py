@@ -34,9 +34,9 @@ def spawn(
 
     `command` is the path of an ELF file and the program's arguments; `root` is where it finds its interpreter and
     libraries (qemu-arm -L), `env` its environment (default: ours). Its standard input, output and error are ours, or
-    the files given: armprobe has no part in them. It stands at its entry point, where shared libraries are loaded and
-    their constructors have run; or at the place `after`, with what it has loaded by then. It gets its signals as ever;
-    leaving the session before its end kills it.
+    the files given (or subprocess.DEVNULL): armprobe has no part in them. It stands at its entry point, where shared
+    libraries are loaded and their constructors have run; or at the place `after`, with what it has loaded by then. It
+    gets its signals as ever; leaving the session before its end kills it.
     Raises UsageError for a file that is no 32-bit ARM program, Refused for one in Thumb code, MissingDependency without
     qemu-arm, TargetError when the program ends before its entry point, as it does when libraries are missing.
     """
@@ -55,7 +55,7 @@ def spawn(
         )
     shared = SharedData()
     try:
-        emulator = UserEmulator(command, root=root, env=env, streams=(stdin, stdout, stderr), files=[shared.file])
+        emulator = UserEmulator(command, root=root, env=env, streams=(stdin, stdout, stderr), shared=shared.file)
     except BaseException:
         shared.close()
         raise
@@ -78,7 +78,7 @@ def spawn(
         stack = Region(start, (target.auxiliary.get(AT_EXECFN, start) & -_PAGE) + _PAGE, name="arguments")
         target.describe([*_regions(objects, stay=first), stack])
     except BaseException:
-        emulator.end()
+        emulator.process.kill()
         emulator.connection.close()
         shared.close()
         raise

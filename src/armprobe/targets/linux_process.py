@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Callable, Sequence
 
@@ -23,15 +24,27 @@ from armprobe.targets.base import (
     StopReason,
     TrapHandler,
 )
+from armprobe.targets.connection import TIMEOUT
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.journal import Journal
-from armprobe.targets.linuxcalls import CALL_CODE, CHECK_CODE, MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE, SystemCalls
+from armprobe.targets.linuxcalls import (
+    CALL_CODE,
+    CHECK_CODE,
+    CLOSE,
+    MPROTECT,
+    PR_SET_PDEATHSIG,
+    PRCTL,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    SystemCalls,
+)
 from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
 from armprobe.targets.signals import signal_name
-from armprobe.targets.useremulator import EMULATOR, UserEmulator
+from armprobe.targets.useremulator import EMULATOR, SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
 _MOMENT = 0.2
@@ -77,7 +90,7 @@ class LinuxProcess:
         """Have the process map memory for slots. Raises TargetError and Refused when it can't."""
         calls = self._calls
         if self._shared is not None:
-            self._shared.map_into(calls)
+            self._shared.map_into(calls, file=SHARED_FILE)
         self._memory = MappedMemory(calls)
         place = self._memory.allocate(_PAGE, 0, 1 << 32)
         self.stub.write_memory(place, CALL_CODE + CHECK_CODE)
@@ -85,6 +98,11 @@ class LinuxProcess:
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
         calls.settle(place)
+        if self._emulator is not None:
+            # The program goes with us; and its files are those that it would have without us.
+            calls.call(PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
+            for file in (*self._emulator.process.placeholders, SHARED_FILE):
+                calls.call(CLOSE, file)
 
     def describe(self, mapped: Sequence[Region]) -> None:
         """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries."""
@@ -160,7 +178,7 @@ class LinuxProcess:
         finally:
             self.stub.runner.idle = lambda: None
         if stop.gone and self._emulator is not None:
-            self._emulator.has_ended()
+            self._emulator.process.wait(seconds=TIMEOUT)
         return stop
 
     def stop(self) -> None:
@@ -210,7 +228,7 @@ class LinuxProcess:
 
     def _release(self) -> None:
         if self._emulator is not None:
-            self._emulator.end()
+            self._emulator.process.kill()
             self._emulator.connection.close()
         elif self.stub.alive:
             self.stub.detach()
@@ -228,12 +246,12 @@ class LinuxProcess:
 
     def _vanished(self, emulator: UserEmulator) -> Stop:
         """The end of a process whose stub went without a word: what it does from here on is not seen."""
-        executed = not emulator.has_ended(seconds=_MOMENT)
-        while not emulator.has_ended(seconds=_MOMENT):
+        executed = not emulator.process.wait(seconds=_MOMENT)
+        while not emulator.process.wait(seconds=_MOMENT):
             if self.stub.runner.stopping:
-                emulator.end()
+                emulator.process.kill()
                 return Stop(StopReason.INTERRUPT, 0, gone=True)
-        code = emulator.process.returncode
+        code = emulator.process.returncode or 0
         if code < 0:
             return Stop(StopReason.EXIT, 0, message=f"was ended by {signal_name(-code)}", signal=-code, gone=True)
         message = "left the emulator without an end that it told: it executed another program" if executed else ""

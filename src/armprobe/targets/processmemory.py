@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 from armprobe.errors import Refused, TargetError
 from armprobe.targets.linuxcalls import (
-    CLOSE,
     MAP_ANONYMOUS,
     MAP_FIXED_NOREPLACE,
     MAP_NORESERVE,
@@ -71,17 +70,15 @@ class SharedData:
     """
 
     def __init__(self) -> None:
-        self.file = os.memfd_create("armprobe", 0)
+        self.file = os.memfd_create("armprobe")
         os.ftruncate(self.file, SHARED_SIZE)
         self._content = mmap.mmap(self.file, SHARED_SIZE)
         self._reserved: ReservedMemory | None = None
         self.look: Callable[[], object] = lambda: None
 
-    def map_into(self, calls: SystemCalls) -> None:
-        """Map the memory in the process, which has inherited `file`, and close it there."""
-        flags = MAP_SHARED | MAP_NORESERVE
-        start = calls.call(MMAP2, 0, SHARED_SIZE, _ALL, flags, self.file, 0)
-        calls.call(CLOSE, self.file)
+    def map_into(self, calls: SystemCalls, *, file: int) -> None:
+        """Map the memory in the process, which has inherited `file` under that number."""
+        start = calls.call(MMAP2, 0, SHARED_SIZE, _ALL, MAP_SHARED | MAP_NORESERVE, file, 0)
         self._reserved = ReservedMemory(start, SHARED_SIZE, giver="the process")
 
     def close(self) -> None:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from armprobe.errors import MissingDependency, TargetError
-from armprobe.targets.connection import TIMEOUT, Connection
+from armprobe.errors import MissingDependency, TargetError, UsageError
+from armprobe.targets.childprocess import NOWHERE, ChildProcess
+from armprobe.targets.connection import Connection
 
 EMULATOR = "qemu-arm"
 #: stops the program without one of its own signals: it queues, and hardly anybody uses or blocks it
 _STOP_SIGNAL = signal.SIGRTMAX
-_PR_SET_PDEATHSIG = 1
+#: the program's number for the file that it shares with us; those of the stub come next, above all of its own
+SHARED_FILE = 100
 _RETRY_SECONDS = 0.002
 _START_SECONDS = 10.0
 
 
-#: standard input, output and error: as ours, a file, or its descriptor
+#: standard input, output and error: as ours (None), a file, its descriptor, or subprocess.DEVNULL
 Streams = tuple[IO[Any] | int | None, IO[Any] | int | None, IO[Any] | int | None]
 
 
@@ -44,43 +43,40 @@ class UserEmulator:
         root: str | Path | None = None,
         env: Mapping[str, str] | None = None,
         streams: Streams = (None, None, None),
-        files: Sequence[int] = (),
+        shared: int | None = None,
     ) -> None:
-        """Start `command`, a path and arguments, with files besides that the program inherits.
+        """Start `command`, a path and arguments.
 
         `root` is where the program finds its interpreter and libraries; `streams` are its standard input, output and
-        error, where they are not ours. Raises MissingDependency without QEMU,
-        TargetError when the emulator ends at once.
+        error, where they are not ours. The file `shared` has the number SHARED_FILE there. Raises MissingDependency
+        without QEMU, TargetError when the emulator ends at once.
         """
         emulator = shutil.which(EMULATOR)
         if emulator is None:
             raise MissingDependency(f"{EMULATOR} is not installed", hint="apt-get install qemu-user")
         #: for messages
         self.name = Path(command[0]).name
-        libc = ctypes.CDLL(None)
-
-        def end_with_us() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            for file in files:
-                os.set_inheritable(file, True)
-
+        files = {number: _descriptor(stream) for number, stream in enumerate(streams) if stream is not None}
+        if shared is not None:
+            files[SHARED_FILE] = shared
         with tempfile.TemporaryDirectory(prefix="armprobe-") as folder:
             path = f"{folder}/stub"
             options = [] if root is None else ["-L", os.fspath(root)]
-            self.process = subprocess.Popen(  # noqa: S603  the user's own program
+            self.process = ChildProcess(
                 [emulator, *options, "-g", path, *(os.fspath(part) for part in command)],
-                stdin=streams[0], stdout=streams[1], stderr=streams[2], env=env, close_fds=False,
-                preexec_fn=end_with_us,  # noqa: PLW1509  prctl is all it calls
-            )  # fmt: skip
+                env=os.environ if env is None else env,
+                files=files,
+                below=SHARED_FILE,
+            )
             try:
                 self.connection = Connection(self._connect(path), name=f"{EMULATOR} {self.name}", pipelines=False)
             except BaseException:
-                self.end()
+                self.process.kill()
                 raise
 
     def _connect(self, path: str) -> socket.socket:
         deadline = time.monotonic() + _START_SECONDS
-        while self.process.poll() is None and time.monotonic() < deadline:
+        while not self.process.wait(seconds=0) and time.monotonic() < deadline:
             stream = socket.socket(socket.AF_UNIX)
             try:
                 stream.connect(path)
@@ -104,19 +100,18 @@ class UserEmulator:
 
     def interrupt(self) -> None:
         """Stop the program, which the stub does not."""
-        self.process.send_signal(_STOP_SIGNAL)
+        self.process.send(_STOP_SIGNAL)
 
     def tell(self) -> None:
         """Pass a Ctrl-C on to the program."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.send(signal.SIGINT)
 
-    def has_ended(self, *, seconds: float = TIMEOUT) -> bool:
-        """Whether the process ends within `seconds`."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-        return self.process.returncode is not None
 
-    def end(self) -> None:
-        """End the program, if it has not ended, and wait for that."""
-        self.process.kill()
-        self.process.wait()
+def _descriptor(stream: IO[Any] | int) -> int:
+    number = stream if isinstance(stream, int) else stream.fileno()
+    if number < 0 and number != NOWHERE:
+        raise UsageError(
+            f"a standard stream is a file, a descriptor or subprocess.DEVNULL, not {number}",
+            hint="make a pipe with os.pipe() and give its end",
+        )
+    return number
