@@ -1,5 +1,7 @@
 """A stock Debian kernel in QEMU, probed from outside while it works on several processors."""
 
+import re
+
 import pytest
 from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, need_guest, opening_program
 
@@ -134,6 +136,46 @@ def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):
             f"the return of back can't be probed: the kernel at {guest.address} has tasks that sleep, and those "
             "asleep in the function could not be led back when the probe goes"
         )
+
+
+def test_time_processor_and_task_are_those_that_the_kernels_own_trace_shows(guest):
+    """The kernel probes the same function some instructions later: the two sides take turns."""
+    tracing = "/sys/kernel/tracing"
+    commands = [
+        f"echo 'p:own do_sys_openat2+16' > {tracing}/kprobe_events",
+        f"echo 1 > {tracing}/events/kprobes/enable",
+        "cat /proc/version /proc/uptime",
+        "for n in 1 2 3; do (cat /proc/self/status) & done; wait",
+        f"echo 0 > {tracing}/events/kprobes/enable",
+        f"cat {tracing}/trace",
+    ]
+    with armprobe.attach_kernel(guest.address) as session:
+        assert session.clock.name.startswith("sched_clock of the kernel")
+        probe = session.define("p:opens do_sys_openat2 name=+0(%r1):ustring")
+        session.optimize_now()
+        assert probe.state == "branch"
+        guest.start("; ".join(commands), when_ended=session.stop)
+        session.run()
+        printed = guest.finish()
+        found = list(session.events())
+    guest.execute(f"echo > {tracing}/kprobe_events; echo > {tracing}/trace")
+    theirs = [
+        (comm, int(pid), int(cpu), int(seconds) * 10**9 + int(rest) * 1000)
+        for comm, pid, cpu, seconds, rest in re.findall(r"(\S+)-(\d+) +\[(\d+)\] \S+ +(\d+)\.(\d+): own: ", printed)
+    ]
+    # The file that switches the kernel's probe on was opened before, the trace is opened after.
+    ours = [event.common for event in found][2:-1]
+    assert [(one["pid"], one["cpu"]) for one in ours] == [(pid, cpu) for _, pid, cpu, _ in theirs]
+    # The kernel shows the last name of a task, ours is the one it had: before exec, that of the shell.
+    assert {event.common["comm"] for event in found if event.values["name"] == "/proc/uptime"} == {"cat"}
+    assert len({one["cpu"] for one in ours}) > 1
+    for one, (comm, pid, cpu, time) in zip(ours, theirs, strict=True):
+        assert one["time"] // 1000 * 1000 <= time, (comm, pid, cpu)
+    by_task = {pid: [one[3] for one in theirs if one[1] == pid] for _, pid, _, _ in theirs}
+    for pid, times in by_task.items():
+        later = [one["time"] for one in ours if one["pid"] == pid][1:]
+        assert all(time < following for time, following in zip(times, later, strict=False)), pid
+    assert str(found[2]).startswith(f"{ours[0]['comm']}-{ours[0]['pid']} [{ours[0]['cpu']:03}] ")
 
 
 def test_symbols_come_from_the_image_that_runs_and_from_no_other(guest, tmp_path):

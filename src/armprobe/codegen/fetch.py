@@ -12,7 +12,7 @@ from armprobe.codegen.read_value import read_privileged, read_value
 from armprobe.errors import InternalError
 from armprobe.events.record import FieldType
 from armprobe.events.source import Memory, Number, Operation, Read, Source, Wide
-from armprobe.isa.reading import width
+from armprobe.isa.reading import SystemRegister, width
 
 _WORD = 0xFFFFFFFF
 _OPERATORS = {
@@ -32,13 +32,14 @@ class Fetcher:
     #: has CLZ, which came with architecture 5
     has_clz: bool = True
     _known: dict[tuple[Source, int], Fetched] = field(default_factory=dict)
+    _system: dict[SystemRegister, str] = field(default_factory=dict)
 
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Forget at the end what was fetched within: code that comes later may be reached by another way."""
-        known = dict(self._known)
+        known, system = dict(self._known), dict(self._system)
         yield
-        self._known = known
+        self._known, self._system = known, system
 
     def fetch(self, source: Source, size: int) -> Fetched:
         """The value of `size` bytes. Registers and constants have 32 bits, and zeros above."""
@@ -63,8 +64,10 @@ class Fetcher:
                 return self.ir.value(f"or i64 {upper}, {self._resize(first, 8)}"), self._both(good, also)
             case Read(reading, privileged):
                 if (source, size) not in self._known:
-                    read = read_privileged if privileged else read_value
-                    found = read(self.ir, reading, self.register)
+                    if privileged:
+                        found = read_privileged(self.ir, reading, self.register)
+                    else:
+                        found = read_value(self.ir, reading, self.register, self._system)
                     self._known[source, size] = self._resize(found, size, width(reading)), None
                 return self._known[source, size]
             case _:

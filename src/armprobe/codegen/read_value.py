@@ -9,17 +9,25 @@ from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, 
 from armprobe.targets.base import CPSR_MODE, MODE_USER
 
 
-def read_value(ir: Lines, reading: Reading, register: Callable[[str], str]) -> str:
-    """The value, as wide as `width` says; `register` gives the value of a core register."""
+def read_value(
+    ir: Lines, reading: Reading, register: Callable[[str], str], known: dict[SystemRegister, str] | None = None
+) -> str:
+    """The value, as wide as `width` says; `register` gives the value of a core register.
+
+    System registers of 32 bits that are `known` are not read again; those that are read are added.
+    """
+    known = {} if known is None else known
     match reading:
         case Constant(value):
             return str(value)
         case CoreRegister(name):
             return register(name)
         case SystemRegister():
-            ir.declare("i32 @llvm.arm.mrc(i32, i32, i32, i32, i32)")
-            numbers = _numbers(reading.coprocessor, reading.opc1, reading.crn, reading.crm, reading.opc2)
-            return ir.value(f"call i32 @llvm.arm.mrc({numbers})")
+            if reading not in known:
+                ir.declare("i32 @llvm.arm.mrc(i32, i32, i32, i32, i32)")
+                numbers = _numbers(reading.coprocessor, reading.opc1, reading.crn, reading.crm, reading.opc2)
+                known[reading] = ir.value(f"call i32 @llvm.arm.mrc({numbers})")
+            return known[reading]
         case WideRegister():
             ir.declare("{ i32, i32 } @llvm.arm.mrrc(i32, i32, i32)")
             numbers = _numbers(reading.coprocessor, reading.opc1, reading.crm)
@@ -28,13 +36,13 @@ def read_value(ir: Lines, reading: Reading, register: Callable[[str], str]) -> s
             low, high = (ir.value(f"zext i32 {half} to i64") for half in halves)
             return ir.value(f"or i64 {ir.value(f'shl i64 {high}, 32')}, {low}")
         case Load(address, offset, size):
-            place = ir.value(f"inttoptr i32 {read_value(ir, address, register)} to ptr")
+            place = ir.value(f"inttoptr i32 {read_value(ir, address, register, known)} to ptr")
             loaded = ir.value(f"load volatile i{8 * size}, ptr {ir.offset(place, offset)}, align {size}")
             return loaded if size >= 4 else ir.value(f"zext i{8 * size} {loaded} to i32")
         case Masked(value, mask):
-            return ir.value(f"and i32 {read_value(ir, value, register)}, {mask}")
+            return ir.value(f"and i32 {read_value(ir, value, register, known)}, {mask}")
         case Sum(value, addend):
-            return ir.value(f"add i32 {read_value(ir, value, register)}, {addend}")
+            return ir.value(f"add i32 {read_value(ir, value, register, known)}, {addend}")
 
 
 def read_privileged(ir: Lines, reading: Reading, register: Callable[[str], str]) -> str:

@@ -6,17 +6,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+_MOST = (1 << 64) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class TimeBase:
-    """A clock: what it counts, for people; the unit that times are given in, `ns` or what stands for a nanosecond."""
+    """A clock: what it counts, for people; the unit that times are given in, `ns` or what stands for a nanosecond.
+
+    Times count from the tick `start` on.
+    """
 
     name: str
     unit: str
     ns_per_tick: Fraction
+    start: int = 0
 
     def units(self, ticks: Any) -> Any:
         """Ticks in the unit, rounded down: an int, or a NumPy array of uint64."""
+        ticks = ticks - self.start & _MOST
         numerator, denominator = self.ns_per_tick.numerator, self.ns_per_tick.denominator
         if denominator == 1:
             return ticks if numerator == 1 else ticks * numerator

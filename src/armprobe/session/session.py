@@ -492,7 +492,7 @@ class Session:
         the same in every run. On a machine with a generic timer it is real time.
         """
         clock = self._engine.moments.clock
-        return None if clock is None else TimeBase(clock.name, clock.unit, clock.ns_per_tick)
+        return None if clock is None else TimeBase(clock.name, clock.unit, clock.ns_per_tick, clock.start)
 
     @property
     def timestamps(self) -> bool:

@@ -241,6 +241,10 @@ class Clock(Protocol):
     def ns_per_tick(self) -> Fraction: ...
 
     @property
+    def start(self) -> int:
+        """The tick that is time 0, modulo 2**64."""
+
+    @property
     def at_site(self) -> Reading:
         """The time in a detour, before the instruction at the site is executed."""
 

@@ -100,6 +100,7 @@ class InstructionClock:
     unit = "instructions"
     #: one instruction stands for one nanosecond, as under QEMU's -icount shift=0
     ns_per_tick = Fraction(1)
+    start = 0
     privileged = False
 
     def __init__(self, engine: Any, binding: Any, *, address: int) -> None:

@@ -31,6 +31,7 @@ from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
 from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
+from armprobe.targets.kernelclock import find_start
 from armprobe.targets.kernelsetup import joined, kernel_image, root_of_tables, system_register
 from armprobe.targets.kerneltasks import find_layout
 from armprobe.targets.pagetables import PageTables
@@ -165,6 +166,10 @@ class KernelTarget:
             self.write_memory(start, mark)
             self.journal.note(KernelMemory(*self._whole, mark, tuple(used.items())))
         self.task = self._find_task()
+        timer = self.clock
+        began = None if timer is None else find_start(self._read_what_is_there, functions, timer.frequency)
+        if timer is not None and began is not None:
+            self.clock = replace(timer, start=began, counted="sched_clock of the kernel")
 
     def adopt_memory(self, taken: KernelMemory, returned: abc.Mapping[int, int]) -> bool:
         """Regard memory as ours that a session before this one took; False when the kernel does not know it any more.

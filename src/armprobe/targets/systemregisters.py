@@ -25,13 +25,15 @@ class GenericTimer:
 
     frequency: int
     privileged: bool = True
+    start: int = 0
+    counted: str = "generic timer"
     unit: str = "ns"
     at_site: Reading = CNTVCT
     at_return: Reading = CNTVCT
 
     @property
     def name(self) -> str:
-        return f"generic timer, {self.frequency / 1e6:g} MHz"
+        return f"{self.counted}, {self.frequency / 1e6:g} MHz"
 
     @property
     def ns_per_tick(self) -> Fraction:
