@@ -109,6 +109,9 @@ class BothSides:
     def add(self, number: int, key: int, amount: int) -> None:
         self._host_maps[number].add(amount, key)
 
+    def put(self, number: int, key: int, value: int) -> None:
+        self._host_maps[number].put(key, value)
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         layout = self.program.layout
         assert layout is not None
@@ -153,7 +156,10 @@ class _Memory:
     def add(self, number: int, key: int, amount: int) -> None:
         raise NotImplementedError
 
-    def record(self, values: Mapping[str, int | None]) -> None:
+    def put(self, number: int, key: int, value: int) -> None:
+        raise NotImplementedError
+
+    def record(self, values: Mapping[str, int | bytes | None]) -> None:
         raise NotImplementedError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -330,3 +331,46 @@ def test_code_is_no_larger_than_it_was(body, instructions):
     maps = {name: Map(name, shape, MAPS) for name, shape in shapes.items()}
     both = BothSides(define(f"def handler(r0, lr):\n    {body}\n", **maps))
     assert both.body.code <= instructions, f"{body}: {both.body.code} instructions, and it was {instructions}"
+
+
+@pytest.mark.slow
+@given(
+    step=st.sampled_from([0, 1, 3, 16, 1000, 0x7FFFFFFF, 0xFFFFFFFF]),
+    base=st.sampled_from([0, 1, 100, 0x80000000, 0xFFFFFFFF]),
+    buckets=st.sampled_from([1, 2, 5, 40]),
+    values=st.lists(st.one_of(st.sampled_from(INTERESTING), st.integers(0, 400)), min_size=5, max_size=5),
+    configuration=st.sampled_from([(4, False), (7, False), (7, True)]),
+)
+@settings(max_examples=80, deadline=None)
+def test_values_are_observed_in_the_bucket_that_they_belong_to(step, base, buckets, values, configuration):
+    architecture, atomic = configuration
+    shape = MapShape(MapKind.HISTOGRAM, buckets, step, base if step else 0)
+    source = "def handler(r0):\n    seen.observe(r0)\n"
+    both = BothSides(define(source, seen=Map("seen", shape, MAPS)), architecture=architecture, atomic=atomic)
+    expected = [0] * (1 + buckets)
+    for value in values:
+        both.target(state(r0=value))
+        both.host(state(r0=value))
+        if step:
+            inside = [n for n in range(buckets) if base + n * step <= value < base + (n + 1) * step]
+        else:
+            inside = [n for n in range(buckets) if (2**n if n else 0) <= value < 2 ** (n + 1)]
+        expected[inside[0] + 1 if inside else 0] += 1
+    words = struct.unpack_from(f"<{1 + buckets}Q", both.target_maps)
+    assert (list(words), both.target_maps) == (expected, bytes(both.host_memory))
+
+
+@pytest.mark.parametrize("configuration", [(4, False), (7, False), (7, True)])
+def test_a_value_of_a_table_is_replaced(configuration):
+    architecture, atomic = configuration
+    last, power = Map("last", MapShape(MapKind.TABLE, 4), MAPS), Map("p", MapShape(MapKind.HISTOGRAM, 3), MAPS + 0x100)
+    source = "def handler(r0, r1):\n    last[r0] = as_u64(r1) << 8\n    power[r0] = 7\n"
+    both = BothSides(define(source, last=last, power=power), architecture=architecture, atomic=atomic)
+    for key, value in [(1, 5), (2, 6), (1, 0xFFFFFFFF), (0, 9), (3, 1), (4, 1), (5, 1)]:
+        both.target(state(r0=key, r1=value))
+        both.host(state(r0=key, r1=value))
+    assert both.target_maps == bytes(both.host_memory)
+    shown = Map("last", last.shape, MAPS, _memory=both)
+    assert shown.values() == {0: 9 << 8, 1: 0xFFFFFFFF00, 2: 6 << 8, 3: 1 << 8, 4: 1 << 8}
+    assert shown.overflow == 1
+    assert Map("p", power.shape, MAPS + 0x100, _memory=both).values() == {0: 7, 1: 7, 2: 7}

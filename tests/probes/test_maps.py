@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from tests.codegen.python_functions import MAPS, PAGE, BothSides, define
@@ -205,3 +206,29 @@ def test_the_layout_is_as_documented():
     assert (CELLS, table.cells, table.keys, table.bytes, table.steps) == (8, 4, 40, 56, 3)
     assert MapShape(MapKind.HISTOGRAM, 64).bytes == 8 + 64 * 8
     assert MapShape(MapKind.TABLE, 1000).steps == 64
+
+
+def test_a_histogram_by_steps_names_its_buckets():
+    with start() as session:
+        sizes = session.histogram("sizes", step=10, base=5, buckets=3)
+        for value in (4, 5, 14, 15, 34, 35):
+            sizes.observe(value)
+        assert (sizes.values(), sizes.overflow) == ({0: 2, 1: 1, 2: 1}, 2)
+        assert str(sizes).splitlines() == [
+            "sizes: 4, 2 without a place",
+            "   5 to 14  2  ########################################",
+            "  15 to 24  1  ####################",
+            "  25 to 34  1  ####################",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"step": -1}, "buckets are of 1 to 2**32 - 1 values, from 0 to 2**32 - 1 on, not of -1 from 0 on"),
+        ({"base": 5}, "buckets that begin at a base have a step"),
+    ],
+)
+def test_buckets_that_make_no_sense_are_refused(arguments, message):
+    with start() as session, pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+        session.histogram("sizes", **arguments)

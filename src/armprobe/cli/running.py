@@ -37,8 +37,15 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def run_live(session: Session, tick: Callable[[], object], *, until: str | None, limit: int | None) -> Stop:
-    """Run like `session.run`, but call `tick` between stretches of a fifth of a second, and at the end.
+def run_live(
+    session: Session,
+    tick: Callable[[], object],
+    *,
+    until: str | None,
+    limit: int | None,
+    every: float = STRETCH_SECONDS,
+) -> Stop:
+    """Run like `session.run`, but call `tick` between stretches of so many seconds, and at the end.
 
     A limit counts from the start of a run, so that with one there is a single stretch. A target that shares memory is
     looked at while it runs.
@@ -59,7 +66,7 @@ def run_live(session: Session, tick: Callable[[], object], *, until: str | None,
         session.stop()
 
     def stop_from_time_to_time() -> None:
-        while not over.wait(STRETCH_SECONDS):
+        while not over.wait(every):
             session.stop()
 
     clock = threading.Thread(target=stop_from_time_to_time, name="armprobe-clock", daemon=True)

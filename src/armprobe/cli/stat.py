@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from armprobe.cli.live import PERIOD, LiveCounts, on_terminal
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
-from armprobe.cli.running import describe_stop, end, run_options, stop_facts
+from armprobe.cli.running import describe_stop, end, run_live, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_json, print_output, print_table
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
@@ -30,18 +31,25 @@ def stat(
     """Count how often instructions are executed, at full speed.
 
     The counters stand in the program's own memory: a hit costs a few instructions and never stops it. The table goes
-    to standard output, what the program prints to standard error; with --spawn it is the other way round.
+    to standard output, what the program prints to standard error; with --spawn it is the other way round. On a terminal
+    counts and rates are shown once a second while the program runs.
 
     \b
     armprobe stat firmware.elf -e malloc -e 'uart_*' -e 'parse+0x20 if %r0 > 64' -- ARGUMENT
     """
-    with open_session(program, output=print_output, arguments=arguments) as session:
+    live = LiveCounts() if on_terminal() and not as_json and not program.spawn else None
+    output = print_output if live is None else live.print_output
+    with open_session(program, output=output, arguments=arguments) as session:
         wishes, skipped = expand(((place, "") for place in places), session.symbols, record=False)
         probes = plant(session, wishes, skipped)
         if not as_json:
             report_skipped(skipped)
         costs = [_instructions_added(session, probe) for probe in probes]
-        stop = session.run(until=until, limit=limit)
+        if live is None:
+            stop = session.run(until=until, limit=limit)
+        else:
+            with live:
+                stop = run_live(session, lambda: live.update(session, probes), until=until, limit=limit, every=PERIOD)
         rows = [_facts(session, probe, added) for probe, added in zip(probes, costs, strict=True)]
         rows.sort(key=lambda row: (-row["hits"], row["address"]))
         if as_json:

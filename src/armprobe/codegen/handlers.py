@@ -22,7 +22,7 @@ from armprobe.codegen.fetch import Fetcher
 from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.llvm import compile_module
-from armprobe.codegen.map_writer import add_to_map
+from armprobe.codegen.map_writer import update_map
 from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
 from armprobe.codegen.python_emit import Emitter
@@ -363,8 +363,8 @@ class _Function:
             has_clz=self._architecture >= 5,
             register=self._register,
             probe=lambda: ir.number(f"{prefix}probe"),
-            add_to_map=lambda number, key, kind, amount: add_to_map(
-                ir, f"{prefix}map{number}", program.maps[number], key, kind, amount
+            update_map=lambda number, key, kind, amount, replace: update_map(
+                ir, f"{prefix}map{number}", program.maps[number], key, kind, amount, replace=replace
             ),
             record=record,
             fault=fault,

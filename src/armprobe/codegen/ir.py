@@ -59,6 +59,13 @@ class Lines:
             old = self.value(f"load i{bits}, ptr {pointer}, align {align}")
             self.line(f"store i{bits} {self.value(f'add i{bits} {old}, {amount}')}, ptr {pointer}, align {align}")
 
+    def put(self, pointer: str, value: str, *, bits: int = 32) -> None:
+        """Replace a word in memory, aligned to its size, as a whole."""
+        if self.atomic:
+            self.value(f"atomicrmw xchg ptr {pointer}, i{bits} {value} monotonic")
+        else:
+            self.line(f"store i{bits} {value}, ptr {pointer}, align {bits // 8}")
+
     def offset(self, pointer: str, offset: int | str) -> str:
         return self.value(f"getelementptr i8, ptr {pointer}, i32 {offset}")
 

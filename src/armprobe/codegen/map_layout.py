@@ -30,10 +30,16 @@ class MapKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """What a map is; `size` is the number of buckets, or of keys that are no zero (a counter: 1)."""
+    """What a map is; `size` is the number of buckets, or of keys that are no zero (a counter: 1).
+
+    The buckets of a histogram that observes values are powers of two where `step` is 0, else of `step` values each,
+    from `base` on.
+    """
 
     kind: MapKind
     size: int = 1
+    step: int = 0
+    base: int = 0
 
     @property
     def cells(self) -> int:
@@ -52,6 +58,14 @@ class MapShape:
     def steps(self) -> int:
         """How many cells are looked at for one key."""
         return min(self.size, MAX_STEPS)
+
+
+def bucket_of(value: int, shape: MapShape) -> int:
+    """The bucket of a value; `shape.size` for one that has none."""
+    if not shape.step:
+        return min(max(value.bit_length() - 1, 0), shape.size)
+    bucket = (value - shape.base) // shape.step
+    return bucket if 0 <= bucket < shape.size else shape.size
 
 
 def first_cell(key: int, size: int) -> int:

@@ -1,4 +1,4 @@
-"""Target code that adds to maps. `armprobe.codegen.map_layout` says what stands where."""
+"""Target code that updates maps. `armprobe.codegen.map_layout` says what stands where."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from armprobe.codegen.map_layout import CELL_BYTES, CELLS, HASH, MapKind, MapSha
 from armprobe.codegen.words import Type
 
 
-def add_to_map(ir: Lines, symbol: str, shape: MapShape, key: str | None, kind: Type | None, amount: str) -> None:
-    """Add the i64 `amount` to the cell of `key`, which is of the unsigned type `kind`; a counter has none."""
+def update_map(
+    ir: Lines, symbol: str, shape: MapShape, key: str | None, kind: Type | None, amount: str, *, replace: bool = False
+) -> None:
+    """Add the i64 `amount` to the cell of `key`, which is of the unsigned type `kind`; a counter has none.
+
+    With `replace`, the amount takes the place of what is there.
+    """
+    change = ir.put if replace else ir.add
     base = ir.symbol(symbol, f"[{shape.bytes} x i8]", 8)
     if key is None or kind is None:
-        ir.add(ir.offset(base, CELLS), amount, bits=64)
+        change(ir.offset(base, CELLS), amount, bits=64)
         return
     missed, end = ir.label(), ir.label()
     index = ir.variable("i32")
@@ -23,7 +29,7 @@ def add_to_map(ir: Lines, symbol: str, shape: MapShape, key: str | None, kind: T
         ir.begin(found)
         ir.line(f"store i32 {key if kind.bits == 32 else ir.value(f'trunc i64 {key} to i32')}, ptr {index}")
     offset = ir.value(f"mul i32 {ir.value(f'load i32, ptr {index}')}, {CELL_BYTES}")
-    ir.add(ir.offset(ir.offset(base, CELLS), offset), amount, bits=64)
+    change(ir.offset(ir.offset(base, CELLS), offset), amount, bits=64)
     ir.jump(end)
     ir.begin(missed)
     ir.add(base, bits=64)

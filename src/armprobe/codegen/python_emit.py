@@ -21,7 +21,7 @@ _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "
 
 @dataclass(slots=True, eq=False)
 class Emitter:
-    """Emits one handler. `register`, `probe`, `add_to_map` and `record` are what the surroundings know to do."""
+    """Emits one handler. `register`, `probe`, `update_map` and `record` are what the surroundings know to do."""
 
     ir: Lines
     #: how its records are
@@ -31,7 +31,8 @@ class Emitter:
     has_clz: bool
     register: Callable[[str], str]
     probe: Callable[[], str]
-    add_to_map: Callable[[int, str | None, Type | None, str], None]
+    #: number of the map, key and its type, amount, and whether the amount replaces what is there
+    update_map: Callable[[int, str | None, Type | None, str, bool], None]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
     record: Callable[[list[str | tuple[str, str]], str], None]
     #: where a read goes that may not be done
@@ -74,9 +75,9 @@ class Emitter:
                 self._leave(self.out)
             case tree.Evaluate(value):
                 self.value(value)
-            case tree.MapAdd(number, key, amount):
+            case tree.MapUpdate(number, key, amount, replace):
                 place = None if key is None else self.value(key)
-                self.add_to_map(number, place, None if key is None else key.type, self.value(amount))
+                self.update_map(number, place, None if key is None else key.type, self.value(amount), replace)
             case tree.Emit(values):
                 self._emit(values)
 
@@ -307,7 +308,7 @@ def emit_condition(
     """The i1 that a condition is."""
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
-        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, add_to_map=_never,
+        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, update_map=_never,
         record=_never, fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")

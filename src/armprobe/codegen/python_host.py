@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from armprobe.codegen.helpers import HELPERS
+from armprobe.codegen.map_layout import bucket_of
 from armprobe.codegen.python_calls import positional_parameters
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked
@@ -35,6 +36,9 @@ class Surroundings(Protocol):
 
     def add(self, number: int, key: int, amount: int) -> None:
         """Add to the map with that number."""
+
+    def put(self, number: int, key: int, value: int) -> None:
+        """Replace a number of it."""
 
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         """Keep a record; bytes for strings, None for what could not be read."""
@@ -165,7 +169,9 @@ def _build(scope: Scope, at_hit: list[Surroundings], state: list[State], most: i
     names["string"] = lambda address: _String(address, at_hit[-1].read)
     names |= scope.outside
     names["__emit"] = partial(_emit, at_hit, most)
-    names["__add"] = partial(_add, at_hit)
+    names["__add"], names["__put"] = partial(_add, at_hit), partial(_put, at_hit)
+    names["__bucket"] = bucket_of
+    names["__shapes"] = [scope.handler.shape_of(known) for known in scope.handler.maps]
     names |= {f"__{inner.number}": _build(inner, at_hit, state, most) for inner in scope.calls.values()}
     function = _Rewriter(scope).visit(scope.source.tree)
     function.decorator_list, function.returns = [], None
@@ -186,6 +192,10 @@ def _cast(scope: Scope, state: list[State], name: str, address: int) -> Any:
 
 def _add(at_hit: list[Surroundings], number: int, key: int, amount: int) -> None:
     at_hit[-1].add(number, key, amount)
+
+
+def _put(at_hit: list[Surroundings], number: int, key: int, value: int) -> None:
+    at_hit[-1].put(number, key, value)
 
 
 def _emit(at_hit: list[Surroundings], most: int, **fields: Callable[[], int | _String]) -> None:
@@ -217,21 +227,31 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         if isinstance(node.target, ast.Subscript):
-            return ast.copy_location(
-                ast.Expr(self._add(node.target.value, self.visit(node.target.slice), self.visit(node.value))), node
-            )
+            key, amount = self.visit(node.target.slice), self.visit(node.value)
+            return ast.copy_location(ast.Expr(self._update("__add", node.target.value, key, amount)), node)
         assert isinstance(node.target, ast.Name)
         result = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, self.visit(node.value))
         return ast.copy_location(ast.Assign([node.target], self._wrap(node, ast.copy_location(result, node))), node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        target = node.targets[0]
+        if not isinstance(target, ast.Subscript):
+            return self.generic_visit(node)
+        key, value = self.visit(target.slice), self.visit(node.value)
+        return ast.copy_location(ast.Expr(self._update("__put", target.value, key, value)), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         inner = self._scope.calls.get(node)
         self.generic_visit(node)
         function = node.func
         if isinstance(function, ast.Attribute) and function.attr == "add":
-            return ast.copy_location(
-                self._add(function.value, ast.Constant(0), node.args[0] if node.args else ast.Constant(1)), node
-            )
+            amount = node.args[0] if node.args else ast.Constant(1)
+            return ast.copy_location(self._update("__add", function.value, ast.Constant(0), amount), node)
+        if isinstance(function, ast.Attribute) and function.attr == "observe":
+            number = ast.Constant(self._number(function.value))
+            shape = ast.Subscript(ast.Name("__shapes", ast.Load()), number, ast.Load())
+            key = ast.Call(ast.Name("__bucket", ast.Load()), [node.args[0], shape], [])
+            return ast.copy_location(self._update("__add", function.value, key, ast.Constant(1)), node)
         if not isinstance(function, ast.Name):
             return node
         if inner is not None:
@@ -254,8 +274,10 @@ class _Rewriter(ast.NodeTransformer):
             new = ast.Call(ast.Attribute(word, "wrap", ast.Load()), [node], [])
         return ast.copy_location(new, node)
 
-    def _add(self, name: ast.expr, key: ast.expr, amount: ast.expr) -> ast.Call:
+    def _update(self, how: str, name: ast.expr, key: ast.expr, amount: ast.expr) -> ast.Call:
+        return ast.Call(ast.Name(how, ast.Load()), [ast.Constant(self._number(name)), key, amount], [])
+
+    def _number(self, name: ast.expr) -> int:
         assert isinstance(name, ast.Name)
         wanted = self._scope.outside[name.id]
-        number = next(number for number, known in enumerate(self._scope.handler.maps) if known is wanted)
-        return ast.Call(ast.Name("__add", ast.Load()), [ast.Constant(number), key, amount], [])
+        return next(number for number, known in enumerate(self._scope.handler.maps) if known is wanted)

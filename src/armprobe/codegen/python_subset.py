@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from armprobe.codegen import python_tree as tree
-from armprobe.codegen.map_layout import MapKind, MapShape
+from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_calls import assigned_names, check_call, positional_parameters
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
+from armprobe.codegen.python_maps import check_map_add, check_map_call, check_map_put
 from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
 from armprobe.codegen.python_source import Source, read_source
 from armprobe.codegen.python_text import check_text, is_text
-from armprobe.codegen.words import BOOL, TEXT, U32, U64, Type, word_for
+from armprobe.codegen.words import BOOL, TEXT, U32, Type, word_for
 from armprobe.errors import UsageError
 from armprobe.events.record import NAMED_TYPES, FieldType, make_layout
 from armprobe.events.source import Computed
@@ -176,7 +177,11 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
             result = check_operation(scope, node, op, (load, check_number(scope, load)), value)
             return [_assign(scope, name, target, result)]
         case ast.AugAssign(ast.Subscript() as target, op, value):
-            return [_check_map_add(scope, node, target, op, value)]
+            return [check_map_add(scope, node, target, op, value)]
+        case ast.Assign([ast.Subscript() as target], value):
+            return [check_map_put(scope, node, target, value)]
+        case ast.Expr(ast.Call(ast.Attribute()) as call) if (update := check_map_call(scope, call)) is not None:
+            return update
         case ast.Expr(ast.Call() as call):
             return [_check_call_statement(scope, call)]
         case ast.If(test, body, orelse):
@@ -303,57 +308,8 @@ def _check_return(scope: Scope, node: ast.Return, value: ast.expr | None) -> tre
 def _check_call_statement(scope: Scope, call: ast.Call) -> tree.Statement:
     if isinstance(call.func, ast.Name) and call.func.id == "emit" and scope.is_helper("emit"):
         return _check_emit(scope, call)
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "add":
-        number, shape = _map_of(scope, call.func.value)
-        if shape.kind is not MapKind.COUNTER:
-            raise scope.source.error(call, f"a {shape.kind.value} is added to by key", hint="write MAP[KEY] += 1")
-        if call.keywords or len(call.args) > 1:
-            raise scope.source.error(call, "add() takes one number, or none for 1")
-        if not call.args:
-            return tree.MapAdd(number, None, tree.Constant(U64, 1))
-        return tree.MapAdd(number, None, _amount(scope, call.args[0]))
     value = check_call(scope, call)
     return tree.Evaluate(typed(scope, call, value))
-
-
-def _check_map_add(
-    scope: Scope, node: ast.AugAssign, target: ast.Subscript, op: ast.operator, value: ast.expr
-) -> tree.Statement:
-    number, shape = _map_of(scope, target.value)
-    if not isinstance(op, ast.Add):
-        raise scope.source.error(node, "a map is only added to", hint="write MAP[KEY] += 1")
-    if shape.kind is MapKind.COUNTER:
-        raise scope.source.error(node, "a counter has no keys", hint="write COUNTER.add(1)")
-    key = typed(scope, target.slice, check_number(scope, target.slice))
-    if key.type.signed:
-        raise scope.source.error(
-            target.slice, f"a key is unsigned, and this is {key.type.name}", hint="as_u32() converts"
-        )
-    if shape.kind is MapKind.TABLE and key.type != U32:
-        raise scope.source.error(target.slice, f"the keys of a table are u32, and this is {key.type.name}",
-                          hint="as_u32() takes the lower half")  # fmt: skip
-    return tree.MapAdd(number, key, _amount(scope, value))
-
-
-def _amount(scope: Scope, node: ast.expr) -> tree.Expression:
-    value = check_number(scope, node)
-    if value < 0 if isinstance(value, int) else value.type.signed:
-        raise scope.source.error(node, "a map adds unsigned numbers, and this has a sign", hint="as_u64() converts")
-    return scope.adapt(node, value, U64)
-
-
-def _map_of(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:
-    """The number and the shape of the map that an expression names."""
-    if isinstance(node, ast.Name) and node.id not in scope.local_names and node.id not in scope.parameters:
-        value = scope.lookup(node)
-        shape = scope.handler.shape_of(value)
-        if shape is not None:
-            maps = scope.handler.maps
-            number = next((number for number, known in enumerate(maps) if known is value), len(maps))
-            if number == len(maps):
-                maps.append(value)
-            return number, shape
-    raise scope.source.error(node, "this is no map", hint="session.counter(), histogram() and table() make maps")
 
 
 def _check_emit(scope: Scope, call: ast.Call) -> tree.Statement:

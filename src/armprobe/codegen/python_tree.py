@@ -217,12 +217,16 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class MapAdd:
-    """Add the u64 `amount` to the cell of `key` in the map with the number `map`; a counter has no key."""
+class MapUpdate:
+    """Add the u64 `amount` to the cell of `key` in the map with the number `map`; a counter has no key.
+
+    With `replace`, the amount takes the place of what is there.
+    """
 
     map: int
     key: Expression | None
     amount: Expression
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,7 @@ class Emit:
     values: tuple[Expression, ...]
 
 
-Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapAdd | Emit
+Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapUpdate | Emit
 
 
 @dataclass(frozen=True, slots=True)

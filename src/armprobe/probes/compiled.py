@@ -139,6 +139,9 @@ class _Surroundings:
     def add(self, number: int, key: int, amount: int) -> None:
         self.maps[number].add(amount, key)
 
+    def put(self, number: int, key: int, value: int) -> None:
+        self.maps[number].put(key, value)
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         assert self.layout is not None
         self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values))

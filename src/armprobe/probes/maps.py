@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from armprobe.codegen.map_layout import CELL_BYTES, CELLS, MAX_CELLS, MapKind, MapShape, first_cell
+from armprobe.codegen.map_layout import CELL_BYTES, CELLS, MAX_CELLS, MapKind, MapShape, bucket_of, first_cell
 from armprobe.errors import UsageError
 
 _CELL = (1 << 64) - 1
@@ -22,8 +22,9 @@ class _Memory(Protocol):
 class Map:
     """Numbers of 64 bits by key, in target memory; made by a session. After its end, they are as they were last.
 
-    A compiled handler adds to it: `histogram[KEY] += N`, `table[KEY] += N`, `counter.add(N)`. An update without a place
-    (a bucket that is not there, a new key for a full table) is counted in `overflow`.
+    A compiled handler adds to it, `counter.add(N)`, `table[KEY] += N`, `histogram.observe(VALUE)`, or replaces
+    a number, `table[KEY] = N`. An update without a place (a bucket that is not there, a new key for a full table) is
+    counted in `overflow`.
     """
 
     name: str
@@ -59,8 +60,20 @@ class Map:
         return self.values().get(key, 0)
 
     def __setitem__(self, key: int, number: int) -> None:
-        """Set a number: `map[key] += 1` in a host handler. A key without a place counts as overflow."""
-        self.add(number - self[key], key)
+        """Set a number, as `put`; `map[key] += 1` in a host handler."""
+        self.put(key, number)
+
+    def put(self, key: int, number: int) -> None:
+        """Set a number, modulo 2**64. A key without a place counts as overflow."""
+        offset = self._place(key)
+        if offset is None:
+            self._add(0, 1)
+        else:
+            self._write(offset, (number & _CELL).to_bytes(CELL_BYTES, "little"))
+
+    def observe(self, value: int) -> None:
+        """Add 1 to the bucket of a value, in a histogram."""
+        self.add(1, bucket_of(value, self.shape))
 
     def add(self, amount: int = 1, key: int = 0) -> None:
         """Add as target code does, modulo 2**64."""
@@ -93,6 +106,9 @@ class Map:
     def _label(self, key: int) -> str:
         if self.shape.kind is MapKind.TABLE:
             return f"0x{key:08x}"
+        if self.shape.step:
+            first = self.shape.base + key * self.shape.step
+            return f"{first} to {first + self.shape.step - 1}"
         return f"{1 << key if key else 0} to {(2 << key) - 1}" if self.log2 else str(key)
 
     def _place(self, key: int) -> int | None:
@@ -125,11 +141,15 @@ class Map:
         self._memory.write_memory(self.address + offset, data)
 
 
-def map_shape(kind: MapKind, size: int) -> MapShape:
+def map_shape(kind: MapKind, size: int, *, step: int = 0, base: int = 0) -> MapShape:
     """The shape of a map with `size` buckets or keys. Raises UsageError for sizes that make no sense."""
+    if not 0 <= step < 1 << 32 or not 0 <= base < 1 << 32:
+        raise UsageError(f"buckets are of 1 to 2**32 - 1 values, from 0 to 2**32 - 1 on, not of {step} from {base} on")
+    if base and not step:
+        raise UsageError("buckets that begin at a base have a step", hint="histogram(NAME, step=16, base=64)")
     if not 1 <= size <= MAX_CELLS:
         raise UsageError(f"a {kind.value} has 1 to {MAX_CELLS} places, not {size}")
-    return MapShape(kind, size)
+    return MapShape(kind, size, step, base)
 
 
 def shape_of(value: object) -> MapShape | None:

@@ -277,12 +277,15 @@ class Session:
         """Make a number in target memory. Compiled handlers write `counter.add(N)`; `counter.total` is its value."""
         return self._engine.instruments.add_map(name, map_shape(MapKind.COUNTER, 1))
 
-    def histogram(self, name: str, *, log2: bool = True, buckets: int = 64) -> Map:
-        """Make numbers in target memory by bucket. Compiled handlers write `histogram[log2(r0)] += 1`.
+    def histogram(self, name: str, *, log2: bool = True, step: int = 0, base: int = 0, buckets: int = 64) -> Map:
+        """Make numbers in target memory by bucket. Compiled handlers write `histogram.observe(r0)`.
 
-        `log2`: the buckets are powers of two, which only matters when the histogram is printed.
+        The buckets are powers of two or, with `step`, `step` values each from `base` on; a value that has none counts
+        in `overflow`. Handlers may also name the bucket, `histogram[r0 >> 4] += 1`; without `log2` and `step`, a bucket
+        is printed as its number.
         """
-        return self._engine.instruments.add_map(name, map_shape(MapKind.HISTOGRAM, buckets), log2=log2)
+        shape = map_shape(MapKind.HISTOGRAM, buckets, step=step, base=base)
+        return self._engine.instruments.add_map(name, shape, log2=log2 and not step)
 
     def table(self, name: str, capacity: int) -> Map:
         """Make numbers in target memory by key, u32; compiled handlers write `table[lr] += 1`.

@@ -1,0 +1,108 @@
+"""Checks what compiled handlers do with maps: they add, replace and observe, and never read."""
+
+from __future__ import annotations
+
+import ast
+
+from armprobe.codegen import python_tree as tree
+from armprobe.codegen.map_layout import MapKind, MapShape
+from armprobe.codegen.python_scope import Scope, check_number, typed
+from armprobe.codegen.words import BOOL, U32, U64
+
+
+def check_map_call(scope: Scope, call: ast.Call) -> list[tree.Statement] | None:
+    """COUNTER.add(n) or HISTOGRAM.observe(value); None for any other call."""
+    function = call.func
+    assert isinstance(function, ast.Attribute)
+    if function.attr == "add":
+        number, shape = _map_of(scope, function.value)
+        if shape.kind is not MapKind.COUNTER:
+            raise scope.source.error(call, f"a {shape.kind.value} is added to by key", hint="write MAP[KEY] += 1")
+        if call.keywords or len(call.args) > 1:
+            raise scope.source.error(call, "add() takes one number, or none for 1")
+        amount = _amount(scope, call.args[0]) if call.args else tree.Constant(U64, 1)
+        return [tree.MapUpdate(number, None, amount)]
+    if function.attr == "observe":
+        number, shape = _map_of(scope, function.value)
+        if shape.kind is not MapKind.HISTOGRAM:
+            raise scope.source.error(call, f"a {shape.kind.value} observes no values", hint="a histogram does")
+        if call.keywords or len(call.args) != 1:
+            raise scope.source.error(call, "observe() takes one number")
+        return _observe(scope, call, number, shape)
+    return None
+
+
+def check_map_add(
+    scope: Scope, node: ast.AugAssign, target: ast.Subscript, op: ast.operator, value: ast.expr
+) -> tree.Statement:
+    """MAP[KEY] += n."""
+    if not isinstance(op, ast.Add):
+        _map_of(scope, target.value)
+        raise scope.source.error(node, "a map is added to, or a value replaced", hint="write MAP[KEY] += 1")
+    number, key = _place(scope, node, target)
+    return tree.MapUpdate(number, key, _amount(scope, value))
+
+
+def check_map_put(scope: Scope, node: ast.Assign, target: ast.Subscript, value: ast.expr) -> tree.Statement:
+    """MAP[KEY] = n."""
+    number, key = _place(scope, node, target)
+    return tree.MapUpdate(number, key, _amount(scope, value), replace=True)
+
+
+def _place(scope: Scope, node: ast.AST, target: ast.Subscript) -> tuple[int, tree.Expression]:
+    """The number of the map, and the key."""
+    number, shape = _map_of(scope, target.value)
+    if shape.kind is MapKind.COUNTER:
+        raise scope.source.error(node, "a counter has no keys", hint="write COUNTER.add(1)")
+    key = typed(scope, target.slice, check_number(scope, target.slice))
+    if key.type.signed:
+        raise scope.source.error(
+            target.slice, f"a key is unsigned, and this is {key.type.name}", hint="as_u32() converts"
+        )
+    if shape.kind is MapKind.TABLE and key.type != U32:
+        raise scope.source.error(target.slice, f"the keys of a table are u32, and this is {key.type.name}",
+                          hint="as_u32() takes the lower half")  # fmt: skip
+    return number, key
+
+
+def _observe(scope: Scope, call: ast.Call, number: int, shape: MapShape) -> list[tree.Statement]:
+    """Add 1 to the bucket of a value: `map_layout.bucket_of`."""
+    argument = call.args[0]
+    value = typed(scope, argument, check_number(scope, argument))
+    kind = value.type
+    if kind.signed:
+        raise scope.source.error(argument, f"an observed value is unsigned, and this is {kind.name}",
+                                 hint=f"as_u{kind.bits}() converts")  # fmt: skip
+    one = tree.Constant(U64, 1)
+    if not shape.step:
+        return [tree.MapUpdate(number, tree.Log2(U32, value), one)]
+    if kind.bits == 64 and shape.step & (shape.step - 1):
+        raise scope.source.error(argument, f"a number of 64 bits is observed by powers of two, not by {shape.step}",
+                                 hint="as_u32() takes the lower half")  # fmt: skip
+    name = scope.name(f"{call.lineno}:{call.col_offset}:observed")
+    local, base = tree.Local(kind, name), tree.Constant(kind, shape.base)
+    bucket = tree.Binary(kind, "//", tree.Binary(kind, "-", local, base), tree.Constant(kind, shape.step))
+    below = tree.Compare(BOOL, "<", local, base)
+    key = tree.Choice(kind, below, tree.Constant(kind, shape.size), bucket)
+    return [tree.Assign(name, value), tree.MapUpdate(number, key, one)]
+
+
+def _amount(scope: Scope, node: ast.expr) -> tree.Expression:
+    value = check_number(scope, node)
+    if value < 0 if isinstance(value, int) else value.type.signed:
+        raise scope.source.error(node, "a map holds unsigned numbers, and this has a sign", hint="as_u64() converts")
+    return scope.adapt(node, value, U64)
+
+
+def _map_of(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:
+    """The number and the shape of the map that an expression names."""
+    if isinstance(node, ast.Name) and node.id not in scope.local_names and node.id not in scope.parameters:
+        value = scope.lookup(node)
+        shape = scope.handler.shape_of(value)
+        if shape is not None:
+            maps = scope.handler.maps
+            number = next((number for number, known in enumerate(maps) if known is value), len(maps))
+            if number == len(maps):
+                maps.append(value)
+            return number, shape
+    raise scope.source.error(node, "this is no map", hint="session.counter(), histogram() and table() make maps")
