@@ -163,3 +163,23 @@ def test_a_reader_that_goes_away_ends_it_quietly(demo):
 def test_the_exit_code_of_the_program_is_told(run, binary):
     outcome = run("stat", binary(*EXIT), "--base", "0x8000", "-e", "0x8004")
     assert (outcome.status, outcome.err) == (0, "1 hit of 1 probe; the program ended with exit code 0\n")
+
+
+def test_a_trigger_sums_up_an_event_by_a_field(run, demo):
+    trigger = "m.hist:keys=size.log2:vals=hitcount,size if size > 4"
+    arguments = ("stat", demo, "-e", "p:m malloc size=%r0:u32", "-e", "free", "--trigger", trigger)
+    report = json.loads(run(*arguments, "--json").out)
+    (histogram,) = report["histograms"]
+    assert histogram["trigger"] == trigger
+    assert all(row["hitcount"] << row["key"] <= row["sums"]["size"] < row["hitcount"] << row["key"] + 1
+               for row in histogram["rows"])  # fmt: skip
+    outcome = run(*arguments)
+    assert outcome.status == 0
+    assert "# trigger info: " + trigger in outcome.out
+    assert f"    Hits: {sum(row['hitcount'] for row in histogram['rows'])}\n" in outcome.out
+
+
+def test_a_trigger_for_an_event_that_is_not_there_is_refused(run, demo):
+    outcome = run("stat", demo, "-e", "malloc", "--trigger", "m.hist:keys=size")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "there is no event m" in outcome.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +55,12 @@ def read_definitions(path: Path) -> list[tuple[str, str]]:
 
 
 def expand(
-    definitions: Iterable[tuple[str, str]], table: SymbolTable, *, record: bool
+    definitions: Iterable[tuple[str, str]], table: SymbolTable, *, record: bool, summed: Collection[str] = ()
 ) -> tuple[list[Wish], list[Skipped]]:
     """Make one wish for each place of each definition (a text and the file it comes from, or "").
 
-    With `record`, a location alone becomes an event without arguments; without, a definition of an event is an error.
+    With `record`, a location alone becomes an event without arguments; without, a definition of an event is an error
+    unless the event is one of `summed`, which triggers sum up.
     A line `-:[GROUP/]EVENT` takes the events of lines above away. Raises UsageError for what is malformed, with a
     caret, and for places that do not exist; Refused where a single place, or every place of a pattern, is no A32 code.
     """
@@ -71,7 +72,7 @@ def expand(
             if removal is not None:
                 _remove(removal, wishes)
                 continue
-            for wish in _expand_one(text, table, record, skipped):
+            for wish in _expand_one(text, table, record, skipped, summed):
                 key = wish.address, wish.definition
                 if key not in wishes or not wish.optional:
                     wishes[key] = wish
@@ -91,11 +92,14 @@ def _remove(removal: Removal, wishes: dict[tuple[int, str], Wish]) -> None:
         del wishes[key]
 
 
-def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipped]) -> list[Wish]:
+def _expand_one(
+    text: str, table: SymbolTable, record: bool, skipped: list[Skipped], summed: Collection[str]
+) -> list[Wish]:
     definitions = _at_each_place(text, table, skipped)
     wishes = []
     for place, parsed in definitions:
-        if parsed.kind is not Kind.COUNT and not record:
+        known = parsed.event in summed or f"{parsed.group}/{parsed.event}" in summed
+        if parsed.kind is not Kind.COUNT and not record and not known:
             raise UsageError(
                 f"{text!r} records events, and only hits are counted here",
                 hint=f"write -e {parsed.location!r}, or use `armprobe trace`",
@@ -111,7 +115,7 @@ def _expand_one(text: str, table: SymbolTable, record: bool, skipped: list[Skipp
         if not re.match(r"[A-Za-z_]", event):
             event = f"p_{event}"[:MAX_NAME]
         names = (parsed.group, event)
-        command = f"{letter}:{parsed.group}/{event} " if record else ""
+        command = f"{letter}:{parsed.group}/{event} " if record or known else ""
         optional = len(definitions) > 1 or is_pattern(parsed.location, table)
         wishes.append(Wish(place.address, place.name, f"{command}0x{place.address:08x}{rest}", optional, names))
     return wishes
@@ -152,13 +156,13 @@ def _skipped(pattern: str, table: SymbolTable) -> list[Skipped]:
     return found
 
 
-def plant(session: Session, wishes: Sequence[Wish], skipped: list[Skipped]) -> list[Probe]:
+def plant(session: Session, wishes: Sequence[Wish], skipped: list[Skipped], *, records: bool = True) -> list[Probe]:
     """Register probes and turn them into branches; add to `skipped` what a pattern named and is refused.
 
     Raises Refused, with nothing planted, when a place that was named itself is refused, or nothing is left.
     """
     try:
-        probes = session.define_all(wish.definition for wish in wishes)
+        probes = session.define_all((wish.definition for wish in wishes), records=records)
     except Refused:
         left = []
         for wish in wishes:
@@ -171,7 +175,7 @@ def plant(session: Session, wishes: Sequence[Wish], skipped: list[Skipped]) -> l
                 raise
         if not left or len(left) == len(wishes):
             raise
-        probes = session.define_all(wish.definition for wish in left)
+        probes = session.define_all((wish.definition for wish in left), records=records)
     session.optimize_now()
     return probes
 

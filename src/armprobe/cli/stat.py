@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
 from armprobe.cli.running import describe_stop, end, run_live, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_json, print_output, print_table
+from armprobe.probes.hist_trigger import parse_trigger
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
 
@@ -22,11 +24,15 @@ from armprobe.session import Session
     "-e", "places", metavar="LOCATION", multiple=True, required=True,
     help="What to count: symbol, symbol+0x10, 0xADDRESS or a pattern, perhaps followed by `if FILTER`.",
 )  # fmt: skip
+@click.option(
+    "--trigger", "triggers", metavar="EVENT.hist:keys=FIELD", multiple=True,
+    help="Sum up the hits of an event of -e by a field: EVENT.hist:keys=FIELD.log2:vals=hitcount if FILTER.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @run_options
 def stat(
-    program: ProgramOptions, places: tuple[str, ...], as_json: bool, until: str | None, limit: int | None,
-    arguments: tuple[str, ...],
+    program: ProgramOptions, places: tuple[str, ...], triggers: tuple[str, ...], as_json: bool,
+    until: str | None, limit: int | None, arguments: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Count how often instructions are executed, at full speed.
 
@@ -36,12 +42,15 @@ def stat(
 
     \b
     armprobe stat firmware.elf -e malloc -e 'uart_*' -e 'parse+0x20 if %r0 > 64' -- ARGUMENT
+    armprobe stat firmware.elf -e 'p:m malloc size=%r0:u32' --trigger 'm.hist:keys=size.log2'
     """
     live = LiveCounts() if on_terminal() and not as_json and not program.spawn else None
     output = print_output if live is None else live.print_output
     with open_session(program, output=output, arguments=arguments) as session:
-        wishes, skipped = expand(((place, "") for place in places), session.symbols, record=False)
-        probes = plant(session, wishes, skipped)
+        summed = {parse_trigger(text).event for text in triggers}
+        wishes, skipped = expand(((place, "") for place in places), session.symbols, record=False, summed=summed)
+        probes = plant(session, wishes, skipped, records=False)
+        histograms = [session.trigger(text) for text in triggers]
         if not as_json:
             report_skipped(skipped)
         costs = [_instructions_added(session, probe) for probe in probes]
@@ -53,12 +62,16 @@ def stat(
         rows = [_facts(session, probe, added) for probe, added in zip(probes, costs, strict=True)]
         rows.sort(key=lambda row: (-row["hits"], row["address"]))
         if as_json:
-            print_json(
-                {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)},
-                err=program.spawn,
-            )
+            report = {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)}
+            sums = [
+                {"trigger": found.trigger.text, "rows": list(map(asdict, found.rows())), "dropped": found.dropped}
+                for found in histograms
+            ]
+            print_json(report | {"histograms": sums} if sums else report, err=program.spawn)
         else:
             _print(rows, err=program.spawn)
+            for found in histograms:
+                click.echo(f"\n{found}", err=program.spawn)
             hits = sum(row["hits"] for row in rows)
             notice(f"{many(hits, 'hit')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
         return end(session, stop, process=program.spawn)

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from itertools import count, groupby
 from typing import Any
 
+from armprobe.codegen.aggregate import Aggregate, aggregate
 from armprobe.codegen.body import END, Body, Exit, make_body
 from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_back
 from armprobe.codegen.conditions import condition
@@ -106,7 +107,7 @@ class Follow:
     filter: None = None
 
 
-Action = Count | Record | Stop | Call | Follow
+Action = Count | Record | Stop | Call | Follow | Aggregate
 
 
 def can_compile(*, architecture: int, atomic: bool) -> bool:
@@ -140,7 +141,7 @@ def compile_actions(
             f"this target has architecture {architecture}",
             hint="use a host handler",
         )
-    if atomic and architecture < 7 and any(isinstance(action, Call) and action.program.maps for action in actions):
+    if atomic and architecture < 7 and any(map(_updates_maps, actions)):
         raise Refused(
             "adding to a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
             f"processor has from architecture 7 on; this target has architecture {architecture}",
@@ -151,6 +152,10 @@ def compile_actions(
         for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
             function.group(wanted, list(group))
     return function.compile()
+
+
+def _updates_maps(action: Action) -> bool:
+    return isinstance(action, Aggregate) or (isinstance(action, Call) and bool(action.program.maps))
 
 
 @lru_cache(maxsize=1024)
@@ -171,12 +176,12 @@ def compile_guard(
 def split_filter(actions: tuple[Action, ...]) -> tuple[Filter | None, tuple[Action, ...]]:
     """The filter that all actions have, and the actions without it; None where a guard can't stand for the filter.
 
-    A record shows the numbers that its filter compared, so memory is read once, in one body.
+    A record shows the numbers that its filter compared, and so does a key, so memory is read once, in one body.
     """
     wanted = actions[0].filter
     if wanted is None or any(action.filter != wanted for action in actions):
         return None, actions
-    if any(isinstance(action, Record) for action in actions) and any(map(reads_memory, sources(wanted))):
+    if any(isinstance(action, Record | Aggregate) for action in actions) and any(map(reads_memory, sources(wanted))):
         return None, actions
     return wanted, tuple(action if isinstance(action, Follow) else replace(action, filter=None) for action in actions)
 
@@ -296,6 +301,8 @@ class _Function:
                         self._want(str(_STOP), _STOP)
                     case Follow():
                         self._follow(action)
+                    case Aggregate():
+                        aggregate(self._fetcher, action)
         if wanted is not None:
             ir.jump(out)
             ir.begin(out)

@@ -198,7 +198,7 @@ class Emitter:
             case tree.Choice(_, condition, yes, no):
                 return self._choose(self.value(condition), lambda: self.value(yes), lambda: self.value(no), kind)
             case tree.Log2(_, operand):
-                return self._log2(operand)
+                return emit_log2(ir, self.value(operand), operand.type.bits, has_clz=self.has_clz)
             case tree.Read():
                 return self._read(node)
             case tree.Bounded(_, operand, count):
@@ -261,22 +261,6 @@ class Emitter:
         shifted = ir.value(f"{name} {kind} {left}, {distance}")
         return shifted if most else ir.value(f"select i1 {inside}, {kind} {shifted}, {kind} 0")
 
-    def _log2(self, node: tree.Expression) -> str:
-        ir, kind, bits = self.ir, _kind(node.type), node.type.bits
-        odd = ir.value(f"or {kind} {self.value(node)}, 1")
-        if self.has_clz:
-            ir.declare(f"{kind} @llvm.ctlz.{kind}({kind}, i1)")
-            zeros = ir.value(f"call {kind} @llvm.ctlz.{kind}({kind} {odd}, i1 true)")
-            return self._truncate(ir.value(f"xor {kind} {zeros}, {bits - 1}"), bits, 32)
-        result, rest, step = "0", odd, bits // 2
-        while step:
-            upper = ir.value(f"lshr {kind} {rest}, {step}")
-            high = ir.value(f"icmp ne {kind} {upper}, 0")
-            rest = ir.value(f"select i1 {high}, {kind} {upper}, {kind} {rest}")
-            result = ir.value(f"add i32 {result}, {ir.value(f'select i1 {high}, i32 {step}, i32 0')}")
-            step //= 2
-        return result
-
     def _read(self, node: tree.Read) -> str:
         address, size = self.value(node.address), node.bits // 8
         value = memory.read(self.ir, address, size, self.readable, self.fault)
@@ -300,6 +284,25 @@ class Emitter:
         if bits == kind.bits:
             return value
         return self.ir.value(f"{'sext' if signed else 'zext'} i{bits} {value} to i{kind.bits}")
+
+
+def emit_log2(ir: Lines, value: str, bits: int, *, has_clz: bool) -> str:
+    """The position of the highest bit of a number of `bits` bits, an i32; 0 for 0."""
+    kind = f"i{bits}"
+    odd = ir.value(f"or {kind} {value}, 1")
+    if has_clz:
+        ir.declare(f"{kind} @llvm.ctlz.{kind}({kind}, i1)")
+        zeros = ir.value(f"call {kind} @llvm.ctlz.{kind}({kind} {odd}, i1 true)")
+        position = ir.value(f"xor {kind} {zeros}, {bits - 1}")
+        return position if bits == 32 else ir.value(f"trunc {kind} {position} to i32")
+    result, rest, step = "0", odd, bits // 2
+    while step:
+        upper = ir.value(f"lshr {kind} {rest}, {step}")
+        high = ir.value(f"icmp ne {kind} {upper}, 0")
+        rest = ir.value(f"select i1 {high}, {kind} {upper}, {kind} {rest}")
+        result = ir.value(f"add i32 {result}, {ir.value(f'select i1 {high}, i32 {step}, i32 0')}")
+        step //= 2
+    return result
 
 
 def emit_condition(

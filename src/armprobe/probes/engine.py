@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 
+from armprobe.codegen.handlers import Action
 from armprobe.errors import NoMemory, Refused, TargetError, TargetLost, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch, show
@@ -150,6 +151,20 @@ class Engine:
         if not on:
             for probe in changed:
                 self.returns.silence(probe)
+
+    @hold_interrupt()
+    def add_actions(self, actions: Mapping[Probe, Action]) -> None:
+        """Give registered probes one more action each: all or none."""
+        before = {probe: probe.actions for probe in actions}
+        for probe, action in actions.items():
+            probe.actions = (*probe.actions, action)
+        sites = {self._site_of(probe) for probe in actions}
+        try:
+            self._change({site: site.probes for site in sorted(sites, key=attrgetter("address"))})
+        except BaseException:
+            for probe, old in before.items():
+                probe.actions = old
+            raise
 
     @hold_interrupt()
     def park(self, probes: Iterable[Probe]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.detour import SlotCode
 from armprobe.codegen.handlers import Call, Count, Record, Stop
 from armprobe.errors import Refused
@@ -109,6 +110,8 @@ def _handlers(probe: Probe) -> list[str]:
                 texts.append(f"record {probe.name}")
             case Call():
                 texts.append(f"compiled {action.origin}")
+            case Aggregate():
+                texts.append(f"sum up {probe.name} by a field")
             case Stop():
                 texts.append("stop where the condition holds")
     for role, handler in (("host", probe.pre), ("host, after the instruction:", probe.post)):

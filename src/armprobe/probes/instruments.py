@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
 from armprobe.codegen.handlers import (
@@ -196,6 +197,10 @@ class Instruments:
                 places = self.calls[probe] | {"missed": cells["missed"]}
                 symbols |= {f"{name}{index}": value for name, value in places.items()}
                 return replace(action, calls=f"calls{index}", pads=f"pads{index}", missed=f"missed{index}")
+            case Aggregate():
+                prefix = f"hist{index}_{len(symbols)}_"
+                symbols |= {f"{prefix}map{number}": address for number, address in enumerate(action.maps)}
+                return replace(action, prefix=prefix)
             case Stop():
                 return action
 
@@ -320,7 +325,7 @@ def _roles(action: Action) -> tuple[str, ...]:
             return ("hits", *(("lost",) if program.layout is not None else ()), *(("faults",) if program.reads else ()))
         case Follow():
             return ("missed",)
-        case Stop():
+        case Stop() | Aggregate():
             return ()
 
 
@@ -332,6 +337,7 @@ def _reads_memory(action: Action) -> bool:
     if isinstance(action, Call) and action.program.reads:
         return True
     fields = [field.source for field in action.layout.fields] if isinstance(action, Record) else []
+    fields += action.sources if isinstance(action, Aggregate) else ()
     looked_at = sources(action.filter) if action.filter is not None else frozenset[Source]()
     return any(map(reads_memory, (*fields, *looked_at)))
 

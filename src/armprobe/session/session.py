@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from armprobe.codegen.filters import Filter
+from armprobe.codegen.filters import And, Filter
 from armprobe.codegen.handlers import Count, Follow, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
@@ -21,8 +21,10 @@ from armprobe.probes.binding import check_entry, read_condition, read_definition
 from armprobe.probes.compiled import OnHost, compiled_calls, condition_on_host, conditions
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
+from armprobe.probes.event_histogram import EventHistogram
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
+from armprobe.probes.hist_trigger import parse_trigger
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
@@ -321,8 +323,8 @@ class Session:
             raise UsageError(f"{definition!r} removes events, and define() adds one", hint="session.remove(EVENT)")
         return self.define_all([definition])[0]
 
-    def define_all(self, definitions: Iterable[str]) -> list[Probe]:
-        """Add the probes of many lines, planted together; all or none.
+    def define_all(self, definitions: Iterable[str], *, records: bool = True) -> list[Probe]:
+        """Add the probes of many lines, planted together; all or none. Without `records`, hits are only counted.
 
         A line `-:[GROUP/]EVENT` or `-:GROUP/` removes the probes of events that were there before or in lines above.
         """
@@ -339,7 +341,7 @@ class Session:
             probe = self._make(parsed.location)
             check_entry(parsed, probe.address, self.symbols)
             probe.definition = parsed
-            action = self._action_of(parsed)
+            action = self._action_of(parsed) if records else Count(filter=parsed.filter)
             probe.layout = action.layout if isinstance(action, Record) else None
             if parsed.kind is Kind.RETURN:
                 probe.returning = Returning(None, maxactive=parsed.maxactive, actions=(action,))
@@ -358,6 +360,37 @@ class Session:
             return Count(filter=definition.filter)
         common = self._engine.moments.common(at_return=definition.kind is Kind.RETURN)
         return Record(definition.layout(common), RING_WORDS, definition.filter, stops=True)
+
+    def trigger(self, text: str) -> EventHistogram:
+        """Sum up the hits of an event by a field, in target memory: `packet.hist:keys=length.log2 if kind > 1`.
+
+        The event is one of `define`; the language is that of the kernel's `hist` trigger: docs/definitions.md.
+        """
+        self._check_open()
+        trigger = parse_trigger(text)
+        probes = [probe for probe in self.probes if probe.definition is not None and trigger.event in (
+            probe.definition.event, f"{probe.definition.group}/{probe.definition.event}")]  # fmt: skip
+        if not probes:
+            raise UsageError(f"there is no event {trigger.event}", hint="define it first: p:EVENT LOCATION FIELD=...")
+        actions = {}
+        maps: tuple[Map, ...] = ()
+        for probe in probes:
+            definition = probe.definition
+            assert definition is not None
+            if definition.kind is Kind.RETURN:
+                raise UsageError(f"the event {trigger.event} is one of returns, which have no hist trigger yet",
+                                 hint="emit() and maps in a handler can do it")  # fmt: skip
+            fields = {argument.name: (argument.source, argument.type) for argument in definition.arguments}
+            action = trigger.action(fields)
+            maps = maps or tuple(
+                self._engine.instruments.add_map(f"{trigger.event}.{name}", action.shape)
+                for name in ("hitcount", *trigger.sums)
+            )
+            wanted = [condition for condition in (definition.filter, trigger.filter(fields)) if condition is not None]
+            condition = And(*wanted) if len(wanted) == 2 else wanted[0] if wanted else None
+            actions[probe] = replace(action, filter=condition, maps=tuple(known.address for known in maps))
+        self._engine.add_actions(actions)
+        return EventHistogram(trigger, actions[probes[0]].key[1], maps, self.symbols.describe)
 
     def remove(self, event: str) -> None:
         """Remove the probes of an event, `[GROUP/]EVENT`, or of a group, `GROUP/`. Raises UsageError for none."""
