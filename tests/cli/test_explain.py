@@ -20,7 +20,7 @@ def test_a_place_that_can_have_a_branch(run, demo):
         "  function    void *memcpy(void *to, void *from, size_t length)",
         "  names       void *to       r0",
         "              void *from     r1",
-        "              size_t length  computed",
+        "              size_t length  r2",
         "              uint8_t *out   r0",
         "              uint8_t *in    r1",
         "  original    e3520000  cmp r2, #0",

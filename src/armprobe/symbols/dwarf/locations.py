@@ -78,8 +78,12 @@ class Reader:
         found = self.location(die, name, address)
         return None if found is None else found.code
 
-    def location(self, die: Any, name: str, address: int | None) -> Located | None:
-        """The expression of an attribute that holds at an address, and the code for which it does."""
+    def location(self, die: Any, name: str, address: int | None, *, entering: bool = False) -> Located | None:
+        """The expression of an attribute that holds at an address, and the code for which it does.
+
+        Where a compiler has moved statements together, one address may have several, one after the other. The last is
+        the state there, but the first is what a function is `entering` with; it may be said to hold for no code at all.
+        """
         from elftools.dwarf.locationlists import BaseAddressEntry, LocationEntry, LocationExpr, LocationParser
 
         owner = holder(die, name)
@@ -101,7 +105,7 @@ class Reader:
             elif address is not None:
                 start = 0 if entry.is_absolute else base
                 low, high = start + entry.begin_offset, start + entry.end_offset
-                if low <= address < high:
+                if low <= address < high or (entering and low == address):
                     return Located(list(entry.loc_expr), (low, high))
         return otherwise
 
@@ -155,10 +159,16 @@ class Function:
             return constant
         if holder(die, "DW_AT_location") is None:
             return absent(OPTIMIZED_OUT)
-        located = reader.location(die, "DW_AT_location", self._address)
+        entering = self._is_entered(die)
+        located = reader.location(die, "DW_AT_location", self._address, entering=entering)
         if located is None:
             return absent(OPTIMIZED_OUT)
         place = evaluate(located.code, self._around)
+        if entering and die in self._parameters and isinstance(place.where, InWord):
+            # Nothing is computed yet. Compilers that do not tell the first state from the last may say so all the same.
+            incoming = self._incoming[self._parameters.index(die)]
+            if not isinstance(place.where.word, RegisterWord) and not incoming.reason:
+                return incoming
         if located.span is not None and self._is_torn(place, *located.span):
             raise NoValue("in several registers, of which one has been written since")
         state = self._straight.at(self._address)
@@ -166,6 +176,15 @@ class Function:
             if state is not None and isinstance(where, InMemory) and _is_below(where.address, state):
                 raise NoValue(_NOT_YET)
         return place
+
+    def _is_entered(self, die: Any) -> bool:
+        """Whether the entry is that of an argument, and the instruction the first of its function or inlined copy."""
+        if die.tag != "DW_TAG_formal_parameter":
+            return False
+        parent = die.get_parent()
+        if parent.offset == self._die.offset:
+            return self._address == self._start
+        return bool(self._reader.units.entry_address(parent) == self._address)
 
     def _is_torn(self, place: Place, start: int, end: int) -> bool:
         """Whether one of several registers that a value is in may hold something else by now.
