@@ -65,8 +65,10 @@ class Lines:
     def named(self, name: str) -> list[tuple[Any, list[int]]]:
         """The units that have code of the files whose path ends in `name`, with the numbers of these files."""
         wanted = PurePosixPath(name).parts
-        found = []
-        for unit in self._units.all():
+        found: list[tuple[Any, list[int]]] = []
+        if not wanted:
+            return found
+        for unit in self._units.with_source(wanted[-1]):
             numbers = [
                 n for n, path in self._files(unit).items() if PurePosixPath(path).parts[-len(wanted) :] == wanted
             ]

@@ -52,10 +52,20 @@ class Units:
         for text in texts:
             places += _all(info, text.to_bytes(4, "little"))
         units = list(self.all())
-        starts = [unit.cu_offset for unit in units]
-        for index in sorted({bisect_right(starts, place) - 1 for place in places}):
-            if index >= 0:
-                yield units[index]
+        yield from _holding(places, [unit.cu_offset for unit in units], units)
+
+    def with_source(self, name: str) -> Iterator[Any]:
+        """The compile units whose line tables name a file, and perhaps others."""
+        lines, word = _content(self._dwarf.debug_line_sec), name.encode() + b"\0"
+        places = _all(lines, word)
+        for section in (self._dwarf.debug_line_str_sec, self._dwarf.debug_str_sec):
+            for text in _all(_content(section), word):
+                places += _all(lines, text.to_bytes(4, "little"))
+        tables = sorted(
+            ((unit.get_top_DIE().attributes["DW_AT_stmt_list"].value, unit) for unit in self.all()
+             if "DW_AT_stmt_list" in unit.get_top_DIE().attributes), key=lambda pair: pair[0],
+        )  # fmt: skip
+        yield from _holding(places, [start for start, _ in tables], [unit for _, unit in tables])
 
     def function_at(self, address: int) -> Any | None:
         """The entry of the function, inlined ones aside, whose code is at `address`."""
@@ -150,6 +160,13 @@ def _all(data: bytes, wanted: bytes) -> list[int]:
         found.append(at)
         at = data.find(wanted, at + 1)
     return found
+
+
+def _holding(places: list[int], starts: list[int], units: list[Any]) -> Iterator[Any]:
+    """The units, which begin at `starts`, that the places are in."""
+    for index in sorted({bisect_right(starts, place) - 1 for place in places}):
+        if index >= 0:
+            yield units[index]
 
 
 def _subprograms(parent: Any) -> Iterator[Any]:
