@@ -18,6 +18,9 @@ _ORIGINS = ("DW_AT_abstract_origin", "DW_AT_specification")
 _LONGEST_CHAIN = 8
 #: texts that end in a name, of which a name may be the end: beyond that it is not worth looking for each
 _MOST_TEXTS = 64
+#: bytes in which the attributes of the first entry of a unit are looked for
+_LONGEST_FIRST = 256
+_LAST = 1 << 32
 
 
 class Units:
@@ -29,16 +32,11 @@ class Units:
 
     def at(self, address: int) -> Any | None:
         """The unit that the code at `address` comes from."""
-        index = bisect_right(self._starts, address) - 1
-        if index < 0 or address >= self._spans[index][1]:
-            return None
-        return self._dwarf.get_CU_at(self._spans[index][2])
-
-    def all(self) -> Iterator[Any]:
-        """All compile units of the file."""
-        for unit in self._dwarf.iter_CUs():
-            if unit.get_top_DIE().tag == "DW_TAG_compile_unit":
-                yield unit
+        # Units that are not in the table of addresses have to be looked at one by one.
+        offset = _find(self._table, address)
+        if offset is None:
+            offset = _find(self._spans, address)
+        return None if offset is None else self._dwarf.get_CU_at(offset)
 
     def naming(self, name: str) -> Iterator[Any]:
         """The compile units that have the name, and perhaps others: those whose entries refer to its text."""
@@ -47,12 +45,14 @@ class Units:
         places = _all(info, word)
         texts = _all(strings, word)
         if len(texts) > _MOST_TEXTS or self._dwarf.debug_str_offsets_sec is not None:
-            yield from self.all()
+            yield from filter(_is_compiled, self._headers)
             return
         for text in texts:
             places += _all(info, text.to_bytes(4, "little"))
-        units = list(self.all())
-        yield from _holding(places, [unit.cu_offset for unit in units], units)
+        starts = [unit.cu_offset for unit in self._headers]
+        for index in sorted({bisect_right(starts, place) - 1 for place in places}):
+            if index >= 0 and _is_compiled(self._headers[index]):
+                yield self._headers[index]
 
     def with_source(self, name: str) -> Iterator[Any]:
         """The compile units whose line tables name a file, and perhaps others."""
@@ -61,11 +61,25 @@ class Units:
         for section in (self._dwarf.debug_line_str_sec, self._dwarf.debug_str_sec):
             for text in _all(_content(section), word):
                 places += _all(lines, text.to_bytes(4, "little"))
-        tables = sorted(
-            ((unit.get_top_DIE().attributes["DW_AT_stmt_list"].value, unit) for unit in self.all()
-             if "DW_AT_stmt_list" in unit.get_top_DIE().attributes), key=lambda pair: pair[0],
-        )  # fmt: skip
-        yield from _holding(places, [start for start, _ in tables], [unit for _, unit in tables])
+        starts, at = [], 0
+        while at + 4 <= len(lines):
+            starts.append(at)
+            at += 4 + int.from_bytes(lines[at : at + 4], "little")
+        tables = {starts[bisect_right(starts, place) - 1] for place in places}
+        # The number of its table is in the first entry of a unit; to parse that takes a hundred times as long.
+        texts = [table.to_bytes(4, "little") for table in tables]
+        info = _content(self._dwarf.debug_info_sec)
+        for unit in self._headers:
+            first = info[unit.cu_die_offset : unit.cu_die_offset + _LONGEST_FIRST]
+            if any(text in first for text in texts) and _is_compiled(unit):
+                table = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
+                if table is not None and table.value in tables:
+                    yield unit
+
+    @cached_property
+    def _headers(self) -> list[Any]:
+        """All units of the file, of which only the headers are read."""
+        return list(self._dwarf.iter_CUs())
 
     def function_at(self, address: int) -> Any | None:
         """The entry of the function, inlined ones aside, whose code is at `address`."""
@@ -127,23 +141,28 @@ class Units:
         return found
 
     @cached_property
-    def _spans(self) -> list[tuple[int, int, int]]:
-        """[start, end) and offset of the unit, sorted; from the table of addresses where it is complete."""
+    def _table(self) -> list[tuple[int, int, int]]:
+        """[start, end) and offset of the unit, sorted, as .debug_aranges has them; it need not have all."""
         table = self._dwarf.get_aranges()
         entries = table.entries if table is not None else []
-        # What the linker threw away is left at address 0, or the highest: it is shadowed by nothing there.
-        spans = [(entry.begin_addr, entry.begin_addr + entry.length, entry.info_offset) for entry in entries]
-        listed = {offset for _, _, offset in spans}
-        for unit in self._dwarf.iter_CUs():
-            if unit.cu_offset not in listed:
-                top = unit.get_top_DIE()
-                if top.tag == "DW_TAG_compile_unit":
-                    spans += [(low, high, unit.cu_offset) for low, high in self.ranges(top)]
-        return sorted(spans)
+        return sorted((entry.begin_addr, entry.begin_addr + entry.length, entry.info_offset) for entry in entries)
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [start for start, _, _ in self._spans]
+    def _spans(self) -> list[tuple[int, int, int]]:
+        """The same for the units that the table does not have."""
+        listed = {offset for _, _, offset in self._table}
+        return sorted(
+            (low, high, unit.cu_offset)
+            for unit in self._headers
+            if unit.cu_offset not in listed and _is_compiled(unit)
+            for low, high in self.ranges(unit.get_top_DIE())
+        )
+
+
+def _find(spans: list[tuple[int, int, int]], address: int) -> int | None:
+    """What the span around an address leads to."""
+    index = bisect_right(spans, (address, _LAST)) - 1
+    return spans[index][2] if index >= 0 and address < spans[index][1] else None
 
 
 def _content(section: Any) -> bytes:
@@ -162,11 +181,9 @@ def _all(data: bytes, wanted: bytes) -> list[int]:
     return found
 
 
-def _holding(places: list[int], starts: list[int], units: list[Any]) -> Iterator[Any]:
-    """The units, which begin at `starts`, that the places are in."""
-    for index in sorted({bisect_right(starts, place) - 1 for place in places}):
-        if index >= 0:
-            yield units[index]
+def _is_compiled(unit: Any) -> bool:
+    """Whether a unit is one of a compilation, not a part that others import."""
+    return bool(unit.get_top_DIE().tag == "DW_TAG_compile_unit")
 
 
 def _subprograms(parent: Any) -> Iterator[Any]:
