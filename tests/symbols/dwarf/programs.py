@@ -25,13 +25,31 @@ def _directory() -> Path:
 
 @cache
 def built(*options: str, source: str = "variables.c") -> Path:
-    """The ELF file of a source of this directory, with the demo's start and semihosting."""
+    """The ELF file of a source of this directory, in C or C++, with the demo's start and semihosting."""
     output = _directory() / ("".join(options).replace("/", "") + Path(source).stem + ".elf")
+    machine = ["-march=armv7-a", "-marm", "-mfloat-abi=soft", "-ffreestanding", "-fno-tree-loop-distribute-patterns"]
+    compiled = output.with_suffix(".o")
+    cpp = source.endswith(".cpp")
+    compiler = ["arm-none-eabi-g++", "-std=gnu++17", "-fno-exceptions", "-fno-rtti"] if cpp else [
+        "arm-none-eabi-gcc", "-std=gnu17", f"-I{DEMO}"]  # fmt: skip
     subprocess.run(
-        ["arm-none-eabi-gcc", "-march=armv7-a", "-marm", "-mfloat-abi=soft", "-std=gnu17", "-g", *options,
-         "-ffreestanding", "-fno-tree-loop-distribute-patterns", "-fno-common", f"-I{DEMO}", "-nostdlib", "-static",
-         "-T", DEMO / "demo.ld", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-o", output,
-         HERE / source, DEMO / "start.c", DEMO / "semihosting.c", "-lgcc"],
+        [
+            *compiler,
+            *machine,
+            "-g",
+            *options,
+            "-fno-tree-loop-distribute-patterns",
+            "-c",
+            "-o",
+            compiled,
+            HERE / source,
+        ],
+        check=True,
+    )
+    subprocess.run(
+        ["arm-none-eabi-gcc", *machine, "-std=c17", "-g", *options, "-nostdlib", "-static",
+         "-T", DEMO / "demo.ld", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-o", output, compiled,
+         DEMO / "start.c", DEMO / "semihosting.c", "-lgcc"],
         check=True,
     )  # fmt: skip
     return output

@@ -17,9 +17,11 @@ from armprobe.symbols.dwarf.frames import Frames
 from armprobe.symbols.dwarf.typereader import TypeReader
 from armprobe.symbols.dwarf.units import Units, attribute, holder
 from armprobe.symbols.places import (
+    Absent,
     ConstantWord,
     InMemory,
     InWord,
+    Pair,
     Place,
     RegisterWord,
     Where,
@@ -221,9 +223,11 @@ class Function:
             return self._described(die)
         if state is None:
             return absent("not known to be in its place on the stack here")
+        place = _moved(self._incoming[index], state)
         if _is_by_reference(code):
-            return absent(_NOT_YET)
-        return _moved(self._incoming[index], state)
+            held = place.value(4)
+            return place if isinstance(held, Absent | Pair) else in_memory(held)
+        return place
 
     def _is_settled(self, code: list[int], size: int, index: int, state: Entry) -> bool:
         """Whether the argument has come to the place that the expression describes."""
