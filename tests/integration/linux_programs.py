@@ -30,8 +30,14 @@ __attribute__((noinline)) unsigned work(unsigned n, unsigned x)
 }
 """
 
-#: thread i of THREADS calls work ROUNDS * (i + 1) times; the program prints a sum, and ends with status 7
-_THREADS = """
+#: a source before it may define START, the function that starts a thread, and what happens BEFORE and AFTER.
+#: Thread i of THREADS calls work ROUNDS * (i + 1) times; the program prints a sum, and ends with status 7
+THREADS_SOURCE = """
+#ifndef START
+#define START start
+#define BEFORE
+#define AFTER
+#endif
 static char stacks[THREADS][4096] __attribute__((aligned(16)));
 static volatile unsigned sums[THREADS], done;
 __attribute__((noinline, used)) void thread(unsigned i)
@@ -44,20 +50,22 @@ __attribute__((noinline, used)) void thread(unsigned i)
     sys(FUTEX, (long)&done, 1, 1, 0);
     sys(EXIT, 0, 0, 0, 0);
 }
-__attribute__((naked, noinline)) long start(unsigned flags, void *stack, unsigned i)
+__attribute__((naked, noinline)) long START(unsigned flags, void *stack, unsigned i)
 {
     asm("push {r4, r7, lr}\\n mov r4, r2\\n mov r2, #0\\n mov r3, #0\\n mov r7, #120\\n svc 0\\n"
         "cmp r0, #0\\n popne {r4, r7, pc}\\n mov r0, r4\\n b thread");
 }
 void _start(void)
 {
+    BEFORE
     for (unsigned i = 0; i < THREADS; i++)
-        start(0x50f00, stacks[i] + 4096, i);
+        START(0x50f00, stacks[i] + 4096, i);
     unsigned seen, total = 0;
     while ((seen = done) != THREADS)
         sys(FUTEX, (long)&done, 0, seen, 0);
     for (unsigned i = 0; i < THREADS; i++)
         total += sums[i];
+    AFTER
     print(total);
     sys(EXIT_GROUP, 7, 0, 0, 0);
 }
@@ -79,7 +87,7 @@ def build(source: str, folder: Path, name: str, **definitions: int) -> Path:
 
 def threads_program(folder: Path, *, rounds: int) -> Path:
     """THREADS threads call `work`, in all as often as `threads_calls` says."""
-    return build(_THREADS, folder, "threads", THREADS=THREADS, ROUNDS=rounds)
+    return build(THREADS_SOURCE, folder, "threads", THREADS=THREADS, ROUNDS=rounds)
 
 
 def threads_calls(rounds: int) -> int:

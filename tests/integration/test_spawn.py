@@ -89,6 +89,19 @@ def test_a_script_calls_as_many_functions_as_it_says(root: Path):
 
 
 @pytest.mark.slow
+def test_a_compressor_with_threads_writes_what_it_would(root: Path):
+    data = random.Random(1).randbytes(1_500_000)
+    command = [root / "usr/bin/xz", "-T3", "-0", "--block-size=400000", "-c"]
+    places = ["-e", "pthread_create", "-e", "liblzma.so.5:lzma_crc*"]
+    done = run_armprobe("stat", "--spawn", "--root", root, "--json", *places, command[0], "--", *command[1:], data=data)
+    plain = run_plain(root, command, data=data)
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout)
+    hits = {probe["location"]: probe["hits"] for probe in json.loads(done.stderr)["probes"]}
+    assert hits["libc.so.6:pthread_create"] == 3
+    assert hits["liblzma.so.5:lzma_crc64"] > 3  # one for each block, at least
+
+
+@pytest.mark.slow
 def test_events_of_a_process_go_to_standard_error_and_its_output_where_it_would(root: Path):
     command = [root / "bin/busybox", "printf", "abc"]
     where = _entry(command[0])

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 from tests.integration.armel import make_root
-from tests.integration.linux_programs import build, threads_calls, threads_output, threads_program
+from tests.integration.linux_programs import (
+    THREADS,
+    THREADS_SOURCE,
+    build,
+    threads_calls,
+    threads_output,
+    threads_program,
+)
 
 import armprobe
 from armprobe import Stop, StopReason, TargetError
@@ -100,6 +107,18 @@ void _start(void)
     print(calls + ticks);
     sys(EXIT_GROUP, 0, 0, 0, 0);
 }
+"""
+)
+
+#: before the program of threads: a timer sends it a thousand signals a second; prints whether many came
+_WITH_SIGNALS = (
+    _SIGNALS
+    + """
+static volatile unsigned ticks;
+void tick(int signal) { ticks++; }
+#define START pthread_create
+#define BEFORE long timer[4] = {0, 1000, 0, 1000}; handle(14, tick); sys(104, 0, (long)timer, 0, 0);
+#define AFTER timer[1] = timer[3] = 0; sys(104, 0, (long)timer, 0, 0); print(ticks > 10);
 """
 )
 
@@ -215,6 +234,15 @@ def test_threads_that_count_and_record_at_once_lose_nothing(tmp_path: Path):
     assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
     assert count.hits == record.hits == len(seen) == threads_calls(_ROUNDS)
     assert sum(seen) == sum(sum(range(_ROUNDS * (thread + 1))) for thread in range(4))
+
+
+def test_threads_and_signals_go_together(tmp_path: Path):
+    rounds = 100 * _ROUNDS
+    program = build(_WITH_SIGNALS + THREADS_SOURCE, tmp_path, "signals", THREADS=THREADS, ROUNDS=rounds)
+    stop, hits, output = run(program, tmp_path / "output")
+    assert (stop.reason, stop.exit_code, stop.message) == (StopReason.EXIT, 7, "")
+    assert hits == threads_calls(rounds)
+    assert output.decode() == "00000001\n" + threads_output(rounds)
 
 
 def test_a_child_goes_on_counting_and_recording(tmp_path: Path):

@@ -90,7 +90,7 @@ def describe_stop(session: Session, stop: Stop) -> str:
     match stop.reason:
         case StopReason.EXIT:
             code = "" if stop.exit_code is None else f" with exit code {stop.exit_code}"
-            place = f" at {where}" if stop.signal in _FAULT_SIGNALS else ""
+            place = f" at {where}" if stop.pc and stop.signal in _FAULT_SIGNALS else ""
             return f"the program ended{code}" + (f": it {stop.message}{place}" if stop.message else "")
         case StopReason.ADDRESS:
             return f"the program came to {where}"

@@ -18,6 +18,8 @@ from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, read_link_map
 from armprobe.targets.linux_process import LinuxProcess
 
 _PAGE = 0x1000
+#: all threads of a C library begin there
+_THREAD_STARTS = ("pthread_create", "thrd_create")
 
 
 def spawn(
@@ -76,13 +78,15 @@ def spawn(
             objects = read_objects(target, image, path.name, root=root)
         # Arguments and environment; at their end is the program's name.
         stack = Region(start, (target.auxiliary.get(AT_EXECFN, start) & -_PAGE) + _PAGE, name="arguments")
-        target.describe([*_regions(objects, stay=first), stack])
+        symbols = table_of(objects)
+        starts = {symbol.address for name in _THREAD_STARTS for symbol in symbols.named(name) if symbol.function}
+        target.describe([*_regions(objects, stay=first), stack], thread_starts=starts)
     except BaseException:
         emulator.process.kill()
         emulator.connection.close()
         shared.close()
         raise
-    return Session(target, symbols=table_of(objects), detach=target.detach, ends_target=True)
+    return Session(target, symbols=symbols, detach=target.detach, ends_target=True)
 
 
 def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | Path | None = None) -> list[LoadedImage]:

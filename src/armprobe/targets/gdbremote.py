@@ -230,6 +230,11 @@ class GdbRemoteTarget:
         return self._connection.round_trips
 
     @property
+    def own_breakpoints(self) -> RemoteBreakpoints:
+        """Those of the stub, which for a process always has some."""
+        return self._breakpoints
+
+    @property
     def alive(self) -> bool:
         """Whether the stub can be asked: the program has not ended, and nothing went wrong."""
         return self._connection.alive

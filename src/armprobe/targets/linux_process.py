@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import signal
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
 from armprobe.targets.base import (
@@ -21,7 +22,6 @@ from armprobe.targets.base import (
     Region,
     Registers,
     Stop,
-    StopReason,
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT
@@ -43,7 +43,7 @@ from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
-from armprobe.targets.signals import signal_name
+from armprobe.targets.unwatched import LEAVE_CODE, await_end, let_go
 from armprobe.targets.useremulator import EMULATOR, SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
@@ -84,6 +84,9 @@ class LinuxProcess:
         #: [start, end) of the program's code, read-only for it, and those that were made writable
         self._code: list[tuple[int, int]] = []
         self._opened: set[tuple[int, int]] = set()
+        #: where the program starts threads, room for the code that it leaves its stub by, and whether it has done so
+        self._thread_starts: tuple[int, ...] = ()
+        self._leave, self._free = 0, False
         self.auxiliary = _auxiliary_vector(stub)
 
     def take_memory(self) -> None:
@@ -93,8 +96,9 @@ class LinuxProcess:
             self._shared.map_into(calls, file=SHARED_FILE)
         self._memory = MappedMemory(calls)
         place = self._memory.allocate(_PAGE, 0, 1 << 32)
-        self.stub.write_memory(place, CALL_CODE + CHECK_CODE)
+        self.stub.write_memory(place, CALL_CODE + CHECK_CODE + LEAVE_CODE)
         self.translation = AskedKernel(place + len(CALL_CODE))
+        self._leave = place + len(CALL_CODE + CHECK_CODE)
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
         calls.settle(place)
@@ -104,8 +108,12 @@ class LinuxProcess:
             for file in (*self._emulator.process.placeholders, SHARED_FILE):
                 calls.call(CLOSE, file)
 
-    def describe(self, mapped: Sequence[Region]) -> None:
-        """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries."""
+    def describe(self, mapped: Sequence[Region], *, thread_starts: Iterable[int] = ()) -> None:
+        """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries.
+
+        `thread_starts` are the functions that start threads.
+        """
+        self._thread_starts = tuple(thread_starts)
         self._mapped = tuple(mapped)
         self._code = [(part.start & -_PAGE, part.end + _PAGE - 1 & -_PAGE) for part in mapped if not part.writable]
 
@@ -159,9 +167,17 @@ class LinuxProcess:
         if self._shared is not None:
             self.stub.runner.idle, self.stub.runner.poll = self._shared.look, _LOOK_SECONDS
 
+        watch = [] if self._emulator is None or until is not None or limit is not None else list(self._thread_starts)
+        self.stub.own_breakpoints.insert(watch, owner=self)
+
         def at_trap(pc: int) -> bool:
             if self._emulator is not None and len(self.stub.threads.ids()) > 1:
                 raise _several_threads()
+            if self._emulator is not None and pc in watch:
+                self.stub.own_breakpoints.remove(watch, owner=self)
+                watch.clear()
+                self._let_go(self._emulator)
+                return True
             return on_trap(pc)
 
         try:
@@ -170,13 +186,15 @@ class LinuxProcess:
             if self._emulator is None:
                 raise
             if self._emulator.connection.hung_up:
-                return self._vanished(self._emulator)
+                return self._unwatched(self._emulator)
             if self._emulator.threads > 1:
                 # They talk at once.
                 raise _several_threads() from error
             raise
         finally:
             self.stub.runner.idle = lambda: None
+            if self.stub.alive:
+                self.stub.own_breakpoints.remove(watch, owner=self)
         if stop.gone and self._emulator is not None:
             self._emulator.process.wait(seconds=TIMEOUT)
         return stop
@@ -244,18 +262,20 @@ class LinuxProcess:
         self._opened.update(part for part in found if part in self._code)
         return bool(found)
 
-    def _vanished(self, emulator: UserEmulator) -> Stop:
-        """The end of a process whose stub went without a word: what it does from here on is not seen."""
-        executed = not emulator.process.wait(seconds=_MOMENT)
-        while not emulator.process.wait(seconds=_MOMENT):
-            if self.stub.runner.stopping:
-                emulator.process.kill()
-                return Stop(StopReason.INTERRUPT, 0, gone=True)
-        code = emulator.process.returncode or 0
-        if code < 0:
-            return Stop(StopReason.EXIT, 0, message=f"was ended by {signal_name(-code)}", signal=-code, gone=True)
-        message = "left the emulator without an end that it told: it executed another program" if executed else ""
-        return Stop(StopReason.EXIT, 0, exit_code=code, message=message, gone=True)
+    def _let_go(self, emulator: UserEmulator) -> None:
+        """Let the process, which is about to start a thread, go on without its stub, if nothing else is to stop it."""
+        if not self.stub.own_breakpoints.others(self._calls):
+            let_go(self.stub, self._calls, emulator, place=self._leave)
+            self._free = True
+
+    def _unwatched(self, emulator: UserEmulator) -> Stop:
+        """The end of a process whose stub went."""
+        alive = not emulator.process.wait(seconds=0 if self._free else _MOMENT)
+        look = self._shared.look if self._shared is not None else lambda: None
+        stop = await_end(emulator, self.stub, look, every=_LOOK_SECONDS)
+        if alive and not self._free and stop.exit_code is not None:
+            return replace(stop, message="left the emulator without an end that it told: it executed another program")
+        return stop
 
 
 def _several_threads() -> TargetError:

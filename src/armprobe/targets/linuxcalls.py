@@ -14,7 +14,7 @@ from armprobe.errors import Refused, TargetError, TargetFault
 from armprobe.targets.base import CPSR_T
 from armprobe.targets.gdbremote import GdbRemoteTarget
 
-CLOSE, MUNMAP, MPROTECT, PRCTL, MMAP2 = 6, 91, 125, 172, 192
+OPEN, CLOSE, DUP2, MUNMAP, MPROTECT, PRCTL, MMAP2 = 5, 6, 63, 91, 125, 172, 192
 PR_SET_PDEATHSIG = 1
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x4000, 0x100000
@@ -55,8 +55,7 @@ class SystemCalls:
 
     def settle(self, place: int) -> None:
         """Make calls from `place` from now on, where CALL_CODE stands: nothing of the program comes there."""
-        assert self._stub.breakpoints is not None
-        self._stub.breakpoints.insert([place + 4], owner=self)
+        self._stub.own_breakpoints.insert([place + 4], owner=self)
         self._place = place
 
     def call(self, number: int, *arguments: int) -> int:

@@ -63,6 +63,16 @@ class RemoteBreakpoints:
                 self._owners[address] = {None}
                 self._adopted.add(address)
 
+    def clear(self) -> None:
+        """Take all away, whoever wants them. Raises TargetError when one stays."""
+        left = self._clear(list(self._kinds))
+        if left:
+            raise TargetError(f"the stub at {self._connection.name} keeps {len(left)} breakpoints")
+
+    def others(self, owner: object) -> bool:
+        """Whether there are any that somebody else than the owner wants."""
+        return any(owners - {owner} for owners in self._owners.values())
+
     def _set(self, addresses: Sequence[int], kind: bytes) -> dict[int, bytes]:
         """Set them; return the replies of those that the stub does not set."""
         if addresses:

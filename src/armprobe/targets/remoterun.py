@@ -70,6 +70,12 @@ class RemoteRun:
         """The program has got a Ctrl-C."""
         self._untold = False
 
+    def tell_program(self) -> None:
+        """Pass a Ctrl-C on that the program did not get by itself within a moment."""
+        if self._untold and time.monotonic() > self._interrupted + _MOMENT:
+            self._untold = False
+            self._tell()
+
     def resume(self, *, step: bool = False, only: bool = False) -> StopReply:
         """Let the target run, or the stopped thread take a step (`only`: run while others stand), up to the next stop.
 
@@ -124,9 +130,7 @@ class RemoteRun:
                         f"the stub at {self._connection.name} does not stop the target",
                         hint="QEMU's user-mode stub can't: say where to stop, with until= or --until",
                     )
-                if self._untold and time.monotonic() > self._interrupted + _MOMENT:
-                    self._untold = False
-                    self._tell()
+                self.tell_program()
                 self.idle()
                 continue
             if error := error_of(answer):
