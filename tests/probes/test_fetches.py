@@ -214,6 +214,32 @@ def test_sections_of_the_kernel_are_followed_and_no_others(address, entry, value
     assert unpack(definition.layout(), record) == {"value": value}
 
 
+@pytest.mark.parametrize(
+    ("address", "own", "value"),
+    [
+        (0x0200_3000, 0x101, 0x1234_5678),
+        (0x0200_3000, 0x100, None),
+        (0x0200_3000, 0x001, None),
+        (0x0200_3000, 0x901, None),
+        (0x5200_3000, 0x101, None),
+    ],
+    ids=["present", "swapped out", "of the kernel", "to be accessed by nobody", "address of the kernel"],
+)
+def test_a_page_that_is_there_but_hidden_from_the_processor_is_read_by_the_table_that_linux_keeps(address, own, value):
+    machine = WalkedMachine()
+    first = machine.LINEAR + (0x4000 if address < machine.USER_END else 0) + (address >> 20) * 4
+    machine.uc.mem_write(first, (machine.PHYSICAL + 0x3_0800 | 1).to_bytes(4, "little"))
+    entry = machine.PHYSICAL + 0x20_0000 | own
+    machine.uc.mem_write(machine.LINEAR + 0x3_0000 + (address >> 12 & 0xFF) * 4, entry.to_bytes(4, "little"))
+    machine.uc.mem_write(machine.LINEAR + 0x20_0123, 0x1234_5678.to_bytes(4, "little"))
+    definition = parse_definition("p:e 0x8000 value=+0x123(%r1):u32")
+    body = compile_actions((Record(definition.layout(), CAPACITY),), readable=(), walked=True)
+    header = {"header": make_header(7, definition.layout().words)}
+    machine.run(body, state(r1=address, sp=STACK.end - 64, cpsr=0x1F), SYMBOLS | header | machine.routines)
+    (record,) = drain(machine.ring, machine.read, machine.write).records
+    assert unpack(definition.layout(), record) == {"value": value}
+
+
 @pytest.mark.parametrize("depth", range(1, 6))
 def test_a_bad_pointer_at_any_depth_is_a_fault_and_good_ones_are_followed(depth):
     """Pointers 1 to `depth` lead to the value; then each of them in turn is bad, by one byte or wildly."""

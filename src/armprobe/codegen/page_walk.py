@@ -28,6 +28,10 @@ _PAGE = 0x1000
 #: short descriptors (DDI 0406C B3.5.1): first level, second level, AP[1], which lets users read
 _TABLE, _SECTION, _SUPERSECTION = 0b01, 0b10, 1 << 18
 _SMALL_PAGE, _USER = 0b10, 1 << 5
+#: Linux keeps a table of its own before that of the processor; present, a user's, to be accessed by nobody
+#: (arch/arm/include/asm/pgtable-2level.h)
+_LINUX_TABLE, _LINUX_PRESENT, _LINUX_USER, _LINUX_NONE = 2048, 1 << 0, 1 << 8, 1 << 11
+_LINUX_BITS = _LINUX_PRESENT | _LINUX_USER | _LINUX_NONE
 _L1_BASE, _L2_BASE = 0xFFFFC000, 0xFFFFFC00
 _TTBR0 = "i32 @llvm.arm.mrc(i32, i32, i32, i32, i32)"
 
@@ -166,11 +170,18 @@ def _translate(ir: Lines, tables: Tables, address: str, bad: str) -> str:
     ir.begin(table)
     second = _linear(ir, tables, ir.value(f"and i32 {entry}, {_L2_BASE}"), bad)
     index = ir.value(f"and i32 {ir.value(f'lshr i32 {address}, 10')}, {0xFF << 2}")
-    page = _entry(ir, second, index)
+    page, old, small = _entry(ir, second, index), ir.label(), ir.variable("i32")
+    ir.line(f"store i32 {page}, ptr {small}")
     wanted = ir.value(f"select i1 {is_user}, i32 {_SMALL_PAGE | _USER}, i32 {_SMALL_PAGE}")
-    ir.branch(ir.value(f"icmp eq i32 {ir.value(f'and i32 {page}, {wanted}')}, {wanted}"), pages, bad)
+    ir.branch(ir.value(f"icmp eq i32 {ir.value(f'and i32 {page}, {wanted}')}, {wanted}"), pages, old)
+    ir.begin(old)
+    # The processor is not shown a page that is there, but was not used for a while, as after a fork.
+    own = _entry(ir, ir.value(f"sub i32 {second}, {_LINUX_TABLE}"), index)
+    ir.line(f"store i32 {own}, ptr {small}")
+    there = ir.value(f"icmp eq i32 {ir.value(f'and i32 {own}, {_LINUX_BITS}')}, {_LINUX_PRESENT | _LINUX_USER}")
+    ir.branch(ir.value(f"select i1 {is_user}, i1 {there}, i1 false"), pages, bad)
     ir.begin(pages)
-    ir.line(f"store i32 {_joined(ir, page, address, _PAGE)}, ptr {physical}")
+    ir.line(f"store i32 {_joined(ir, ir.value(f'load i32, ptr {small}'), address, _PAGE)}, ptr {physical}")
     ir.jump(mapped)
     ir.begin(sections)
     kind = ir.value(f"icmp eq i32 {ir.value(f'and i32 {entry}, {_SECTION | _SUPERSECTION}')}, {_SECTION}")
