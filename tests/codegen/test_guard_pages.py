@@ -14,16 +14,15 @@ from tests.codegen.test_handlers import NAMES, UC_REGISTERS, state
 from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_MODE_ARM, Uc, UcError, arm_const
 
 from armprobe.codegen.body import Body
-from armprobe.codegen.handlers import Action, Call, Record, compile_actions, compile_guard
+from armprobe.codegen.handlers import Action, Call, Count, Record, compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapKind, MapShape
 from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, initialize
 from armprobe.isa.insn import REGISTER_NAMES
-from armprobe.probes.definition import parse_definition
+from armprobe.probes.definition import Kind, parse_definition
 from armprobe.probes.hist_trigger import parse_trigger
 from armprobe.probes.maps import Map
-from armprobe.session.session import action_of
 
 PAGE = 0x1000
 CODE, OUT, STACK, READ, DATA = 0x0010_0000, 0x0020_0000, 0x2000_0000, 0x4000_0000, 0x8000_0000
@@ -64,12 +63,16 @@ TRIGGERS = ("e.hist:keys=a.log2", "e.hist:keys=b:vals=hitcount,a if a > 5", "e.h
 TEXT = (b"abc\0cab\0" + bytes(range(200, 224)) + b"b" * 40).rjust(128, b"\1")
 
 
+def defined(text: str) -> Count | Record:
+    parsed = parse_definition(text)
+    if parsed.kind is Kind.COUNT:
+        return Count(filter=parsed.filter)
+    return Record(parsed.layout(), CAPACITY, parsed.filter, stops=True)
+
+
 def actions() -> Iterator[tuple[str, Action, tuple[MapShape, ...]]]:
     for text in DEFINITIONS:
-        action = action_of(parse_definition(text))
-        if isinstance(action, Record):
-            action = Record(action.layout, CAPACITY, action.filter, stops=True)
-        yield text, action, ()
+        yield text, defined(text), ()
     maps = {name: Map(name, shape, 0) for name, shape in SHAPES.items()}
     for source in HANDLERS:
         program = check_handler(define(source, **maps), shape_of).program
@@ -151,7 +154,7 @@ def test_every_kind_of_handler_stays_within_its_data_and_its_stack(architecture,
 @pytest.mark.slow
 def test_an_access_out_of_bounds_is_caught():
     """A counter said to be somewhere else, and a stack said to be smaller."""
-    body = compile_actions((action_of(parse_definition("0x8000")),))
+    body = compile_actions((defined("0x8000"),))
     run(body, (), state(1), at_end=True)
     beyond = replace(body, relocations=tuple(replace(hole, addend=8) for hole in body.relocations))
     with pytest.raises(UcError):

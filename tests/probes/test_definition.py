@@ -268,3 +268,15 @@ def test_a_record_is_shown_as_in_the_kernels_trace():
         == "packet: (parse_packet+0x0/0x40) len=513 first='A' d=-1 arg4=0x12345678"
     )
     assert format_record(parse_definition("p foo"), Layout((), 1), bytes(4), place="0x8000") == "p_foo_0: (0x8000)"
+
+
+def test_a_return_probe_has_another_spelling():
+    other = parse_definition("p:own/back malloc%return result=$retval if result == 0")
+    assert other == parse_definition("r:own/back malloc result=$retval if result == 0")
+
+
+def test_a_filter_knows_the_address_of_the_probe_by_the_kernels_name():
+    definition = parse_definition("p malloc if __probe_ip == 0x8000")
+    assert definition.filter == Compare("==", Register("pc", TYPES["x32"]), Constant(0x8000))
+    with pytest.raises(UsageError, match=r"^common_pid is a field of the kernel.s own events$"):
+        parse_definition("p malloc if common_pid == 1")

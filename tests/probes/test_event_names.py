@@ -136,3 +136,15 @@ def test_define_adds_and_never_removes():
         session.define("-:e")
     assert str(caught.value) == "'-:e' removes events, and define() adds one"
     assert caught.value.hint == "session.remove(EVENT)"
+
+
+def test_the_location_of_a_definition_that_is_nowhere_is_pointed_at():
+    with start() as session, pytest.raises(UsageError) as caught:
+        session.define("p:own nowhere a=%r0")
+    assert caught.value.evidence == "p:own nowhere a=%r0\n      ^"
+
+
+def test_a_removal_of_nothing_is_pointed_at():
+    with start() as session, pytest.raises(UsageError) as caught:
+        session.remove("own")
+    assert caught.value.evidence == "-:own\n  ^"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from armprobe.cli.text import notice
 from armprobe.errors import Refused, UsageError
-from armprobe.probes.binding import check_entry, read_definition
-from armprobe.probes.definition import MAX_NAME, Kind, ProbeDefinition, Removal, location_of, parse_removal
+from armprobe.probes.binding import check_entry, pointing_at, read_definition
+from armprobe.probes.definition import AT_RETURN, MAX_NAME, Kind, ProbeDefinition, Removal, location_of, parse_removal
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
 from armprobe.symbols.location import Location, check, is_pattern, resolve
@@ -106,7 +106,7 @@ def _expand_one(
             )
         head = re.match(r"\s*" if parsed.kind is Kind.COUNT else r"\s*\S+\s+", text)
         assert head is not None
-        rest = text[head.end() + len(parsed.location) :]
+        rest = text[head.end() + len(parsed.location) :].removeprefix(AT_RETURN)
         named = parsed.kind is not Kind.COUNT and re.match(r"\s*[pr]\d*:([^\s/.]+[/.])?[^\s/.]", text)
         letter = f"r{parsed.maxactive}" if parsed.kind is Kind.RETURN else "p"
         check_entry(parsed, place.address, table)
@@ -126,9 +126,9 @@ def _at_each_place(text: str, table: SymbolTable, skipped: list[Skipped]) -> lis
     location = location_of(text)
     try:
         places = resolve(location, table)
-    except UsageError:
+    except UsageError as error:
         read_definition(text, table)  # what is malformed comes first
-        raise
+        raise pointing_at(error, text, location) from None
     found: list[tuple[Location, ProbeDefinition]] = []
     problems: list[tuple[Location, UsageError]] = []
     for place in places:

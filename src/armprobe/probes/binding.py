@@ -25,6 +25,13 @@ def read_definition(text: str, table: SymbolTable, *, address: int | None = None
     return parse_definition(text, symbol_address=lambda name: symbol_address(name, table), names=names)
 
 
+def pointing_at(error: UsageError, text: str, location: str) -> UsageError:
+    """The error of a location that a definition names, with a caret under it unless it stands alone."""
+    if text.strip() == location:
+        return error
+    return UsageError(error.message, evidence=error.evidence or point_at(text, text.find(location)), hint=error.hint)
+
+
 def read_condition(text: str, table: SymbolTable, address: int) -> Filter:
     """Parse a filter over registers, and variables that debug information knows at `address`."""
     return parse_filter(text, 0, fields={}, register_name=register_name, names=lambda: table.scope(address))

@@ -1,6 +1,7 @@
 """Probe definitions in the language of the kernel's `kprobe_events`, and records as its trace file shows them.
 
     p[:[GRP/][EVENT]] LOCATION [[NAME=]FETCH[:TYPE] ...] [if FILTER]      record registers and memory at each hit
+    p[:[GRP/][EVENT]] FUNCTION%return ...                                 an r: of another spelling
     r[MAXACTIVE][:[GRP/][EVENT]] FUNCTION [[NAME=]FETCH[:TYPE] ...] ...   the same at each return; $retval is the result
     -:[GRP/][EVENT]                                                       remove the probes of an event, or of a group
     LOCATION [if FILTER]                                                  count hits
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 DEFAULT_GROUP = "kprobes"
 MAX_DEFINITION, MAX_NAME, MAX_ARGUMENTS, MAX_ARGUMENT, MAX_ARGUMENT_NAME = 4096, 64, 128, 63, 32
 RETURN_ADDRESS = "__probe_ret_ip"
+#: after the location: the other spelling of a return probe
+AT_RETURN = "%return"
 #: calls of one function whose returns are followed at once, unless the probe says otherwise; and the most (Linux's)
 MAXACTIVE, MOST_ACTIVE = 16, 4096
 _RESERVED = frozenset({"__probe_ip", RETURN_ADDRESS, "__probe_func"})
@@ -125,7 +128,7 @@ def location_of(text: str) -> str:
     words = text.split()
     if not words or not _COMMAND.fullmatch(words[0]):
         return re.split(r"\sif\s", text, maxsplit=1)[0].strip()
-    return words[1] if len(words) > 1 else ""
+    return words[1].removesuffix(AT_RETURN) if len(words) > 1 else ""
 
 
 def parse_removal(text: str) -> Removal | None:
@@ -235,7 +238,9 @@ class _Parser:
         if len(head) < 2:
             hint = "write p[:EVENT] SYMBOL+OFFSET ..." if kind is Kind.RECORD else "write r[:EVENT] FUNCTION ..."
             self._fail(column + len(command), "the location is missing", hint=hint)
-        location = self.location = head[1][1]
+        location = self.location = head[1][1].removesuffix(AT_RETURN)
+        if location != head[1][1]:
+            kind = Kind.RETURN
         at = column + len(command) - len(name or "")
         group, event = self._parse_event(at, name or "")
         if name == "":

@@ -41,7 +41,10 @@ class EventNames:
         keys = [key for key, probes in self._probes.items() if probes and removal.matches(*key)]
         if not keys:
             known = ", ".join(f"{group}/{event}" for (group, event), probes in self._probes.items() if probes)
-            raise UsageError(f"there is no event {removal}", hint=f"there are {known}" if known else "")
+            evidence = point_at(f"-:{removal}", 2)
+            raise UsageError(
+                f"there is no event {removal}", evidence=evidence, hint=f"there are {known}" if known else ""
+            )
         return [probe for key in keys for probe in self._probes.pop(key)]
 
 

@@ -197,7 +197,13 @@ class _Parser:
         return Register(name, TYPES[token.type or "u32"])
 
     def _variable(self, token: _Token) -> tuple[Source, FieldType]:
-        """A variable of the program that is no field of the event."""
+        """What is no field of the event: a variable of the program, or the address of the probe."""
+        if token.text == "__probe_ip":
+            return "pc", TYPES["x32"]
+        if token.text.startswith("common_"):
+            self._fail(
+                token, f"{token.text} is a field of the kernel's own events", "a filter knows registers and fields"
+            )
         scope = self._names()
         if scope is None:
             known = ", ".join(self._fields)

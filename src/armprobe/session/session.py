@@ -17,7 +17,7 @@ from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
 from armprobe.events.timebase import TimeBase
-from armprobe.probes.binding import check_entry, read_condition, read_definition
+from armprobe.probes.binding import check_entry, pointing_at, read_condition, read_definition
 from armprobe.probes.compiled import OnHost, compiled_calls, condition_on_host, conditions
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
@@ -338,7 +338,10 @@ class Session:
                 gone.update(events.remove(removal))
                 continue
             parsed = read_definition(line, self.symbols)
-            probe = self._make(parsed.location)
+            try:
+                probe = self._make(parsed.location)
+            except UsageError as error:
+                raise pointing_at(error, line, parsed.location) from None
             check_entry(parsed, probe.address, self.symbols)
             probe.definition = parsed
             action = self._action_of(parsed) if records else Count(filter=parsed.filter)
