@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from armprobe.errors import UsageError
@@ -32,7 +33,8 @@ _MOST_SHOWN = 3
 class DebugInfo:
     """The debug information of an ELF file, `data`.
 
-    `symbols` are its own, `spans` the [start, end) of its code, both before it was moved by `bias`.
+    `symbols` are its own, `spans` the [start, end) of its code, both before it was moved by `bias`. Where it has no
+    debug information, a debug file is looked for that belongs to the file at `path`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class DebugInfo:
     symbols: tuple[Symbol, ...]
     spans: tuple[tuple[int, int], ...]
     bias: int = 0
+    path: Path | None = None
 
     def rebased(self, bias: int) -> DebugInfo:
         """The same for a program that runs `bias` bytes further up."""
@@ -51,8 +54,8 @@ class DebugInfo:
 
     @property
     def present(self) -> bool:
-        """Whether the file has any."""
-        return b".debug_info\0" in self.data and self._file.has_dwarf_info(strict=True)
+        """Whether there is any."""
+        return self._debug_file is not None
 
     def scope(self, address: int) -> Scope | None:
         """The names that are known at an instruction; None where nothing is known of it."""
@@ -160,8 +163,22 @@ class DebugInfo:
         return ELFFile(io.BytesIO(self.data))
 
     @cached_property
+    def _debug_file(self) -> Any | None:
+        """The file that has the debug information: this one, or one of its own."""
+        from elftools.elf.elffile import ELFFile
+
+        from armprobe.symbols.debugfile import find_debug_file, has_debug_information
+
+        with self._reading():
+            if has_debug_information(self._file):
+                return self._file
+            data = find_debug_file(self._file, self.path) if self.path is not None else None
+            return ELFFile(io.BytesIO(data)) if data is not None else None
+
+    @cached_property
     def _dwarf(self) -> Any:
-        return self._file.get_dwarf_info(follow_links=False)
+        assert self._debug_file is not None
+        return self._debug_file.get_dwarf_info(follow_links=False)
 
     @cached_property
     def _units(self) -> Units:

@@ -9,6 +9,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from armprobe.errors import UsageError
@@ -24,10 +25,11 @@ _SHN_UNDEF, _SHN_ABS = 0, 0xFFF1
 _R_ARM_ABS32, _R_ARM_GLOB_DAT, _R_ARM_JUMP_SLOT, _R_ARM_RELATIVE = 2, 21, 22, 23
 
 
-def read_elf(data: bytes, *, name: str, base: int | None = None) -> Image:
+def read_elf(data: bytes, *, name: str, base: int | None = None, path: Path | None = None) -> Image:
     """Make an image of an ELF file; a position-independent one is moved by `base`, and its own references with it.
 
-    References to other files stay unresolved. Raises UsageError when it is no 32-bit little-endian ARM program.
+    References to other files stay unresolved. `path` is where the file lies, for the search of its debug file. Raises
+    UsageError when it is no 32-bit little-endian ARM program.
     """
     _check_header(data, name)
     from elftools.common.exceptions import ELFError
@@ -51,7 +53,7 @@ def read_elf(data: bytes, *, name: str, base: int | None = None) -> Image:
         ) from error
     linked = tuple(replace(symbol, address=symbol.address - bias & 0xFFFFFFFF) for symbol in symbols)
     spans = tuple((part.address - bias, part.end - bias) for part in segments if part.executable)
-    return Image(name, entry, segments, symbols, marks, (DebugInfo(name, data, linked, spans, bias),))
+    return Image(name, entry, segments, symbols, marks, (DebugInfo(name, data, linked, spans, bias, path),))
 
 
 def _check_header(data: bytes, name: str) -> None:

@@ -80,7 +80,7 @@ class Image:
         if data[:4] == b"\x7fELF":
             from armprobe.symbols.elf import read_elf
 
-            return read_elf(data, name=name, base=base)
+            return read_elf(data, name=name, base=base, path=Path(path))
         if base is None:
             raise UsageError(
                 f"{name} is no ELF file: it starts with {data[:4].hex(' ') or 'nothing'}, not 7f 45 4c 46",
