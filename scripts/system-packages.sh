@@ -11,6 +11,7 @@ need qemu-system-arm qemu-system-arm
 need arm-none-eabi-gcc gcc-arm-none-eabi
 need arm-none-eabi-objdump binutils-arm-none-eabi
 need llvm-mc llvm
+need gdb-multiarch gdb-multiarch
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 install=(apt-get install --yes --no-install-recommends "${missing[@]}")

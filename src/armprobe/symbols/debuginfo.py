@@ -19,7 +19,7 @@ from armprobe.errors import UsageError
 
 if TYPE_CHECKING:
     from armprobe.symbols.dwarf.lines import Lines, SourceLine
-    from armprobe.symbols.dwarf.locations import Reader
+    from armprobe.symbols.dwarf.reader import Reader
     from armprobe.symbols.dwarf.scopes import Scope
     from armprobe.symbols.dwarf.units import Units
     from armprobe.symbols.image import Symbol
@@ -199,7 +199,7 @@ class DebugInfo:
     @cached_property
     def _reader(self) -> Reader:
         from armprobe.symbols.dwarf.frames import Frames
-        from armprobe.symbols.dwarf.locations import Reader
+        from armprobe.symbols.dwarf.reader import Reader
         from armprobe.symbols.dwarf.typereader import TypeReader
 
         names: dict[int, tuple[str, ...]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from armprobe.symbols.dwarf.locations import Reader
+from armprobe.symbols.dwarf.reader import Reader
 from armprobe.symbols.dwarf.units import name_of, origin
 
 

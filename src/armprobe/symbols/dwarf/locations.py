@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +11,8 @@ from armprobe.isa.insn import REGISTER_NAMES
 from armprobe.symbols.arguments import argument_places
 from armprobe.symbols.dwarf.entry import Entry, Straight, follow_entry
 from armprobe.symbols.dwarf.expressions import OPTIMIZED_OUT, NoValue, Surroundings, address_of, evaluate
-from armprobe.symbols.dwarf.frames import Frames
-from armprobe.symbols.dwarf.typereader import TypeReader
-from armprobe.symbols.dwarf.units import Units, attribute, holder
+from armprobe.symbols.dwarf.reader import Reader, constant_place
+from armprobe.symbols.dwarf.units import attribute, holder
 from armprobe.symbols.places import (
     Absent,
     ConstantWord,
@@ -28,7 +25,6 @@ from armprobe.symbols.places import (
     Word,
     absent,
     in_memory,
-    in_words,
     operation,
     split_sum,
 )
@@ -41,91 +37,6 @@ _CLONES = (".isra.", ".constprop.", ".part.", ".cold")
 _CALL_CLOBBERS = 0x500F
 _NOT_YET = "not on the stack yet"
 _FRAME_GONE = "not on the stack any more"
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """A location expression, and the [start, end) of the code that it holds for; None: all of a function."""
-
-    code: list[int]
-    span: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """What all functions of a file share."""
-
-    dwarf: Any
-    units: Units
-    types: TypeReader
-    frames: Frames
-    #: the bytes of the program
-    code: Callable[[int, int], bytes]
-    #: names of symbols by address, addresses of symbols by name
-    names: Callable[[int], tuple[str, ...]]
-    address: Callable[[str], int | None]
-    hard_float: bool
-    #: how far the program was moved; all other addresses are those it is linked for
-    bias: int
-
-    def parse(self, unit: Any) -> Callable[[Iterable[int]], list[Any]]:
-        """What takes the expressions of a unit apart."""
-        from elftools.dwarf.dwarf_expr import DWARFExprParser
-
-        parser = DWARFExprParser(unit.structs)
-        return parser.parse_expr
-
-    def expression(self, die: Any, name: str, address: int | None) -> list[int] | None:
-        """The expression of an attribute that holds at an address; None where there is none."""
-        found = self.location(die, name, address)
-        return None if found is None else found.code
-
-    def location(self, die: Any, name: str, address: int | None, *, entering: bool = False) -> Located | None:
-        """The expression of an attribute that holds at an address, and the code for which it does.
-
-        Where a compiler has moved statements together, one address may have several, one after the other. The last is
-        the state there, but the first is what a function is `entering` with; it may be said to hold for no code at all.
-        """
-        from elftools.dwarf.locationlists import BaseAddressEntry, LocationEntry, LocationExpr, LocationParser
-
-        owner = holder(die, name)
-        if owner is None:
-            return None
-        found = owner.attributes[name]
-        parser = LocationParser(self.dwarf.location_lists())
-        parsed = parser.parse_from_attribute(found, owner.cu["version"], owner)
-        if isinstance(parsed, LocationExpr):
-            return Located(list(parsed.loc_expr))
-        base, otherwise = self.units.base_address(owner.cu), None
-        for entry in parsed:
-            if isinstance(entry, BaseAddressEntry):
-                base = entry.base_address
-            elif not isinstance(entry, LocationEntry):
-                continue
-            elif entry.begin_offset == -1:
-                otherwise = Located(list(entry.loc_expr))
-            elif address is not None:
-                start = 0 if entry.is_absolute else base
-                low, high = start + entry.begin_offset, start + entry.end_offset
-                if low <= address < high or (entering and low == address):
-                    return Located(list(entry.loc_expr), (low, high))
-        return otherwise
-
-    def global_place(self, die: Any, name: str) -> Place:
-        """The place of a variable of a source file."""
-        owner = holder(die, "DW_AT_location")
-        if owner is None:
-            address = self.address(name)
-            if address is not None:
-                return in_memory(ConstantWord(address + self.bias & _MASK))
-            return _constant_place(die) or absent("not in this program")
-        return evaluate(self.expression(die, "DW_AT_location", None) or (), self._static(owner.cu))
-
-    def _static(self, unit: Any) -> Surroundings:
-        def unknown() -> Word:
-            raise NoValue("on the stack")
-
-        return Surroundings(self.parse(unit), unknown, unknown, self.bias)
 
 
 class Function:
@@ -156,7 +67,7 @@ class Function:
     def _described(self, die: Any) -> Place:
         """As the debug information says, checked against the stack."""
         reader = self._reader
-        constant = _constant_place(die)
+        constant = constant_place(die)
         if constant is not None and holder(die, "DW_AT_location") is None:
             return constant
         if holder(die, "DW_AT_location") is None:
@@ -341,18 +252,6 @@ def _is_by_reference(code: list[int]) -> bool:
     if len(code) < 3 or code[0] != 0x91 or code[-1] != 0x06:
         return False
     return all(byte & 0x80 for byte in code[1:-2]) and not code[-2] & 0x80
-
-
-def _constant_place(die: Any) -> Place | None:
-    """The place of a variable that is a constant."""
-    found = attribute(die, "DW_AT_const_value")
-    if found is None:
-        return None
-    if isinstance(found.value, int):
-        number = found.value & (1 << 64) - 1
-        return in_words(ConstantWord(number & _MASK), ConstantWord(number >> 32))
-    data = bytes(found.value)
-    return in_words(*(ConstantWord(int.from_bytes(data[at : at + 4], "little")) for at in range(0, len(data), 4)))
 
 
 def _moved(incoming: Place, state: Entry) -> Place:

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from armprobe.symbols.dwarf.expressions import OPTIMIZED_OUT
-from armprobe.symbols.dwarf.locations import Function, Reader, is_variadic
+from armprobe.symbols.dwarf.locations import Function, is_variadic
+from armprobe.symbols.dwarf.reader import Reader
 from armprobe.symbols.dwarf.units import name_of, origin
 from armprobe.symbols.places import absent
 from armprobe.symbols.types import Type, Variable, pointer_to
