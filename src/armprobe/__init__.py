@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         TargetLost,
         UsageError,
     )
+    from armprobe.probes.event_histogram import EventHistogram
     from armprobe.probes.maps import Map
     from armprobe.probes.probe import Hit, Probe
     from armprobe.probes.recovery import Recovery
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ArmprobeError",
     "Event",
+    "EventHistogram",
     "HandlerError",
     "Hit",
     "Image",
@@ -61,6 +63,7 @@ __all__ = [
 #: public name -> the module that defines it, where that is not `armprobe.errors`
 _HOME = {
     "Event": "armprobe.session",
+    "EventHistogram": "armprobe.probes.event_histogram",
     "Hit": "armprobe.probes.probe",
     "Image": "armprobe.symbols.image",
     "Map": "armprobe.probes.maps",
