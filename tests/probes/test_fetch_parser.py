@@ -131,7 +131,7 @@ def test_types(text, kind):
         (
             "$comm",
             0,
-            "$comm is the name of a task of an operating system, and the target has no such thing",
+            "$comm is the name of a task, which all events of a kernel show, and no other target has",
             "",
         ),
         (

@@ -46,8 +46,10 @@ _ABSENT = {
         for name in ("arg*", "params", "vars")
     },
     "retval": ("$retval is what a function returns, and this is no return probe", "write r in place of p"),
-    "comm": ("$comm is the name of a task of an operating system, and the target has no such thing", ""),
-    "COMM": ("$COMM is the name of a task of an operating system, and the target has no such thing", ""),
+    **{
+        name: (f"${name} is the name of a task, which all events of a kernel show, and no other target has", "")
+        for name in ("comm", "COMM")
+    },
 }  # fmt: skip
 
 Result = TypeVar("Result")

@@ -115,8 +115,9 @@ TrapHandler = Callable[[int], bool]
 class TranslationTables:
     """Where code that runs in the target, privileged, finds what memory stands behind an address.
 
-    The tables have short descriptors (DDI 0406C B3.5). Addresses below `user_end` are a user's: their tables are where
-    TTBR0 says, and only what a user may read counts. The others have the table at the address `kernel_table`.
+    The tables are those of Linux with short descriptors (DDI 0406C B3.5): before each one of the second level lies one
+    of Linux's own. Addresses below `user_end` are a user's: their tables are where TTBR0 says, and only what a user may
+    read counts. The others have the table at the address `kernel_table`.
     """
 
     #: (physical address, size, address) of memory that is mapped all the time, the tables among it
