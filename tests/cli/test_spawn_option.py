@@ -17,9 +17,9 @@ def test_options_that_make_no_sense_with_a_process(run, demo, options):
     assert (outcome.status, outcome.out, outcome.err) == (2, "", message)
 
 
-def test_a_root_is_for_programs_that_are_started(run, demo, tmp_path):
+def test_a_root_is_for_linux_programs(run, demo, tmp_path):
     outcome = run("stat", "--root", tmp_path, "-e", "main", demo)
-    message = "error[AP100]: --root is for a Linux program that is started\nhelp: say --spawn as well\n"
+    message = "error[AP100]: --root is for a Linux program\nhelp: say --spawn, or --gdb HOST:PORT, as well\n"
     assert (outcome.status, outcome.out, outcome.err) == (2, "", message)
 
 

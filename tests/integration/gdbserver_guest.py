@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,15 @@ from tests.integration.kernel_guest import BUSYBOX, KERNEL, need_guest
 from armprobe.targets.linuxguest import LinuxGuest, start_guest
 
 _DEBIAN = Path(__file__).resolve().parents[2] / ".cache/debian"
-#: A32 code, in one static file of many programs
-BUSYBOX_A32 = _DEBIAN / "armel/busybox-static/bin/busybox"
+#: A32 code with libraries of A32 code
+LUA = _DEBIAN / "armel/lua5.4/usr/bin/lua5.4"
+_LUA_LIBRARIES = {
+    "libc6": ("ld-linux.so.3", "libc.so.6", "libm.so.6", "libdl.so.2"),
+    "libreadline8": ("libreadline.so.8",),
+    "libtinfo6": ("libtinfo.so.6",),
+}
 _GDBSERVER = _DEBIAN / "armhf/gdbserver/usr/bin/gdbserver"
+_TRIPLETS = {"armhf": "arm-linux-gnueabihf", "armel": "arm-linux-gnueabi"}
 #: what gdbserver is linked with: package -> libraries
 _LIBRARIES = {
     "libc6": ("ld-linux-armhf.so.3", "libc.so.6", "libm.so.6"),
@@ -34,6 +40,8 @@ _PORT = 5555
 #: TCP_LISTEN in /proc/net/tcp
 _LISTENING = "0A"
 _END = "[ -e /tmp/gdbserver ] && kill -9 $(cat /tmp/gdbserver) 2>/dev/null; rm -f /tmp/told"
+#: of a process that has ended, and that nobody has asked for yet, there is no program left
+_GONE = "while [ -e /proc/$(sed -n 's/.* pid = //p' /tmp/told)/exe ]; do usleep 10000; done"
 _LISTENS = "until grep -q '^Listening' /tmp/told 2>/dev/null; do usleep 10000; done"
 #: more than the host has make the guest slow: kernels patch themselves with all processors standing still
 PROCESSORS = 2
@@ -55,27 +63,30 @@ class GdbserverGuest:
         self._guest.execute(f"{_END}; {line} & echo $! >/tmp/gdbserver; {_LISTENS}")
         return self.address
 
-    def finish(self) -> tuple[str, str]:
-        """Wait for the end of gdbserver; return what the program printed, and what gdbserver said."""
-        self._guest.execute("wait $(cat /tmp/gdbserver) || true")
-        return self.execute("cat /tmp/printed"), self.execute("cat /tmp/told")
+    def finish(self) -> str:
+        """Wait for the end of gdbserver, and of the program; return what that one printed."""
+        self._guest.execute(f"wait $(cat /tmp/gdbserver); {_GONE}")
+        return self._guest.execute("cat /tmp/printed")
 
-    def execute(self, command: str) -> str:
-        """Execute a line in the guest and return what it printed."""
-        return self._guest.execute(command)
+    def run(self, *command: str) -> str:
+        """Run a program without gdbserver; return what it printed."""
+        return self._guest.execute(f"{shlex.join(command)} || true")
 
 
 @contextmanager
 def gdbserver_guest(programs: Mapping[str, bytes]) -> Iterator[GdbserverGuest]:
     """Boot a guest with `programs` by path, such as `bin/test`; skip the test where it can't be had."""
     need_guest()
-    for file in (_GDBSERVER, BUSYBOX_A32):
+    for file, script in ((_GDBSERVER, "fetch-kernel.sh"), (LUA, "fetch-debian.sh")):
         if not file.exists():
-            message = f"{file.name} for the guest is missing: scripts/fetch-kernel.sh fetches it"
+            message = f"{file.name} for the guest is missing: scripts/{script} fetches it"
             (pytest.fail if "CI" in os.environ else pytest.skip)(message)
     forwarded = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:{_PORT}"
     options = ["-device", "virtio-net-device,netdev=net", "-netdev", forwarded]
-    files = {"bin/gdbserver": _GDBSERVER.read_bytes(), **_libraries(), **_modules(), **programs}
+    files = {
+        "bin/gdbserver": _GDBSERVER.read_bytes(), "bin/lua": LUA.read_bytes(), **_modules(), **programs,
+        **_libraries("armhf", _LIBRARIES), **_libraries("armel", _LUA_LIBRARIES),
+    }  # fmt: skip
     with start_guest(KERNEL, BUSYBOX, programs=files, processors=PROCESSORS, options=options) as guest:
         loads = "; ".join(f"insmod /modules/{Path(module).name}" for module in _MODULES)
         guest.execute(f"{loads}; ifconfig lo 127.0.0.1; ifconfig eth0 10.0.2.15")
@@ -83,12 +94,14 @@ def gdbserver_guest(programs: Mapping[str, bytes]) -> Iterator[GdbserverGuest]:
         assert guest.power_off() == 0
 
 
-def _libraries() -> dict[str, bytes]:
-    return {
-        f"lib/{name}": next((_DEBIAN / "armhf" / package).rglob(name)).read_bytes()
-        for package, names in _LIBRARIES.items()
-        for name in names
-    }
+def _libraries(architecture: str, packages: Mapping[str, Sequence[str]]) -> dict[str, bytes]:
+    """The files of libraries, in the directory that both dynamic linkers know as their own; these are in /lib."""
+    found = {}
+    for package, names in packages.items():
+        for name in names:
+            folder = "lib" if name.startswith("ld-") else f"lib/{_TRIPLETS[architecture]}"
+            found[f"{folder}/{name}"] = next((_DEBIAN / architecture / package).rglob(name)).read_bytes()
+    return found
 
 
 def _modules() -> dict[str, bytes]:

@@ -85,9 +85,9 @@ def build(source: str, folder: Path, name: str, **definitions: int) -> Path:
     return result
 
 
-def threads_program(folder: Path, *, rounds: int) -> Path:
+def threads_program(folder: Path, *, rounds: int, name: str = "threads") -> Path:
     """THREADS threads call `work`, in all as often as `threads_calls` says."""
-    return build(THREADS_SOURCE, folder, "threads", THREADS=THREADS, ROUNDS=rounds)
+    return build(THREADS_SOURCE, folder, name, THREADS=THREADS, ROUNDS=rounds)
 
 
 def threads_calls(rounds: int) -> int:
@@ -114,3 +114,105 @@ def blank_program(folder: Path) -> Path:
         check=True,
     )
     return result
+
+
+#: a parent calls work 10 times, its child 5 times, the parent again 7 times; it prints what it and its child came to
+_FAMILY = """
+enum { FORK = 2, EXECVE = 11, WAIT4 = 114 };
+static char stack[4096] __attribute__((aligned(16)));
+static char *const ok[] = {"/bin/busybox", "true", 0};
+static volatile unsigned y;
+static void child(void)
+{
+    unsigned x = 2;
+    for (unsigned n = 0; n < 5; n++)
+        x = work(n, x);
+    y = x;
+    if (EXECUTES)
+        sys(EXECVE, (long)ok[0], (long)ok, 0, 0);
+    if (!SHARES)
+        print(x);
+    sys(SHARES ? EXIT : EXIT_GROUP, 3, 0, 0, 0);
+}
+__attribute__((naked, noinline)) long vforked(unsigned flags, void *stack, void *function)
+{
+    asm("push {r4, r7, lr}\\n mov r4, r2\\n mov r2, #0\\n mov r3, #0\\n mov r7, #120\\n svc 0\\n"
+        "cmp r0, #0\\n popne {r4, r7, pc}\\n bx r4");
+}
+void _start(void)
+{
+    unsigned x = 1, status = 0;
+    for (unsigned n = 0; n < 10; n++)
+        x = work(n, x);
+    long process = SHARES ? vforked(0x4111, stack + 4096, child) : sys(FORK, 0, 0, 0, 0);
+    if (!process)
+        child();
+    sys(WAIT4, process, (long)&status, 0, 0);
+    for (unsigned n = 0; n < 7; n++)
+        x = work(n, x);
+    print(x);
+    print(status);
+    sys(EXIT_GROUP, 9, 0, 0, 0);
+}
+"""
+FAMILY_OWN, FAMILY_CHILD = 17, 5
+
+#: calls work 10 times, fails to execute a program, calls it 7 times, and executes busybox
+_EXECUTES = """
+enum { EXECVE = 11 };
+static char *const nothing[] = {"/bin/nothing", 0};
+static char *const echo[] = {"/bin/busybox", "echo", "executed", 0};
+void _start(void)
+{
+    unsigned x = 1;
+    for (unsigned n = 0; n < 10; n++)
+        x = work(n, x);
+    sys(EXECVE, (long)nothing[0], (long)nothing, 0, 0);
+    for (unsigned n = 0; n < 7; n++)
+        x = work(n, x);
+    sys(EXECVE, (long)echo[0], (long)echo, 0, 0);
+    sys(EXIT_GROUP, 1, 0, 0, 0);
+}
+"""
+
+#: sends itself SIGUSR1 ROUNDS times, whose handler calls work; prints how often, and sends itself LAST
+_SIGNALS = """
+enum { GETPID = 20, KILL = 37, RT_SIGACTION = 174 };
+static volatile unsigned handled;
+static void handler(int number)
+{
+    work(number, handled);
+    handled++;
+}
+__attribute__((naked)) static void back(void)
+{
+    asm("mov r7, #173\\n svc 0");
+}
+struct action { void (*handler)(int); unsigned flags; void (*restorer)(void); unsigned mask[2]; };
+void _start(void)
+{
+    struct action action = {handler, 0x04000004, back, {0, 0}};
+    sys(RT_SIGACTION, 10, (long)&action, 0, 8);
+    long self = sys(GETPID, 0, 0, 0, 0);
+    for (unsigned n = 0; n < ROUNDS; n++)
+        sys(KILL, self, 10, 0, 0);
+    print(handled);
+    sys(KILL, self, LAST, 0, 0);
+    sys(EXIT_GROUP, 0, 0, 0, 0);
+}
+"""
+
+
+def forking_program(folder: Path, name: str, *, shares: bool = False, executes: bool = False) -> Path:
+    """Calls work FAMILY_OWN times, its child FAMILY_CHILD times; that one `shares` its memory (vfork) or not (fork)."""
+    return build(_FAMILY, folder, name, SHARES=int(shares), EXECUTES=int(executes))
+
+
+def executing_program(folder: Path) -> Path:
+    """Calls work FAMILY_OWN times, and executes busybox."""
+    return build(_EXECUTES, folder, "executing")
+
+
+def signalling_program(folder: Path, name: str, *, rounds: int, last: int) -> Path:
+    """Handles SIGUSR1 so often, calling work each time, and sends itself the signal `last`."""
+    return build(_SIGNALS, folder, name, ROUNDS=rounds, LAST=last)

@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
-from tests.integration.gdbserver_guest import GdbserverGuest, gdbserver_guest
-from tests.integration.linux_programs import blank_program, threads_program
+from tests.integration.gdbserver_guest import LUA, GdbserverGuest, gdbserver_guest
+from tests.integration.linux_programs import (
+    FAMILY_CHILD,
+    FAMILY_OWN,
+    THREADS,
+    blank_program,
+    executing_program,
+    forking_program,
+    signalling_program,
+    threads_calls,
+    threads_output,
+    threads_program,
+)
 from tests.targets.contract import BASE, Contract, Make
 
-from armprobe.targets.base import Region, Target
+import armprobe
+from armprobe.targets.base import Region, StopReason, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
 
 PAGE = 4096
-USER = 0x10
-FEW = 20
+MANY, FEW, SIGNALS = 20_000, 10, 25
+SIGUSR1, SIGKILL, SIGSEGV, SIGTERM = 10, 9, 11, 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
+def programs(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("programs")
-    return {"blank": blank_program(folder), "few": threads_program(folder, rounds=FEW)}
+    return {
+        "blank": blank_program(folder),
+        "many": threads_program(folder, rounds=MANY, name="many"),
+        "few": threads_program(folder, rounds=FEW, name="few"),
+        "fork": forking_program(folder, "fork"),
+        "vfork": forking_program(folder, "vfork", shares=True),
+        "vfork-exec": forking_program(folder, "vfork-exec", shares=True, executes=True),
+        "exec": executing_program(folder),
+        "term": signalling_program(folder, "term", rounds=SIGNALS, last=SIGTERM),
+        "segv": signalling_program(folder, "segv", rounds=0, last=SIGSEGV),
+        "kill": signalling_program(folder, "kill", rounds=0, last=SIGKILL),
+    }
 
 
 @pytest.fixture(scope="module")
-def guest(programs) -> Iterator[GdbserverGuest]:
+def guest(programs: dict[str, Path]) -> Iterator[GdbserverGuest]:
     with gdbserver_guest({f"bin/{name}": path.read_bytes() for name, path in programs.items()}) as running:
         yield running
+
+
+@pytest.fixture
+def attach(guest: GdbserverGuest, programs: dict[str, Path]):
+    """Starts a program and gives a session on it."""
+    return lambda name: armprobe.attach_gdb(guest.serve(f"/bin/{name}"), programs[name])
 
 
 class TestContract(Contract):
@@ -47,3 +81,166 @@ class TestContract(Contract):
         yield make
         for target in attached:
             target.detach()
+
+
+# --- threads
+
+
+def test_branches_count_what_four_threads_do_and_the_program_never_stops(attach, guest: GdbserverGuest):
+    with attach("many") as session:
+        calls = session.count("work")
+        assert (session.optimize_now(), calls.state) == (1, "branch")
+        before = session.target.stub.round_trips
+        stop = session.run()
+        assert session.target.stub.round_trips - before < 30 + 4 * THREADS
+    assert (stop.reason, stop.exit_code, stop.gone) == (StopReason.EXIT, 7, True)
+    assert calls.hits == threads_calls(MANY)
+    assert guest.finish() == threads_output(MANY)
+
+
+def test_host_handlers_see_every_call_of_four_threads(attach, guest: GdbserverGuest):
+    seen: dict[int, list[int]] = {}
+    with attach("few") as session:
+        probe = session.probe("work", lambda hit: seen.setdefault(hit.regs.sp, []).append(hit.regs.r0))
+        session.optimization = False
+        assert session.run().exit_code == 7
+    assert probe.hits == threads_calls(FEW)
+    assert sorted(seen.values()) == [list(range(FEW * n)) for n in range(1, THREADS + 1)]
+    assert guest.finish() == threads_output(FEW)
+
+
+def test_a_run_that_is_stopped_again_and_again_loses_no_hit_and_no_interrupt_reaches_the_program(attach, guest):
+    stoppers: list[threading.Timer] = []
+
+    def stop_soon(_hit: armprobe.Hit) -> None:
+        # About when the process is hit by the next one.
+        if probe.hits % 10 == 1:
+            stoppers.append(threading.Timer(0.001, session.stop))
+            stoppers[-1].start()
+
+    with attach("few") as session:
+        session.optimization = False
+        probe = session.probe("work", stop_soon)
+        runs = 1
+        while (stop := session.run()).reason is StopReason.INTERRUPT:
+            runs += 1
+        for stopper in stoppers:
+            stopper.join()
+    assert (stop.reason, stop.exit_code, stop.signal) == (StopReason.EXIT, 7, 0)
+    assert runs > 1
+    assert probe.hits == threads_calls(FEW)
+    assert guest.finish() == threads_output(FEW)
+
+
+def test_leaving_a_session_lets_the_process_run_on_without_a_trace(attach, guest: GdbserverGuest):
+    with attach("many") as session:
+        calls = session.count("work")
+        threads = session.probe("thread", lambda _: session.stop() if threads.hits == THREADS - 1 else None)
+        session.optimize_now()
+        stop = session.run()
+    assert stop.reason is StopReason.INTERRUPT
+    assert calls.hits < threads_calls(MANY)
+    assert guest.finish() == threads_output(MANY)
+
+
+# --- children, and other programs
+
+
+@pytest.mark.parametrize(("name", "status"), [("fork", 3 << 8), ("vfork", 3 << 8), ("vfork-exec", 0)])
+def test_children_count_as_well_where_code_does_it(attach, guest: GdbserverGuest, name: str, status: int):
+    plain = guest.run(f"/bin/{name}")
+    with attach(name) as session:
+        calls = session.count("work")
+        session.optimize_now()
+        assert session.run().exit_code == 9
+    assert calls.hits == FAMILY_OWN + FAMILY_CHILD
+    assert guest.finish() == plain
+    assert plain.endswith(f"\n{status:08x}\n")
+
+
+@pytest.mark.parametrize(("name", "hits"), [("fork", FAMILY_OWN), ("vfork-exec", FAMILY_OWN + FAMILY_CHILD)])
+def test_a_child_with_memory_of_its_own_runs_without_traps(attach, guest: GdbserverGuest, name: str, hits: int):
+    plain = guest.run(f"/bin/{name}")
+    with attach(name) as session:
+        session.optimization = False
+        probe = session.probe("work", lambda _: None, post_handler=lambda _: None)
+        assert session.run().exit_code == 9
+    assert probe.hits == hits
+    assert guest.finish() == plain
+
+
+def test_what_was_counted_before_a_process_executes_another_program_is_kept(attach, guest: GdbserverGuest):
+    with attach("exec") as session:
+        calls = session.count("work")
+        stop = session.run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, None)
+    assert stop.message == "executed /bin/busybox, which goes on without probes"
+    assert calls.hits == FAMILY_OWN
+    assert guest.finish() == "executed\n"
+
+
+# --- signals
+
+
+def test_signals_reach_the_program_and_the_one_that_ends_it_is_told(attach, guest: GdbserverGuest):
+    with attach("term") as session:
+        session.define("p:works work number=%r0 so_far=%r1")
+        session.optimize_now()
+        stop = session.run()
+        events = [event.values for event in session.events()]
+    assert (stop.signal, stop.exit_code, stop.message) == (SIGTERM, None, "was ended by SIGTERM")
+    assert events == [{"number": SIGUSR1, "so_far": n} for n in range(SIGNALS)]
+    assert guest.finish() == f"{SIGNALS:08x}\n"
+
+
+def test_a_fault_is_the_program_s_own_affair(attach):
+    with attach("segv") as session:
+        stop = session.run()
+    assert (stop.signal, stop.message) == (SIGSEGV, "was ended by SIGSEGV")
+
+
+def test_what_sigkill_takes_away_is_told(attach):
+    with attach("kill") as session:
+        session.count("work")
+        message = r"^the target at \S+ was ended at once, and what was counted and recorded went with it$"
+        with pytest.raises(armprobe.TargetLost, match=message):
+            session.run()
+
+
+# --- programs of Debian's, with shared libraries
+
+
+def test_libraries_are_found_where_the_process_runs(guest: GdbserverGuest):
+    script = "for i = 1, 1234 do tostring(i) end print(5) os.exit(7)"
+    with armprobe.attach_gdb(guest.serve("/bin/lua", "-e", script), LUA) as session:
+        calls, writes = session.count_all(["luaL_tolstring", "libc.so.6:write"])
+        session.optimize_now()
+        assert session.run().exit_code == 7
+    assert calls.hits == 1234 + 1  # print has one, too
+    assert writes.hits == 1
+    assert guest.finish() == "5\n"
+
+
+def test_the_command_line_ends_as_the_program_does(guest: GdbserverGuest, programs: dict[str, Path]):
+    address = guest.serve("/bin/many")
+    command = ["stat", "--gdb", address, "--json", "-e", "work", str(programs["many"])]
+    done = subprocess.run(
+        [sys.executable, "-c", "from armprobe.cli.main import main; raise SystemExit(main())", *command],
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["stop"]["message"]) == (7, "the program ended with exit code 7")
+    assert [(probe["location"], probe["hits"]) for probe in report["probes"]] == [("work", threads_calls(MANY))]
+    assert guest.finish() == threads_output(MANY)
+
+
+def test_events_of_a_process_are_traced(guest: GdbserverGuest, programs: dict[str, Path]):
+    address = guest.serve("/bin/many")
+    command = ["trace", "--gdb", address, "-e", "p:works work n=%r0:u32 if %r0 < 100", str(programs["many"])]
+    done = subprocess.run(
+        [sys.executable, "-c", "from armprobe.cli.main import main; raise SystemExit(main())", *command],
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert len(done.stdout.splitlines()) == THREADS * 100
+    assert guest.finish() == threads_output(MANY)

@@ -99,7 +99,7 @@ def test_stop_replies_are_read():
         StopKind.STOPPED, 5, ThreadId(2, 1), {15: bytes.fromhex("00800000")}, {"swbreak": "", "core": "1"}
     )
     assert stop_reply(b"W2a") == StopReply(StopKind.EXITED, 42)
-    assert stop_reply(b"W00;process:1") == StopReply(StopKind.EXITED, 0)
+    assert stop_reply(b"W00;process:1") == StopReply(StopKind.EXITED, 0, process=1)
     assert stop_reply(b"X0b") == StopReply(StopKind.KILLED, 11)
     assert stop_reply(b"O48690a") == Output(b"Hi\n")
 

@@ -16,7 +16,17 @@ import click
 from armprobe.cli.slot_memory import check_slots, missing_slots
 from armprobe.cli.text import notice
 from armprobe.errors import UsageError
-from armprobe.session import MACHINES, Session, attach_gdb, attach_kernel, emulate, spawn
+from armprobe.session import (
+    MACHINES,
+    Session,
+    as_process,
+    attach_gdb,
+    attach_kernel,
+    emulate,
+    image_of,
+    read_symbols,
+    spawn,
+)
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
@@ -122,7 +132,7 @@ _PARAMETERS = (
     ),
     click.option(
         "--gdb", metavar="HOST:PORT",
-        help="The program runs behind a GDB stub: QEMU, OpenOCD, gdbserver. Needs --slots, for memory it does not use.",
+        help="The program runs behind a GDB stub: QEMU, OpenOCD, gdbserver. Needs --slots but for gdbserver.",
     ),
     click.option(
         "--kernel", is_flag=True,
@@ -135,7 +145,7 @@ _PARAMETERS = (
     ),
     click.option(
         "--root", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
-        help="With --spawn: where the program finds its libraries (qemu-arm -L).",
+        help="Where a Linux program finds its libraries: with --spawn as qemu-arm -L, with --gdb a copy of them.",
     ),
     journal_option,
 )  # fmt: skip
@@ -176,8 +186,8 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--spawn starts a Linux program, and takes none of --gdb, --machine, --cpu, --base, --bias and --slots",
                 hint="leave them out",
             )
-        if root is not None and not spawn:
-            raise UsageError("--root is for a Linux program that is started", hint="say --spawn as well")
+        if root is not None and not spawn and gdb is None:
+            raise UsageError("--root is for a Linux program", hint="say --spawn, or --gdb HOST:PORT, as well")
         options = ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root, journal)
         return command(program=options, **rest)
 
@@ -211,9 +221,16 @@ def open_session(
     with _start(program, image, output=output, arguments=arguments) as session:
         if program.gdb is not None and not program.slots and session.target.executable_memory is None:
             raise missing_slots(image.rebased(program.bias), session.target.regions)
+        linux = as_process(session)
+        if linux is not None:
+            symbols = session.symbols
         if program.after is not None:
             _run_to(session, program.after, symbols)
+            if linux is not None:
+                symbols = read_symbols(linux, image, root=program.root)
         expected = image.rebased(program.bias) if program.gdb is not None else None
+        if linux is not None:
+            expected = image_of(linux, image)
         with Session(session.target, symbols=symbols, slots=program.slots, image=expected) as own:
             yield own
 
@@ -239,7 +256,9 @@ def _start(
         )  # fmt: skip
     if arguments:
         raise UsageError("a program behind a GDB stub has got its arguments already", hint="leave them out")
-    return attach_gdb(program.gdb, image, cpu=program.cpu, output=output, journal=program.journal)
+    return attach_gdb(
+        program.gdb, image, cpu=program.cpu, output=output, root=program.root, journal=program.journal
+    )  # fmt: skip
 
 
 def _run_to(session: Session, where: str, symbols: SymbolTable) -> None:

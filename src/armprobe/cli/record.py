@@ -48,4 +48,4 @@ def record(
             file.write(*session.take_records())
             file.close(summary)
         print_summary(session, summary["probes"], stop)
-        return end(session, stop, process=program.spawn)
+        return end(session, stop)

@@ -13,7 +13,7 @@ import click
 from armprobe.cli.disassembly import disassemble
 from armprobe.cli.options import to_number
 from armprobe.errors import ArmprobeError, TargetError, TargetFault
-from armprobe.session import Session
+from armprobe.session import Session, as_process
 from armprobe.targets.base import Stop, StopReason
 
 STRETCH_SECONDS = 0.2
@@ -51,9 +51,10 @@ def run_live(
     looked at while it runs.
     """
     shared = session.target.shared_memory
-    if shared is not None:
+    live = shared is not None and shared.live
+    if shared is not None and shared.live:
         shared.while_running(tick)
-    if shared is not None or limit is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if live or limit is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         stop = session.run(until=until, limit=limit)
         tick()
         return stop
@@ -104,12 +105,12 @@ def describe_stop(session: Session, stop: Stop) -> str:
             return f"the program faulted at {where}"
 
 
-def end(session: Session, stop: Stop, *, process: bool) -> int:
-    """Return the exit status that a run's end means: that of a `process`, else 0.
+def end(session: Session, stop: Stop) -> int:
+    """Return the exit status that a run's end means: that of a Linux process, else 0.
 
     Raises what it ended with, unless that is an end like any other: KeyboardInterrupt, or TargetError.
     """
-    if process and stop.reason is StopReason.EXIT:
+    if as_process(session) is not None and stop.reason is StopReason.EXIT:
         return _ENDED_BY_SIGNAL + stop.signal if stop.signal else stop.exit_code or 0
     if stop.reason is StopReason.INTERRUPT:
         raise KeyboardInterrupt

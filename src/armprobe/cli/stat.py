@@ -74,7 +74,7 @@ def stat(
                 click.echo(f"\n{found}", err=program.spawn)
             hits = sum(row["hits"] for row in rows)
             notice(f"{many(hits, 'hit')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
-        return end(session, stop, process=program.spawn)
+        return end(session, stop)
 
 
 def _instructions_added(session: Session, probe: Probe) -> int:

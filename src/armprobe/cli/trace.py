@@ -61,7 +61,7 @@ def trace(
             out.flush()
         if not as_json:
             print_summary(session, summary["probes"], stop)
-        return end(session, stop, process=program.spawn)
+        return end(session, stop)
 
 
 def _open(path: Path | None, stack: ExitStack, stream: TextIO | None) -> TextIO:

@@ -36,7 +36,9 @@ class Readable:
 def readable_ranges(regions: Iterable[Region]) -> tuple[tuple[int, int], ...]:
     """The ranges of whole words that can be read, those that touch joined, the largest first."""
     ranges: list[tuple[int, int]] = []
-    for start, end in sorted((region.start + 3 & ~3, region.end & ~3) for region in regions if region.readable):
+    for start, end in sorted(
+        (region.start + 3 & ~3, region.end & ~3) for region in regions if region.readable and region.lasting
+    ):
         if ranges and start <= ranges[-1][1]:
             ranges[-1] = ranges[-1][0], max(ranges[-1][1], end)
         elif start < end:

@@ -95,7 +95,8 @@ class Instruments:
             slot = self._slots.allocate(Ring(0, RING_WORDS, longest).size, align=8, pool=Pool.DATA)
             self._ring = Ring(slot.address, RING_WORDS, longest)
             initialize(self._ring, self._target.write_memory)
-            if self._target.shared_memory is not None:
+            shared = self._target.shared_memory
+            if shared is not None and shared.live:
                 control = self._slots.allocate(CONTROL_SIZE, pool=Pool.DATA).address
                 self._target.write_memory(control, control_block(os.getpid()))
                 self.waiting = Waiting(control, slot.address, RING_WORDS // 2)

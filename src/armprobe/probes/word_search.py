@@ -14,8 +14,9 @@ _PAGE = 4096
 
 
 def can_search(target: Target) -> bool:
-    """Whether it is known where the target's writable memory is."""
-    return any(region.readable and region.writable for region in target.regions)
+    """Whether it is known where all of the target's writable memory is."""
+    writable = [region for region in target.regions if region.writable]
+    return bool(writable) and all(region.readable for region in writable)
 
 
 def find_words(target: Target, wanted: Collection[int]) -> Iterator[tuple[int, int]]:

@@ -7,9 +7,21 @@ with armprobe.emulate("firmware.elf") as session:
 """
 
 from armprobe.session.event import Event
-from armprobe.session.process import spawn
+from armprobe.session.process import as_process, image_of, read_symbols, spawn
 from armprobe.session.restoring import restore
 from armprobe.session.session import Session
 from armprobe.session.start import MACHINES, attach_gdb, attach_kernel, emulate
 
-__all__ = ["MACHINES", "Event", "Session", "attach_gdb", "attach_kernel", "emulate", "restore", "spawn"]
+__all__ = [
+    "MACHINES",
+    "Event",
+    "Session",
+    "as_process",
+    "attach_gdb",
+    "attach_kernel",
+    "emulate",
+    "image_of",
+    "read_symbols",
+    "restore",
+    "spawn",
+]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from armprobe.errors import Refused, TargetError, UsageError
+from armprobe.session.journal import JournalFile, let_go
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.objects import LoadedImage, load_object, table_of
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
+from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, read_link_map
 from armprobe.targets.linux_process import LinuxProcess
 
@@ -42,7 +46,6 @@ def spawn(
     Raises UsageError for a file that is no 32-bit ARM program, Refused for one in Thumb code, MissingDependency without
     qemu-arm, TargetError when the program ends before its entry point, as it does when libraries are missing.
     """
-    from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.processmemory import SharedData
     from armprobe.targets.useremulator import UserEmulator
 
@@ -89,15 +92,69 @@ def spawn(
     return Session(target, symbols=symbols, detach=target.detach, ends_target=True)
 
 
+def attach_process(
+    stub: GdbRemoteTarget,
+    image: Image,
+    *,
+    journal: JournalFile,
+    root: str | Path | None = None,
+    slots: Sequence[Region] = (),
+) -> Session:
+    """Start a session on the process behind `stub`, that of gdbserver; its program is `image`.
+
+    One that stands where it was started comes to its entry point first. The files of its libraries are read through the
+    stub, or found below `root`. Raises what `LinuxProcess` does; then the process runs on.
+    """
+    try:
+        target = LinuxProcess(stub)
+        new = target.is_new
+        if new:
+            _run_to(target, target.auxiliary[AT_ENTRY], f"{image.name} did not come to its entry point")
+        target.take_memory()
+        objects = read_objects(target, image, image.name, root=root)
+        # What an older process has loaded, it may unload.
+        target.describe(_regions(objects, stay=objects if new else objects[:1]))
+    except BaseException:
+        let_go(stub.detach, journal)
+        raise
+    return Session(
+        target,
+        symbols=table_of(objects),
+        slots=slots,
+        detach=partial(let_go, target.detach, journal),
+        image=image_of(target, image),
+    )
+
+
+def as_process(session: Session) -> LinuxProcess | None:
+    """The target of a session, if it is a Linux process."""
+    return session.target if isinstance(session.target, LinuxProcess) else None
+
+
+def image_of(target: LinuxProcess, image: Image) -> Image:
+    """The image of a process's program, where it runs."""
+    return image.rebased(target.auxiliary.get(AT_ENTRY, image.entry) - image.entry)
+
+
+def read_symbols(target: LinuxProcess, image: Image, *, root: str | Path | None = None) -> SymbolTable:
+    """The symbols of a process, whose program is `image`, with those of all shared objects that it has loaded by now.
+
+    The files of these are looked for below `root`, then where the process runs. Raises TargetFault.
+    """
+    return table_of(read_objects(target, image, image.name, root=root))
+
+
 def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | Path | None = None) -> list[LoadedImage]:
     """The program of a process, which is `image`, and all shared objects that it has loaded by now.
 
-    The files of these are looked for below `root` first. Raises TargetFault.
+    The files of these are looked for below `root`, then where the process runs. Raises TargetFault.
     """
-    bias = target.auxiliary.get(AT_ENTRY, image.entry) - image.entry
-    objects = [LoadedImage(name, image.rebased(bias), bias, main=True)]
+    main = image_of(target, image)
+    bias = main.entry - image.entry & 0xFFFFFFFF
+    objects = [LoadedImage(name, main, bias, main=True)]
     for loaded in read_link_map(target.read_memory, target.auxiliary, bias=bias):
-        found = load_object(_file_of(loaded.name, root), bias=loaded.bias)
+        path, content = _find_file(loaded.name, root, target)
+        found = load_object(loaded.name, content, bias=loaded.bias, path=path)
         objects += [found] if found is not None else []
     return objects
 
@@ -105,16 +162,19 @@ def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | P
 def _regions(objects: Iterable[LoadedImage], *, stay: Collection[LoadedImage]) -> list[Region]:
     """Where the objects are; those that `stay` can be read as long as the process lives."""
     return [
-        Region(part.address, part.end, known in stay, part.writable, part.executable, known.name)
+        Region(part.address, part.end, True, part.writable, part.executable, known.name, lasting=known in stay)
         for known in objects
         for part in known.image.segments
     ]
 
 
-def _file_of(name: str, root: str | Path | None) -> Path:
-    """The file that the emulator opens for the process's `name`."""
-    below = Path(os.fspath(root) + "/" + name) if root is not None else None
-    return below if below is not None and below.exists() else Path(name)
+def _find_file(name: str, root: str | Path | None, target: LinuxProcess) -> tuple[Path | None, bytes | None]:
+    """Where on this computer, if it is there, and what the file is that the process opens by `name`."""
+    places = [Path(os.fspath(root) + "/" + name)] if root is not None else []
+    for path in [*places, *([Path(name)] if target.is_local else [])]:
+        with suppress(OSError):
+            return path, path.read_bytes()
+    return None, None if target.is_local else target.read_file(name)
 
 
 def _one_place(where: str | int, symbols: SymbolTable) -> int:

@@ -491,8 +491,10 @@ class Session:
             # There is nothing left to restore.
             note(self.target.journal, TargetGone())
             self._closed = True
-            engine.keep_results()
-            self._detach()
+            try:
+                engine.keep_results()
+            finally:
+                self._detach()
             return stop
         engine.instruments.drain()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):

@@ -64,6 +64,7 @@ def attach_gdb(
     base: int | None = None,
     output: Callable[[bytes], object] | None = None,
     slots: Sequence[Region] = (),
+    root: str | Path | None = None,
     journal: str | Path | None = None,
 ) -> Session:
     """Take hold of the program behind the GDB stub at `HOST:PORT`, and start a session on it.
@@ -71,7 +72,8 @@ def attach_gdb(
     The stub is that of QEMU, OpenOCD, a debug probe or gdbserver; `:PORT` is this computer. The program stands still
     until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
     binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
-    none by itself. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
+    none by itself, but in a Linux process (gdbserver), whose libraries are looked for below the directory `root`, then
+    where it runs. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
     the program prints through the stub (default: standard output). `journal` is the file that says what `restore`
     undoes, should this process be killed (default: in the user's directory for state).
     Before a probe is placed, the code of the program is compared with the target's; what differs is refused.
@@ -89,6 +91,10 @@ def attach_gdb(
         target = GdbRemoteTarget.connect(
             address, architecture=architecture, output=output if output is not None else _print, journal=file
         )
+    if target.process:
+        from armprobe.session.process import attach_process
+
+        return attach_process(target, image, journal=file, root=root, slots=slots)
     return Session(
         target,
         symbols=SymbolTable.from_image(image),

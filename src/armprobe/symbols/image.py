@@ -76,11 +76,15 @@ class Image:
         With a base, a position-independent ELF file is moved there. Raises UsageError, with what the file is instead,
         when it is no 32-bit little-endian ARM program.
         """
-        data, name = Path(path).read_bytes(), Path(path).name
+        return cls.parse(Path(path).read_bytes(), name=Path(path).name, base=base, path=Path(path))
+
+    @classmethod
+    def parse(cls, data: bytes, *, name: str, base: int | None = None, path: Path | None = None) -> Image:
+        """Make an image of the content of a file, as `load` does; `path` is where it lies on this computer."""
         if data[:4] == b"\x7fELF":
             from armprobe.symbols.elf import read_elf
 
-            return read_elf(data, name=name, base=base, path=Path(path))
+            return read_elf(data, name=name, base=base, path=path)
         if base is None:
             raise UsageError(
                 f"{name} is no ELF file: it starts with {data[:4].hex(' ') or 'nothing'}, not 7f 45 4c 46",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from armprobe.errors import UsageError
 from armprobe.symbols.image import Image
@@ -24,11 +24,17 @@ class LoadedImage:
     main: bool = False
 
 
-def load_object(path: Path, *, bias: int) -> LoadedImage | None:
-    """Read the file of a shared object; None when there is none, or it is no ELF file for ARM (a vDSO has none)."""
+def load_object(name: str, content: bytes | None, *, bias: int, path: Path | None = None) -> LoadedImage | None:
+    """Read the content of a shared object's file; None when it has none, as a vDSO, or is no ELF file for ARM.
+
+    `path` is where it lies, if it is on this computer.
+    """
+    if content is None:
+        return None
+    file = PurePosixPath(name).name
     try:
-        return LoadedImage(path.name, Image.load(path).rebased(bias), bias)
-    except (OSError, UsageError):
+        return LoadedImage(file, Image.parse(content, name=file, path=path).rebased(bias), bias)
+    except UsageError:
         return None
 
 

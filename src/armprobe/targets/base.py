@@ -64,7 +64,7 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A range of target memory: [start, end)."""
+    """A range of target memory: [start, end). Handlers in the target read what lasts as long as the target alone."""
 
     start: int
     end: int
@@ -72,6 +72,7 @@ class Region:
     writable: bool = True
     executable: bool = True
     name: str = ""
+    lasting: bool = True
 
     def __contains__(self, address: int) -> bool:
         return self.start <= address < self.end
@@ -147,7 +148,11 @@ class ExecutableMemory(Protocol):
 
 
 class SharedMemory(Protocol):
-    """Memory for data of ours that the host has as well: it is read while the target runs, and after its end."""
+    """Memory for data of ours that the host reads also after the end of the target."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the host reads and writes it while the target runs, too."""
 
     def allocate(self, size: int, low: int, high: int) -> int:
         """Like `ExecutableMemory.allocate`."""
@@ -156,7 +161,10 @@ class SharedMemory(Protocol):
         """Give an allocation back."""
 
     def while_running(self, look: Callable[[], object]) -> None:
-        """Call `look` several times a second while the target runs, from now on; it reads nothing but this memory."""
+        """Call `look` several times a second while the target runs, from now on; it reads nothing but this memory.
+
+        Nothing happens where the memory is not live.
+        """
 
 
 class OwnFaults(Protocol):

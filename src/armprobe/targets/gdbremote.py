@@ -21,12 +21,13 @@ from armprobe.targets.base import BulkMemory, Region, Registers, Stop, StopReaso
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
 from armprobe.targets.journal import Journal
+from armprobe.targets.processevents import ProcessEvents
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
 from armprobe.targets.remoterun import RemoteRun
 from armprobe.targets.remotesetup import negotiate
 from armprobe.targets.remotethreads import RemoteThreads
-from armprobe.targets.rsp import StopKind, StopReply
+from armprobe.targets.rsp import StopKind, StopReply, error_of
 from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
@@ -65,7 +66,7 @@ class GdbRemoteTarget:
         regions: Sequence[Region] = (),
         architecture: int | None = None,
         output: Callable[[bytes], object] = lambda _: None,
-        process: bool = False,
+        process: bool | None = None,
         interrupt: Callable[[], object] | None = None,
         tell: Callable[[], object] | None = None,
         journal: Journal | None = None,
@@ -73,9 +74,9 @@ class GdbRemoteTarget:
         """Take hold of the target behind a new connection, and stop it.
 
         `regions` is its memory, where the stub has no memory map. `output` gets what the program prints through the
-        stub. `process`: it is a process, which gets its signals and goes on; `interrupt` stops it while it runs, where
-        the stub does not, and `tell` passes a Ctrl-C on to it. `journal` is told of what is about to change.
-        Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
+        stub. `process`: it is a process, which gets its signals and goes on (default: the stub tells); `interrupt`
+        stops it while it runs, where the stub does not, and `tell` passes a Ctrl-C on to it. `journal` is told of what
+        is about to change. Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
         """
         self._connection = connection
         abilities = negotiate(connection)
@@ -100,7 +101,11 @@ class GdbRemoteTarget:
         self.clock = GenericTimer(frequency) if frequency else None
         self.no_clock = "" if frequency else NO_TIMER if frequency is None else NO_FREQUENCY
         self._numbered = abilities.system and self.architecture >= 7
-        self._process = process
+        #: whether it is a process of an operating system
+        self.process = abilities.process if process is None else process
+        #: what a server of processes tells besides, once it was asked to (`follow`)
+        self.events: ProcessEvents | None = None
+        self._follows = abilities.follows
         #: where a process sees a fault at PC
         self.fault_place: Callable[[int], int] = lambda pc: pc
         self._last_fault = (0, 0)
@@ -176,7 +181,7 @@ class GdbRemoteTarget:
             raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
         self.runner.stopping = False
         executed = 0
-        ctrl_c = heed_interrupt(self.runner.interrupted) if self._process else stop_on_interrupt(self.stop)
+        ctrl_c = heed_interrupt(self.runner.interrupted) if self.process else stop_on_interrupt(self.stop)
         with ctrl_c, self._stops_at(until):
             while True:
                 pc = self.read_registers().pc
@@ -199,7 +204,7 @@ class GdbRemoteTarget:
                     pc = self.read_registers().pc
                     if pc == until or on_trap(pc):
                         continue
-                    if not self._process or pc in self._breakpoints:
+                    if not self.process or pc in self._breakpoints:
                         return Stop(StopReason.TRAP, pc)
                     self.runner.signal = _TRAP_SIGNAL  # the process's own
 
@@ -268,6 +273,14 @@ class GdbRemoteTarget:
         self._breakpoints.remove([until], owner=owner)
         return after
 
+    def follow(self, keep: Callable[[], object]) -> None:
+        """Follow the process through its children up to its end, where the stub can.
+
+        `keep` is called when its memory may go: what is to be read of it must be read then. Raises ProtocolError.
+        """
+        if self._follows:
+            self.events = ProcessEvents(self._connection, self.threads, self._breakpoints, keep=keep)
+
     def learn_stop_signal(self, place: int) -> None:
         """Find out which signal an interrupted process stops with. At `place` there is an endless loop."""
         saved = self.read_registers()
@@ -296,13 +309,23 @@ class GdbRemoteTarget:
     def detach(self) -> None:
         """Let go of the target, which runs on from its registers as they are now, and close the connection."""
         try:
+            if self._connection.alive and self.process and self.runner.sent:
+                self._take_interrupt()
             if self._connection.alive:
                 self._connection.exchange(self.threads.flush())
                 current = self.threads.current
                 process = current.process if current is not None else None
-                self._connection.ask(b"D" if process is None else b"D;%x" % process)
+                error = error_of(self._connection.ask(b"D" if process is None else b"D;%x" % process))
+                if error is not None:
+                    raise TargetError(f"{self.name} stands still: the stub answers {error} when it shall let go of it")
         finally:
             self._connection.close()
+
+    def _take_interrupt(self) -> None:
+        """Let the process run up to an interrupt that waits for it: it would end it when nobody is there any more."""
+        self.runner.stopping = True
+        while self._go(0, step=False) is None and self.runner.sent:
+            self.runner.signal = _TRAP_SIGNAL  # its own: all of ours are gone
 
     @contextmanager
     def _stops_at(self, until: int | None) -> Iterator[None]:
@@ -324,17 +347,26 @@ class GdbRemoteTarget:
         """Let the target run, or one thread take a step, and wait; the stop that ends the run for sure, or None."""
         while True:
             reply = self.runner.resume(step=step, only=only)
+            taken = self.events is not None and self.events.take(reply)
+            if isinstance(taken, Stop):
+                return taken
+            if taken:
+                self.runner.signal = 0
+                continue
             if reply.kind is not StopKind.STOPPED:
                 return self._end(reply, pc)
             self.threads.current = reply.thread or self.threads.current
             self.runner.signal = 0
+            if not self.process:
+                # What has stopped already does so no second time; a process gets a signal, which waits.
+                self.runner.sent = 0
             if reply.code == _TRAP_SIGNAL:
                 return None
-            if reply.code == 0 or (reply.code == _INTERRUPT_SIGNAL and not self._process):
+            if reply.code == 0 or (reply.code == _INTERRUPT_SIGNAL and not self.process):
                 # Ours, or that of somebody who holds the emulator's monitor.
                 self.runner.stopping = True
                 return None
-            if self._process and reply.code == self._stop_signal and self.runner.sent:
+            if self.process and reply.code == self._stop_signal and self.runner.sent:
                 # Signals of real time queue up, others do not.
                 self.runner.sent = self.runner.sent - 1 if reply.code >= _FIRST_REAL_TIME else 0
                 if self.runner.stopping:
@@ -342,11 +374,13 @@ class GdbRemoteTarget:
                 continue
             # The program's own signal: it gets it when it goes on.
             self.runner.signal = reply.code
-            if self._process:
+            if self.process:
                 if reply.code in _FAULTS:
                     self._show_fault(reply.code)
                 elif reply.code == _INTERRUPT_SIGNAL:
                     self.runner.was_for_program()
+                if self.events is not None:
+                    self.events.before_signal(reply.code)
                 continue
             if reply.code in _FAULTS:
                 at = self.read_registers().pc

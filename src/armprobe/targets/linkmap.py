@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from armprobe.errors import TargetFault
 
 #: entries of the auxiliary vector (linux/auxvec.h)
-AT_PHDR, AT_PHNUM, AT_ENTRY, AT_EXECFN = 3, 5, 9, 31
+AT_PHDR, AT_PHNUM, AT_BASE, AT_ENTRY, AT_PLATFORM, AT_EXECFN = 3, 5, 7, 9, 15, 31
 _PT_DYNAMIC, _DT_DEBUG = 2, 21
 _HEADER_SIZE = 32
 _MOST = 4096
@@ -50,7 +50,8 @@ def read_link_map(read: Read, auxiliary: Mapping[int, int], *, bias: int) -> lis
 def _debug_structure(read: Read, auxiliary: Mapping[int, int], bias: int) -> int:
     """The address of r_debug, which the linker has put into the dynamic section; 0 without one."""
     count = auxiliary.get(AT_PHNUM, 0)
-    headers = read(auxiliary[AT_PHDR], count * _HEADER_SIZE) if AT_PHDR in auxiliary else b""
+    place = auxiliary.get(AT_PHDR, 0)  # 0 where the program headers are not loaded
+    headers = read(place, count * _HEADER_SIZE) if place else b""
     for kind, _offset, address, _physical, _stored, size, _flags, _align in struct.iter_unpack("<8I", headers):
         if kind == _PT_DYNAMIC:
             for tag, value in struct.iter_unpack("<II", read(address + bias & 0xFFFFFFFF, size & ~7)):

@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
@@ -27,6 +28,8 @@ from armprobe.targets.base import (
 from armprobe.targets.connection import TIMEOUT
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.journal import Journal
+from armprobe.targets.keptdata import KeptData
+from armprobe.targets.linkmap import AT_BASE, AT_PLATFORM
 from armprobe.targets.linuxcalls import (
     CALL_CODE,
     CHECK_CODE,
@@ -39,14 +42,19 @@ from armprobe.targets.linuxcalls import (
     PROT_WRITE,
     SystemCalls,
 )
+from armprobe.targets.processmaps import read_maps
 from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
 from armprobe.targets.unwatched import LEAVE_CODE, await_end, let_go
 from armprobe.targets.useremulator import EMULATOR, SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
+#: the entry point in the header of an ELF file, from its start
+_ELF_ENTRY = 24
+_PLATFORM = re.compile(rb"v([4-8])")
 _MOMENT = 0.2
 #: how often shared memory is looked at while the process runs
 _LOOK_SECONDS = 0.01
@@ -69,18 +77,20 @@ class LinuxProcess:
     ) -> None:
         """`emulator` runs the process, if it is ours; `shared` is memory that the process has inherited as a file.
 
-        Raises Refused where no system call instruction is found around PC.
+        Without them, it is behind gdbserver. Raises Refused where no system call instruction is found around PC.
         """
         self.stub = stub
-        self.architecture = stub.architecture
         self._emulator = emulator
-        self._shared = shared
+        self._kept = None if emulator is not None else KeptData(stub)
+        self._shared = shared or self._kept
         self._memory: MappedMemory | None = None
         # A process that was just started stands in its dynamic linker: not every program makes system calls itself.
         self._calls = SystemCalls(stub)
         #: how code reads memory that comes and goes
         self.translation: AskedKernel | None = None
         self._mapped: tuple[Region, ...] = ()
+        #: what else was mapped at this stop; empty: not read yet
+        self._rest: Sequence[Region] = ()
         #: [start, end) of the program's code, read-only for it, and those that were made writable
         self._code: list[tuple[int, int]] = []
         self._opened: set[tuple[int, int]] = set()
@@ -88,12 +98,17 @@ class LinuxProcess:
         self._thread_starts: tuple[int, ...] = ()
         self._leave, self._free = 0, False
         self.auxiliary = _auxiliary_vector(stub)
+        self.architecture = _architecture(stub, self.auxiliary)
+        if self._kept is not None:
+            stub.follow(self._kept.keep)
 
     def take_memory(self) -> None:
         """Have the process map memory for slots. Raises TargetError and Refused when it can't."""
         calls = self._calls
-        if self._shared is not None:
+        if isinstance(self._shared, SharedData):
             self._shared.map_into(calls, file=SHARED_FILE)
+        elif self._kept is not None:
+            self._kept.map_into(calls)
         self._memory = MappedMemory(calls)
         place = self._memory.allocate(_PAGE, 0, 1 << 32)
         self.stub.write_memory(place, CALL_CODE + CHECK_CODE + LEAVE_CODE)
@@ -117,6 +132,24 @@ class LinuxProcess:
         self._mapped = tuple(mapped)
         self._code = [(part.start & -_PAGE, part.end + _PAGE - 1 & -_PAGE) for part in mapped if not part.writable]
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it stands at the first instruction of its dynamic linker, and has executed none."""
+        base = self.auxiliary.get(AT_BASE, 0)
+        if not base:
+            return False
+        entry = int.from_bytes(self.stub.read_memory(base + _ELF_ENTRY, 4), "little")
+        return self.read_registers().pc == base + entry & ~1
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this computer, and has its files."""
+        return self._emulator is not None
+
+    def read_file(self, name: str) -> bytes | None:
+        """The content of a file of the system where the stub runs; None when it can't be read."""
+        return read_file(self.stub.ask, name)
+
     # The Target protocol
 
     @property
@@ -125,8 +158,15 @@ class LinuxProcess:
 
     @property
     def regions(self) -> Sequence[Region]:
-        """What is mapped all the time, then the rest, of which nobody knows."""
-        return [*self._mapped, *self.stub.regions]
+        """What is mapped all the time, then the rest, which code in the process does not rely on.
+
+        That is what it has mapped now, where its stub reads files; else nobody knows.
+        """
+        if not self._rest:
+            process = self.stub.events.process if self.stub.events is not None and self.stub.alive else None
+            listed = read_file(self.stub.ask, f"/proc/{process}/maps") if process is not None else None
+            self._rest = self.stub.regions if listed is None else read_maps(listed.decode("utf-8", "replace"))
+        return [*self._mapped, *self._rest]
 
     def read_memory(self, address: int, size: int) -> bytes:
         return self.read_many([(address, size)])[0]
@@ -164,13 +204,15 @@ class LinuxProcess:
 
     def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
         """Run until the program ends, or what else ends a run; its own signals do not."""
-        if self._shared is not None:
+
+        if isinstance(self._shared, SharedData):
             self.stub.runner.idle, self.stub.runner.poll = self._shared.look, _LOOK_SECONDS
 
         watch = [] if self._emulator is None or until is not None or limit is not None else list(self._thread_starts)
         self.stub.own_breakpoints.insert(watch, owner=self)
 
         def at_trap(pc: int) -> bool:
+            self._rest = ()
             if self._emulator is not None and len(self.stub.threads.ids()) > 1:
                 raise _several_threads()
             if self._emulator is not None and pc in watch:
@@ -192,11 +234,14 @@ class LinuxProcess:
                 raise _several_threads() from error
             raise
         finally:
+            self._rest = ()
             self.stub.runner.idle = lambda: None
             if self.stub.alive:
                 self.stub.own_breakpoints.remove(watch, owner=self)
         if stop.gone and self._emulator is not None:
             self._emulator.process.wait(seconds=TIMEOUT)
+        if stop.gone and self._kept is not None:
+            self._kept.gone = True
         return stop
 
     def stop(self) -> None:
@@ -223,7 +268,7 @@ class LinuxProcess:
         return self._memory
 
     @property
-    def shared_memory(self) -> SharedData | None:
+    def shared_memory(self) -> SharedData | KeptData | None:
         return self._shared
 
     @property
@@ -248,7 +293,7 @@ class LinuxProcess:
         if self._emulator is not None:
             self._emulator.process.kill()
             self._emulator.connection.close()
-        elif self.stub.alive:
+        else:
             self.stub.detach()
         if self._shared is not None:
             self._shared.close()
@@ -271,7 +316,7 @@ class LinuxProcess:
     def _unwatched(self, emulator: UserEmulator) -> Stop:
         """The end of a process whose stub went."""
         alive = not emulator.process.wait(seconds=0 if self._free else _MOMENT)
-        look = self._shared.look if self._shared is not None else lambda: None
+        look = self._shared.look if isinstance(self._shared, SharedData) else lambda: None
         stop = await_end(emulator, self.stub, look, every=_LOOK_SECONDS)
         if alive and not self._free and stop.exit_code is not None:
             return replace(stop, message="left the emulator without an end that it told: it executed another program")
@@ -295,3 +340,12 @@ def _auxiliary_vector(stub: GdbRemoteTarget) -> dict[int, int]:
             break
     words = struct.iter_unpack("<II", bytes(content[: len(content) & ~7]))
     return dict(words)
+
+
+def _architecture(stub: GdbRemoteTarget, auxiliary: Mapping[int, int]) -> int:
+    """The architecture version by what the kernel calls the processor (AT_PLATFORM: `v7l`); else what the stub says."""
+    try:
+        name = _PLATFORM.match(stub.read_memory(auxiliary[AT_PLATFORM], 4))
+    except (KeyError, TargetFault):
+        return stub.architecture
+    return stub.architecture if name is None else int(name[1])

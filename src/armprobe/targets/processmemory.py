@@ -69,6 +69,8 @@ class SharedData:
     A child that the process forks shares it too, and goes on counting in it.
     """
 
+    live = True
+
     def __init__(self) -> None:
         self.file = os.memfd_create("armprobe")
         os.ftruncate(self.file, SHARED_SIZE)

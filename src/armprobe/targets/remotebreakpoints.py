@@ -73,6 +73,10 @@ class RemoteBreakpoints:
         """Whether there are any that somebody else than the owner wants."""
         return any(owners - {owner} for owners in self._owners.values())
 
+    def removals(self) -> list[bytes]:
+        """The requests that take all of them from another process, which has inherited them."""
+        return [_clearing(kind, address) for address, kind in self._kinds.items()]
+
     def _set(self, addresses: Sequence[int], kind: bytes) -> dict[int, bytes]:
         """Set them; return the replies of those that the stub does not set."""
         if addresses:
@@ -88,7 +92,7 @@ class RemoteBreakpoints:
 
     def _clear(self, addresses: Sequence[int]) -> list[int]:
         """Take them away; return those that stay."""
-        replies = self._connection.exchange([b"z%b,%x,%x" % (self._kinds[at], at, _WORD) for at in addresses])
+        replies = self._connection.exchange([_clearing(self._kinds[at], at) for at in addresses])
         left, gone = [], []
         for address, reply in zip(addresses, replies, strict=True):
             if reply == b"OK" or address in self._adopted:
@@ -101,3 +105,7 @@ class RemoteBreakpoints:
         if gone:
             note(self._journal, TrapsGone(tuple(gone)))
         return left
+
+
+def _clearing(kind: bytes, address: int) -> bytes:
+    return b"z%b,%x,%x" % (kind, address, _WORD)

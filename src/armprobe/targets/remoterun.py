@@ -54,7 +54,8 @@ class RemoteRun:
     def stop(self) -> None:
         """Ask for a stop; may be called from another thread or a signal handler."""
         self.stopping = True
-        if self._running:
+        # A second one would come when the first was dealt with, and pass for the program's own signal.
+        if self._running and not self.sent:
             with suppress(TargetLost):  # whoever waits for the stop hears of it
                 self.sent += 1
                 self._interrupt()
@@ -114,6 +115,10 @@ class RemoteRun:
             return letter
         if (step or only) and current is not None:
             return b"vCont;%b:%b" % (letter, str(current).encode())
+        if self._threads.held:
+            others = [thread for thread in self._threads.followed() if thread not in self._threads.held]
+            letters = {thread: letter if thread == current else b"c" for thread in others}
+            return b"vCont;" + b";".join(b"%b:%b" % (letters[thread], str(thread).encode()) for thread in others)
         if self.signal and current is not None:
             return b"vCont;%b:%b;c" % (letter, str(current).encode())
         return b"vCont;" + letter

@@ -25,6 +25,8 @@ from armprobe.targets.rspxml import LEGACY, Description, Register, read_descript
 from armprobe.targets.systemregisters import FREQUENCY_NAMES
 
 _OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=arm;binary-upload+"
+#: what it takes to follow a process
+_FOLLOWING = ("multiprocess", "fork-events", "vfork-events", "exec-events", "QCatchSyscalls", "QPassSignals")
 #: what a stub takes that does not say: GDB's own guess
 _PACKET_SIZE = 400
 _NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "cpsr")
@@ -50,6 +52,9 @@ class Abilities:
     writes_one: bool
     resumes: bool
     breakpoints: bool
+    #: whether the target is a process of an operating system, and whether the stub tells of its children and its end
+    process: bool
+    follows: bool
     #: whether the stub shows system registers, as that of a whole machine does
     system: bool
     #: of the generic timer, in Hz; None where the stub shows none
@@ -89,6 +94,8 @@ def negotiate(connection: Connection) -> Abilities:
         writes_one=written == b"OK",
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
         breakpoints=bool(software or hardware),
+        process=offered.get("qXfer:auxv:read") == "+",
+        follows=all(offered.get(feature) == "+" for feature in _FOLLOWING),
         system="MIDR" in description.registers,
         timer_frequency=_system_register(connection, description, *FREQUENCY_NAMES),
     )

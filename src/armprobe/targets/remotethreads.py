@@ -43,9 +43,30 @@ class RemoteThreads:
         self._writes_one = writes_one
         self._frames: dict[ThreadId | None, _Frame] = {}
         self._threads: list[ThreadId] | None = None
+        #: the processes that have the memory in common that is looked at, the first one for good; none: all threads do
+        self._processes: list[int] = []
+        #: threads that must not be resumed
+        self.held: set[ThreadId] = set()
+
+    def follow(self, process: int) -> None:
+        """See the threads of this process as well, and those of no other that is not followed."""
+        self._processes.append(process)
+        self._threads = None
+
+    def unfollow(self, process: int) -> None:
+        self._processes.remove(process)
+        self._threads = None
+
+    def come_home(self) -> None:
+        """Let memory and breakpoints at the stub be those of the first process that is followed."""
+        self._connection.exchange(self._home())
+
+    def followed(self) -> list[ThreadId]:
+        """All threads that are followed, as the stub names them."""
+        return [thread for thread in self._list() if not self._processes or thread.process in self._processes]
 
     def ids(self) -> Sequence[int]:
-        threads = sorted(self._list(), key=lambda thread: thread != self.current)
+        threads = sorted(self.followed(), key=lambda thread: thread != self.current)
         return [thread.thread for thread in threads] or [0]
 
     def read_registers(self, thread: int | None = None) -> Registers:
@@ -59,13 +80,15 @@ class RemoteThreads:
 
     def flush(self) -> list[bytes]:
         """Return the requests that bring the registers of all threads to what they shall be."""
-        requests = []
+        requests: list[bytes] = []
+        foreign = False
         for thread, frame in self._frames.items():
             now, came = ([*registers.values, registers.cpsr] for registers in (frame.now, frame.came))
             changed = {self._registers[index]: now[index] for index in range(len(now)) if now[index] != came[index]}
             if not changed:
                 continue
             requests += _selecting(thread)
+            foreign |= self._is_foreign(thread)
             if len(changed) <= _FEW and self._writes_one:
                 requests += [b"P%x=%b" % (at.number, _word(value).hex().encode()) for at, value in changed.items()]
             else:
@@ -73,7 +96,7 @@ class RemoteThreads:
                 for at, value in changed.items():
                     block[at.offset : at.offset + _WORD] = _word(value)
                 requests.append(b"G" + block.hex().encode())
-        return requests
+        return requests + (self._home() if foreign else [])
 
     def forget(self) -> None:
         """The target goes on: what was read of its registers is out of date."""
@@ -91,17 +114,25 @@ class RemoteThreads:
         return self._threads
 
     def _named(self, number: int) -> ThreadId | None:
-        for thread in self._list():
+        for thread in self.followed():
             if thread.thread == number:
                 return thread
         if self._threads:
             raise UsageError(f"the target at {self._connection.name} has no thread {number}")
         return self.current
 
+    def _is_foreign(self, thread: ThreadId | None) -> bool:
+        return bool(self._processes) and thread is not None and thread.process != self._processes[0]
+
+    def _home(self) -> list[bytes]:
+        return [b"Hgp%x.0" % self._processes[0]] if self._processes else []
+
     def _frame(self, thread: ThreadId | None) -> _Frame:
         frame = self._frames.get(thread)
         if frame is None:
-            *_, reply = self._connection.exchange([*_selecting(thread), b"g"])
+            selecting = _selecting(thread)
+            home = self._home() if self._is_foreign(thread) else []
+            reply = self._connection.exchange([*selecting, b"g", *home])[len(selecting)]
             if error := error_of(reply):
                 raise TargetError(f"the stub at {self._connection.name} shows no registers: it answers {error}")
             block = data_of(reply.replace(b"x", b"0"), what="registers")  # x: a register that is not available

@@ -20,6 +20,12 @@ class ReservedMemory:
     def in_use(self) -> bool:
         return self._holes != [(self.region.start, self.region.end)]
 
+    @property
+    def used(self) -> list[tuple[int, int]]:
+        """The [start, end) ranges that were handed out and not given back."""
+        edges = [self.region.start, *(edge for hole in self._holes for edge in hole), self.region.end]
+        return [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end]
+
     def allocate(self, size: int, low: int, high: int) -> int:
         for index, (start, end) in enumerate(self._holes):
             address = -(-max(start, low) // 4096) * 4096

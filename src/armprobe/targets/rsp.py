@@ -204,7 +204,7 @@ class StopKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StopReply:
-    """T, S, W or X. `code` is the signal, in GDB's numbering, or the exit code.
+    """T, S, W or X. `code` is the signal, in GDB's numbering, or the exit code; `process` is the one that ended.
 
     `registers` are the values of registers by number, `reasons` what else the reply names: `swbreak`, `watch`, ...
     """
@@ -214,6 +214,7 @@ class StopReply:
     thread: ThreadId | None = None
     registers: dict[int, bytes] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +232,11 @@ def stop_reply(reply: bytes) -> StopReply | Output:
     if letter in (b"S", b"T"):
         return _stopped(rest)
     if letter in (b"W", b"X"):
-        code, _, _process = rest.partition(b";")
+        code, _, more = rest.partition(b";")
         kind = StopKind.EXITED if letter == b"W" else StopKind.KILLED
-        return StopReply(kind, number(code, what="an exit code"))
+        name, _, process = more.partition(b":")
+        which = number(process, what="a process id") if name == b"process" else None
+        return StopReply(kind, number(code, what="an exit code"), process=which)
     raise ProtocolError(f"the stub sent {_shown(reply)!r} where it should say why the target stopped")
 
 

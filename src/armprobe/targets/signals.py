@@ -11,6 +11,8 @@ _SIGNALS = {
     27: ("PROF", 27), 28: ("WINCH", 28), 30: ("USR1", 10), 31: ("USR2", 12), 32: ("PWR", 30), 77: ("RTMIN", 32),
 }  # fmt: skip
 _NAMES = {number: name for name, number in _SIGNALS.values()}
+#: they do nothing, or stop a process, unless it says otherwise; all others end it (signal(7))
+_SURVIVED = frozenset((17, 18, 19, 20, 21, 22, 23, 28))
 #: GDB's number of the real-time signal 33, and those up to 63 after it
 _REAL_TIME, _FIRST_REAL_TIME, _LAST_REAL_TIME = 45, 33, 63
 _SIG64 = 78
@@ -25,6 +27,11 @@ def linux_signal(gdb_number: int) -> tuple[int, str]:
     if _FIRST_REAL_TIME <= number <= _LAST_REAL_TIME + 1:
         return number, signal_name(number)
     return 0, f"signal {gdb_number} of GDB"
+
+
+def ends_by_default(number: int) -> bool:
+    """Whether a signal, by Linux's number, ends a process that neither handles nor ignores it."""
+    return number not in _SURVIVED
 
 
 def signal_name(number: int) -> str:

@@ -1,0 +1,138 @@
+"""What gdbserver tells of a process besides traps and signals: its children, its end, and what it executes instead.
+
+Source: the GDB manual, "Stop Reply Packets" and "General Query Packets" (qSupported, QCatchSyscalls, QPassSignals).
+Tried with gdbserver 13, which wants this of its client:
+
+- A child that was forked has the traps of its parent in its memory, and nobody else takes them away.
+- When it lets go of a process, a thread that stands before a system call is given a signal that does not exist, and
+  that fails (linux-low.cc, get_detach_signal), unless it is told which signals a program may get.
+- A child of vfork runs in its parent's memory. While it does, the thread that made it sleeps, where gdbserver waits for
+  ever to stop it: that thread must not be resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from armprobe.errors import ProtocolError
+from armprobe.targets.base import Stop, StopReason
+from armprobe.targets.connection import Connection
+from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotefiles import read_file
+from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.rsp import StopKind, StopReply, ThreadId, data_of, number, thread_id
+from armprobe.targets.signals import ends_by_default, linux_signal
+
+_OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;fork-events+;vfork-events+;exec-events+"
+#: system calls after which the memory of a process may be gone (arch/arm/tools/syscall.tbl)
+_EXIT, _EXECVE, _EXIT_GROUP, _EXECVEAT = 1, 11, 248, 387
+#: signals, in GDB's numbering, that do nothing by default: URG, CONT, CHLD, WINCH
+_HARMLESS = (16, 19, 20, 28)
+_INT, _TRAP, _UNKNOWN = 2, 5, 143
+
+
+class ProcessEvents:
+    """Follows one process. `keep` is called when its memory may go: what is to be read of it must be read then."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        threads: RemoteThreads,
+        breakpoints: RemoteBreakpoints,
+        *,
+        keep: Callable[[], object],
+    ) -> None:
+        """Ask the stub to tell; the process stands still. Raises ProtocolError when the stub names no process."""
+        if threads.current is None or threads.current.process is None:
+            raise ProtocolError(f"the stub at {connection.name} does not say which process it has")
+        self.process = threads.current.process
+        self._connection = connection
+        self._threads = threads
+        self._breakpoints = breakpoints
+        self._keep = keep
+        #: the thread that sleeps until its child of vfork, by whose process number it is found, has its own memory
+        self._vforked: dict[int, ThreadId] = {}
+        threads.follow(self.process)
+        calls = ";".join(f"{call:x}" for call in (_EXIT, _EXECVE, _EXIT_GROUP, _EXECVEAT))
+        passed = ";".join(f"{signal:x}" for signal in _HARMLESS)
+        own = ";".join(f"{signal:x}" for signal in range(1, _UNKNOWN) if signal not in (_INT, _TRAP))
+        connection.exchange(
+            [
+                _OFFER, f"QCatchSyscalls:1;{calls}".encode(), f"QPassSignals:{passed}".encode(),
+                f"QProgramSignals:{own}".encode(),
+            ]
+        )  # fmt: skip
+
+    def take(self, reply: StopReply) -> Stop | bool:
+        """Deal with a stop: True when the process goes on, False when it is something else, or the end of the run."""
+        if reply.kind is not StopKind.STOPPED:
+            if reply.process in (None, self.process):
+                return False
+            self._left(reply.process)
+            return True
+        reasons, thread = reply.reasons, reply.thread
+        if "fork" in reasons:
+            self._release(_child(reasons["fork"]))
+        elif "vfork" in reasons and thread is not None:
+            self._share(_child(reasons["vfork"]), thread)
+        elif "exec" in reasons and thread is not None and thread.process is not None:
+            if thread.process == self.process:
+                return self._executed(reasons["exec"])
+            self._connection.ask(b"D;%x" % thread.process)
+            self._left(thread.process)
+        elif "syscall_entry" in reasons:
+            call = number(reasons["syscall_entry"].encode(), what="a system call")
+            if call != _EXIT or len(self._threads.ids()) == 1:
+                self._keep()
+        elif not reasons.keys() & {"vforkdone", "syscall_return", "library", "create"}:
+            return False
+        return True
+
+    def before_signal(self, signal: int) -> None:
+        """The process is about to get a signal, in GDB's numbering, which may end it."""
+        linux, _ = linux_signal(signal)
+        if not ends_by_default(linux):
+            return
+        status = read_file(self._connection.ask, f"/proc/{self.process}/status") or b""
+        masks = [line.split()[1] for line in status.splitlines() if line.startswith((b"SigCgt:", b"SigIgn:"))]
+        if not any(int(mask, 16) >> (linux - 1) & 1 for mask in masks):
+            self._keep()
+
+    def _release(self, child: ThreadId) -> None:
+        """Let a child go on by itself, without traps. Its branches lead to the copy of our code that it has."""
+        assert child.process is not None
+        *_, detached = self._connection.exchange(
+            [b"Hg" + str(child).encode(), *self._breakpoints.removals(), b"D;%x" % child.process]
+        )
+        if detached != b"OK":
+            raise ProtocolError(f"the stub at {self._connection.name} answers {detached!r} and keeps a child")
+        self._threads.come_home()
+
+    def _share(self, child: ThreadId, parent: ThreadId) -> None:
+        assert child.process is not None
+        self._vforked[child.process] = parent
+        self._threads.follow(child.process)
+        self._threads.held.add(parent)
+
+    def _left(self, process: int | None) -> None:
+        """A child of vfork has got memory of its own, or ended."""
+        parent = self._vforked.pop(process, None) if process is not None else None
+        if process is not None and parent is not None:
+            self._threads.unfollow(process)
+            self._threads.held.discard(parent)
+        self._threads.come_home()
+
+    def _executed(self, path: str) -> Stop:
+        """Let go of what the process has become: its probes went with its memory."""
+        self._connection.ask(b"D;%x" % self.process)
+        name = data_of(path.encode(), what="a path").decode("utf-8", "replace")
+        message = f"executed {name}, which goes on without probes"
+        self._connection.lose(f"the program behind {self._connection.name} {message}")
+        return Stop(StopReason.EXIT, 0, message=message, gone=True)
+
+
+def _child(text: str) -> ThreadId:
+    child = thread_id(text.encode())
+    if child.process is None:
+        raise ProtocolError(f"the stub sent {text!r} where a child should be")
+    return child
