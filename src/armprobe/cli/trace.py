@@ -36,10 +36,10 @@ def trace(
     """Record events, in the language of the kernel's kprobe_events.
 
     A DEFINITION is `p[:[GROUP/]EVENT] LOCATION [[NAME=]FETCH[:TYPE] ...] [if FILTER]`, where FETCH is %REGISTER,
-    @ADDRESS, @SYMBOL, +OFFSET(FETCH), $stackN or $argN; a location or a pattern alone records that it was reached.
-    Events go to standard output, in the form of the kernel's trace file; what the program prints and the summary go to
-    standard error, so that events can be piped. With --spawn, standard output is the program's, and events go to
-    standard error.
+    @ADDRESS, @SYMBOL, +OFFSET(FETCH), $stackN, $argN, or a name of the source such as pkt->len; a location or a
+    pattern alone records that it was reached. Events go to standard output, in the form of the kernel's trace file;
+    what the program prints and the summary go to standard error, so that events can be piped. With --spawn, standard
+    output is the program's, and events go to standard error.
 
     \b
     armprobe trace firmware.elf -e 'p:packet parse_packet len=%r1:u32 if len > 64' -e 'uart_*' -- ARGUMENT

@@ -60,3 +60,19 @@ def test_what_the_first_instructions_do_is_followed_up_to_the_first_branch():
     assert last.stored == frozenset([*range(-8, 0), *range(-20, -16), -21])  # not what is stored under a condition
     assert straight.at(0x8014).register_with("r1") == "r1"
     assert (last.register_with("r1"), last.register_with("r0")) == ("r3", "r0")
+
+
+def test_behind_the_target_of_a_branch_registers_may_hold_anything():
+    code = words(
+        0xE92D4000,  # push {lr}
+        0xE50D0004,  # str r0, [sp, #-4]
+        0xE2811001,  # add r1, r1, #1, the target
+        0xE3510009,  # cmp r1, #9
+        0x1AFFFFFC,  # bne to it
+        0xE12FFF1E,  # bx lr
+    )
+    straight = follow_entry(0x8000, code)
+    assert straight.at(0x8004).register_with("r2") == "r2"
+    assert straight.at(0x8008).register_with("r2") is None
+    assert straight.at(0x8010).stack["sp"] == -4
+    assert set(range(-8, -4)) <= straight.last.stored

@@ -58,7 +58,8 @@ ENTRIES: dict[str, Callable[[Hit, Any], Truth]] = {
 REASONS = (
     "optimized out here", "known only by what r", "not on the stack here: its place is below the stack pointer",
     "on its way to its place on the stack", "optimized out here, in a part", "not described by the debug information",
-    "computed in a way that is not followed", "in several registers, of which one has been written since",
+    "computed in a way that is not followed", "said to be in one register all the time", "not known to have come to",
+    "in several registers, of which one has been written since",
 )  # fmt: skip
 
 
@@ -108,11 +109,13 @@ def value_of(hit: Hit, path: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [*((level,) for level in LEVELS), ("-O0", "-gdwarf-3"), ("-O2", "-gdwarf-4")])
+@pytest.mark.parametrize("options", [*((level,) for level in LEVELS), ("-O0", "-gdwarf-3"), ("-O2", "-gdwarf-4"),
+                                     ("-O2", "-fno-var-tracking")])  # fmt: skip
 def test_arguments_are_what_they_were_at_the_entry(options):
     right, missing = walk(*options)
     assert set(right) == set(ENTRIES)
     assert sum(right.values()) > 3_000
     share = sum(right.values()) / (sum(right.values()) + sum(missing.values()))
     # Without optimization everything has a place all the time, but for the way there and back.
-    assert share > (0.97 if options[0] == "-O0" else 0.75)
+    followed = "-fno-var-tracking" not in options  # else a compiler claims registers for whole functions
+    assert share > (0.97 if options[0] == "-O0" else 0.75 if followed else 0.25)

@@ -7,8 +7,8 @@ what they held at the entry, how far SP has moved, and what has been stored wher
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from armprobe.errors import Refused
@@ -41,7 +41,7 @@ class Entry:
     stored: frozenset[int] = frozenset()
 
     def register_with(self, name: str) -> str | None:
-        """A register that holds what register `name` held at the entry."""
+        """A register that holds what register `name` held at the entry, if one is sure to."""
         if self.holds.get(name) == name:
             return name
         return next((register for register, held in self.holds.items() if held == name), None)
@@ -60,8 +60,11 @@ class Straight:
 
 
 def follow_entry(start: int, code: bytes) -> Straight:
-    """Follow the code of a function from its first instruction to the first that may go elsewhere."""
-    return _follow(start, bytes(code[: 4 * _LONGEST]))
+    """Follow the code of a function, all of which is `code`, from its first instruction to the first that may branch.
+
+    What has been stored stays stored; but where other code of the function branches to, registers may hold anything.
+    """
+    return _follow(start, bytes(code))
 
 
 @lru_cache(maxsize=256)
@@ -69,7 +72,10 @@ def _follow(start: int, code: bytes) -> Straight:
     names = REGISTER_NAMES[:15]
     state = Entry({name: name for name in names}, {"sp": 0})
     states = {}
-    for offset in range(0, len(code) - 3, 4):
+    targets = {target for target, _ in _branches(start, code)}
+    for offset in range(0, min(len(code) - 3, 4 * _LONGEST), 4):
+        if offset and start + offset in targets:
+            state = replace(state, holds={})
         states[start + offset] = state
         try:
             insn = decode(int.from_bytes(code[offset : offset + 4], "little"))
@@ -79,6 +85,18 @@ def _follow(start: int, code: bytes) -> Straight:
             break
         state = _after(state, insn)
     return Straight(states, state)
+
+
+def _branches(start: int, code: bytes) -> Iterator[tuple[int, int]]:
+    """(target, place) of the branches in code."""
+    for offset in range(0, len(code) - 3, 4):
+        try:
+            insn = decode(int.from_bytes(code[offset : offset + 4], "little"))
+        except Refused:
+            continue
+        target = insn.target(start + offset)
+        if target is not None:
+            yield target, start + offset
 
 
 def _after(before: Entry, insn: Insn) -> Entry:

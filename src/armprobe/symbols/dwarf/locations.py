@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +34,7 @@ from armprobe.symbols.types import Type, pointer_to
 _MASK = 0xFFFFFFFF
 #: parts of the names of functions that a compiler has made of others, with other arguments
 _CLONES = (".isra.", ".constprop.", ".part.", ".cold")
+_OPTIMIZED = re.compile(rb" -O(?:[1-9sgz]|fast|(?= |$))")
 #: registers that a called function may change (AAPCS32 6.1.1), and LR
 _CALL_CLOBBERS = 0x500F
 _NOT_YET = "not on the stack yet"
@@ -84,11 +86,19 @@ class Function:
                 return incoming
         if located.span is not None and self._is_torn(place, *located.span):
             raise NoValue("in several registers, of which one has been written since")
+        if located.span is None and _in_registers(place) and self._is_optimized:
+            raise NoValue("said to be in one register all the time, by a compiler that does not follow it")
         state = self._straight.at(self._address)
         for _, where in place.parts:
             if state is not None and isinstance(where, InMemory) and _is_below(where.address, state):
                 raise NoValue(_NOT_YET)
         return place
+
+    @property
+    def _is_optimized(self) -> bool:
+        """Whether GCC, which notes its options, has optimized the unit."""
+        producer = self._die.cu.get_top_DIE().attributes.get("DW_AT_producer")
+        return producer is not None and _OPTIMIZED.search(producer.value) is not None
 
     def _is_entered(self, die: Any) -> bool:
         """Whether the entry is that of an argument, and the instruction the first of its function or inlined copy."""
@@ -133,7 +143,7 @@ class Function:
         if self._is_settled(code, size, index, state or self._straight.last):
             return self._described(die)
         if state is None:
-            return absent("not known to be in its place on the stack here")
+            return absent("not known to have come to the place that it is said to be in all the time")
         place = _moved(self._incoming[index], state)
         if _is_by_reference(code):
             held = place.value(4)
@@ -151,10 +161,8 @@ class Function:
             return there or self._incoming[index].where == InMemory(
                 operation("+", RegisterWord("sp"), ConstantWord(offset & _MASK))
             )
-        place = evaluate(code, self._around)
-        if not all(isinstance(where, InWord) and isinstance(where.word, RegisterWord) for _, where in place.parts):
-            return False
-        return _moved(self._incoming[index], state) == place
+        # A register for the whole function is what a compiler says that does not follow variables.
+        return False
 
     @cached_property
     def _incoming(self) -> list[Place]:
@@ -235,12 +243,17 @@ class Function:
         end = max(
             (high for low, high in self._reader.units.ranges(self._die) if low == self._start), default=self._start
         )
-        return follow_entry(self._start, self._reader.code(self._start, min(end - self._start, 512)))
+        return follow_entry(self._start, self._reader.code(self._start, end - self._start))
 
 
 def is_variadic(die: Any) -> bool:
     """Whether a function takes more arguments than its entry declares."""
     return any(child.tag == "DW_TAG_unspecified_parameters" for child in die.iter_children())
+
+
+def _in_registers(place: Place) -> bool:
+    """Whether a place, or a part of it, is a register."""
+    return any(isinstance(where, InWord) and isinstance(where.word, RegisterWord) for _, where in place.parts)
 
 
 def _no_frame() -> Word:

@@ -44,6 +44,8 @@ class Units:
         strings, word = _content(self._dwarf.debug_str_sec), name.encode() + b"\0"
         places = _all(info, word)
         texts = _all(strings, word)
+        if not texts and not places:
+            return
         if len(texts) > _MOST_TEXTS or self._dwarf.debug_str_offsets_sec is not None:
             yield from filter(_is_compiled, self._headers)
             return
