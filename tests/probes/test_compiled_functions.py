@@ -45,7 +45,7 @@ def test_a_compiled_function_counts_records_and_changes_nothing(optimize: bool):
         assert [event.values for event in events] == [
             {"left": PASSES - n, "clamped": min(n, 3), "signed": -n} for n in range(10)
         ]
-        assert str(events[2]) == "0x00008008: (0x00008008) left=98 clamped=2 signed=-2"
+        assert str(events[2]) == f"{events[2].time}: 0x00008008: (0x00008008) left=98 clamped=2 signed=-2"
         session.close()
         assert contents(session)[BASE] == before[BASE]
     assert sizes.total == PASSES
@@ -81,7 +81,7 @@ def test_a_read_that_can_not_be_done_is_a_fault():
         events = list(session.events())
         assert (read.hits, read.faults, len(events)) == (PASSES, 0, 2 * PASSES)
     assert [event.values for event in events[:2]] == [{"good": 0x12345678, "bad": None}, {"good": None, "bad": 0}]
-    assert str(events[0]) == "0x00008008: (0x00008008) good=305419896 bad=(fault)"
+    assert str(events[0]) == "2: 0x00008008: (0x00008008) good=305419896 bad=(fault)"
 
 
 def test_faults_outside_of_records_end_the_handler_and_are_counted():

@@ -30,7 +30,7 @@ from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import Layout
-from armprobe.events.source import reads_memory
+from armprobe.events.source import Read, reads_memory
 
 #: the symbol that stands for the address of the site
 SITE = "site"
@@ -86,6 +86,8 @@ class Call:
     filter: Filter | None = None
     prefix: str = ""
     ring: str = "ring"
+    #: how the time and the number of the processor are read: name, source, size in bytes
+    moment: tuple[tuple[str, Read, int], ...] = ()
     #: the addresses of its maps, and the function's name and place: they do not change the code
     maps: tuple[int, ...] = field(default=(), compare=False)
     origin: str = field(default="", compare=False)
@@ -363,6 +365,9 @@ class _Function:
             self._want_drain(drain)
 
         fault, out = ir.label(), ir.label()
+        # Read once, in front of all: what is stored in records is the same.
+        moment = {name: self._fetcher.fetch(source, size)[0] for name, source, size in call.moment
+                  if name in program.moment}  # fmt: skip
         emitter = Emitter(
             ir,
             layout=program.layout,
@@ -370,6 +375,7 @@ class _Function:
             has_clz=self._architecture >= 5,
             register=self._register,
             probe=lambda: ir.number(f"{prefix}probe"),
+            moment=moment.__getitem__,
             update_map=lambda number, key, kind, amount, replace: update_map(
                 ir, f"{prefix}map{number}", program.maps[number], key, kind, amount, replace=replace
             ),

@@ -31,6 +31,7 @@ class Emitter:
     has_clz: bool
     register: Callable[[str], str]
     probe: Callable[[], str]
+    moment: Callable[[str], str]
     #: number of the map, key and its type, amount, and whether the amount replaces what is there
     update_map: Callable[[int, str | None, Type | None, str, bool], None]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
@@ -176,6 +177,8 @@ class Emitter:
                 return ir.value(f"load {kind}, ptr {self.variables[name]}")
             case tree.Register(_, name):
                 return self.register(name)
+            case tree.Moment(_, name):
+                return self.moment(name)
             case tree.ProbeNumber():
                 return self.probe()
             case tree.Convert(_, operand, bits, signed):
@@ -311,8 +314,8 @@ def emit_condition(
     """The i1 that a condition is."""
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
-        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, update_map=_never,
-        record=_never, fault=fault, out=end,
+        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, moment=_never,
+        update_map=_never, record=_never, fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")
     ir.jump(end)

@@ -14,7 +14,7 @@ from armprobe.codegen.python_calls import check_call
 from armprobe.codegen.python_objects import find_object, read_object
 from armprobe.codegen.python_scope import Scope, Value, check_number, typed, unify
 from armprobe.codegen.python_text import check_text_comparison, check_text_method, refuse_text
-from armprobe.codegen.words import BOOL, U32, Type
+from armprobe.codegen.words import BOOL, U32, U64, Type
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
 
 _OPERATORS: dict[type[ast.operator], tuple[str, Callable[[int, int], int]]] = {
@@ -241,8 +241,12 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
             raise scope.source.error(node, "a condition does not know the number of its probe")
         if node.attr == "probe":
             return tree.ProbeNumber(U32)
+        if node.attr in ("time", "cpu"):
+            return _moment(scope, node)
         raise scope.source.error(
-            node, f"a hit has no {node.attr!r} in a compiled handler", hint="it has pc, probe, regs, args and vars"
+            node,
+            f"a hit has no {node.attr!r} in a compiled handler",
+            hint="it has pc, probe, time, cpu, regs, args and vars",
         )
     if isinstance(base, ast.Attribute) and base.attr == "regs" and isinstance(base.value, ast.Name):
         if scope.parameters.get(base.value.id, 0) is None:
@@ -262,6 +266,16 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
     raise scope.source.error(
         node, "attributes are those of the hit, of modules, of enumerations, and members of the program's objects"
     )
+
+
+def _moment(scope: Scope, node: ast.Attribute) -> Value:
+    """The time or the processor of the hit."""
+    if scope.condition:
+        raise scope.source.error(node, f"a condition does not know the {node.attr} of the hit")
+    if node.attr == "time" and scope.handler.no_clock:
+        raise scope.source.error(node, f"the target has no clock: {scope.handler.no_clock}")
+    scope.handler.moment.add(node.attr)
+    return tree.Moment(U64 if node.attr == "time" else U32, node.attr)
 
 
 def register_named(name: str) -> tree.Register | None:

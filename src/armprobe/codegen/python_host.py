@@ -40,6 +40,10 @@ class Surroundings(Protocol):
     def put(self, number: int, key: int, value: int) -> None:
         """Replace a number of it."""
 
+    def time(self) -> int: ...
+
+    def cpu(self) -> int: ...
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         """Keep a record; bytes for strings, None for what could not be read."""
 
@@ -53,6 +57,15 @@ class _Hit:
     regs: Any
     args: _Named
     vars: _Named
+    surroundings: Surroundings
+
+    @property
+    def time(self) -> int:
+        return self.surroundings.time()
+
+    @property
+    def cpu(self) -> int:
+        return self.surroundings.cpu()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +154,8 @@ def _caller(scope: Scope, most: int) -> Callable[[Surroundings, Any, int], Any]:
     parameters = positional_parameters(scope)
 
     def call(surroundings: Surroundings, registers: Any, probe: int) -> Any:
-        hit = _Hit(registers.pc, probe, registers, _Named(scope, state, "argument"), _Named(scope, state, "variable"))
+        arguments, variables = (_Named(scope, state, kind) for kind in ("argument", "variable"))
+        hit = _Hit(registers.pc, probe, registers, arguments, variables, surroundings)
         at_hit.append(surroundings)
         state.append(State(lambda name: int(getattr(registers, name)), surroundings.read))
         try:

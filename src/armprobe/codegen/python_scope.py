@@ -45,6 +45,9 @@ class Handler:
     fields: dict[str, Type] | None = None
     #: those of them that are read from memory
     faults: set[str] = field(default_factory=set)
+    #: which of `hit.time` and `hit.cpu` it asks for; why there is no clock, empty where there is one
+    moment: set[str] = field(default_factory=set)
+    no_clock: str = ""
     reads: int = 0
     values: int = 0
     depth: int = 0

@@ -18,12 +18,13 @@ from armprobe.codegen.python_expressions import check_operation, check_truth, ch
 from armprobe.codegen.python_maps import check_map_add, check_map_call, check_map_put
 from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
-from armprobe.codegen.python_source import Source, read_source
+from armprobe.codegen.python_source import Source as Text
+from armprobe.codegen.python_source import read_source
 from armprobe.codegen.python_text import check_text, is_text
 from armprobe.codegen.words import BOOL, TEXT, U32, Type, word_for
 from armprobe.errors import UsageError
 from armprobe.events.record import NAMED_TYPES, FieldType, make_layout
-from armprobe.events.source import Computed
+from armprobe.events.source import Computed, Source
 from armprobe.symbols.data import Object
 
 MAX_FIELDS = 31
@@ -44,15 +45,21 @@ class Checked:
 
 
 def check_handler(
-    function: Callable[..., object], shape_of: Callable[[object], MapShape | None], names: Names | None = None
+    function: Callable[..., object],
+    shape_of: Callable[[object], MapShape | None],
+    names: Names | None = None,
+    *,
+    common: tuple[tuple[str, Source, FieldType], ...] = (),
+    no_clock: str = "",
 ) -> Checked:
     """Check a function; `shape_of` tells what map a value is, None for what is no map.
 
-    `names` are those of the program at the place of the handler. Raises UsageError with the file and line, the source
+    `names` are those of the program at the place of the handler, `common` the fields that all records of the target
+    have, `no_clock` is why it has no clock (empty: it has one). Raises UsageError with the file and line, the source
     line and a caret as evidence.
     """
     try:
-        return _check(function, shape_of, names)
+        return _check(function, shape_of, names, common, no_clock)
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
 
@@ -77,18 +84,25 @@ def check_condition(function: Callable[..., object], names: Names | None = None)
 
 
 def _check(
-    function: Callable[..., object], shape_of: Callable[[object], MapShape | None], names: Names | None
+    function: Callable[..., object],
+    shape_of: Callable[[object], MapShape | None],
+    names: Names | None,
+    common: tuple[tuple[str, Source, FieldType], ...],
+    no_clock: str,
 ) -> Checked:
     scope, start = _begin(read_source(function), shape_of, names)
+    scope.handler.no_clock = no_clock
     body = (*start, *_check_body(scope))
     handler = scope.handler
     layout = None
     if handler.fields is not None:
         layout = make_layout(
-            (name, Computed(name in handler.faults), _field_type(kind)) for name, kind in handler.fields.items()
+            ((name, Computed(name in handler.faults), _field_type(kind)) for name, kind in handler.fields.items()),
+            common=common,
         )
     shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
-    return Checked(tree.Program(body, shapes, layout, handler.reads > 0), scope, tuple(handler.maps))
+    program = tree.Program(body, shapes, layout, handler.reads > 0, frozenset(handler.moment))
+    return Checked(program, scope, tuple(handler.maps))
 
 
 def _field_type(kind: Type) -> FieldType:
@@ -97,7 +111,7 @@ def _field_type(kind: Type) -> FieldType:
 
 
 def _begin(
-    source: Source, shape_of: Callable[[object], MapShape | None], names: Names | None
+    source: Text, shape_of: Callable[[object], MapShape | None], names: Names | None
 ) -> tuple[Scope, list[tree.Statement]]:
     """The scope of a function with its parameters, and what it begins with."""
     scope = Scope(Handler(shape_of, check_value, _check_body, names), source)

@@ -41,6 +41,14 @@ class ProbeNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """`time`, in ticks of the target's clock (u64), or `cpu`, the number of the processor (u32), at the hit."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Convert:
     """The lowest `bits` bits of the operand, extended with their sign or with zeros."""
 
@@ -158,6 +166,7 @@ Expression = (
     | Local
     | Register
     | ProbeNumber
+    | Moment
     | Convert
     | Binary
     | Compare
@@ -248,6 +257,8 @@ class Program:
     layout: Layout | None = None
     #: whether it reads memory, so that it may fault
     reads: bool = False
+    #: the names of the `Moment`s in it
+    moment: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

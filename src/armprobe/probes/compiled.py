@@ -13,7 +13,7 @@ from armprobe.codegen.python_objects import Names
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked, check_condition, check_handler
 from armprobe.errors import TargetFault, UsageError
-from armprobe.events.record import HEADER_BYTES, Layout, make_header
+from armprobe.events.record import HEADER_BYTES, Field, Layout, make_header
 from armprobe.probes.host_conditions import Looking, holds
 from armprobe.probes.instruments import RING_WORDS, Instruments
 from armprobe.probes.maps import Map, shape_of
@@ -35,7 +35,10 @@ def compiled_calls(
             checked, maps = _check(function, instruments, names)
             source = checked.scope.source
             origin = f"{source.name}() at {source.filename}:{source.tree.lineno}"
-            call = Call(checked.program, RING_WORDS, maps=tuple(known.address for known in maps), origin=origin)
+            call = Call(
+                checked.program, RING_WORDS, maps=tuple(known.address for known in maps), origin=origin,
+                moment=instruments.moments.sources(checked.program.moment, at_return=False),
+            )  # fmt: skip
         yield call
         if checked.scope.handler.uses_names:
             call = None
@@ -111,7 +114,10 @@ def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instrume
 
 
 def _check(function: Callable[..., object], instruments: Instruments, names: Names) -> tuple[Checked, list[Map]]:
-    checked = check_handler(function, shape_of, names)
+    moments = instruments.moments
+    checked = check_handler(
+        function, shape_of, names, common=moments.common(at_return=False), no_clock=moments.no_clock
+    )
     maps = [known for known in checked.maps if isinstance(known, Map)]
     for known in maps:
         if not instruments.has_map(known):
@@ -142,14 +148,30 @@ class _Surroundings:
     def put(self, number: int, key: int, value: int) -> None:
         self.maps[number].put(key, value)
 
+    def time(self) -> int:
+        return self.hit.time
+
+    def cpu(self) -> int:
+        return self.hit.cpu
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         assert self.layout is not None
-        self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values))
+        common = {field.name: self._common(field) for field in self.layout.common}
+        self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values, common))
+
+    def _common(self, field: Field) -> bytes:
+        """What target code would store in a field that all records have."""
+        found: int | None = {"time": self.hit.time, "cpu": self.hit.cpu}.get(field.name)
+        return self.instruments.moments.stored(field) if found is None else found.to_bytes(field.type.size, "little")
 
 
-def pack(layout: Layout, probe: Probe, values: Mapping[str, int | bytes | None]) -> bytes:
+def pack(
+    layout: Layout, probe: Probe, values: Mapping[str, int | bytes | None], common: Mapping[str, bytes] | None = None
+) -> bytes:
     """The record that target code would write; None is what could not be read."""
     record = bytearray(4 * layout.words)
+    for field in layout.common:
+        record[field.offset : field.offset + field.type.stored] = (common or {})[field.name]
     faults = 0
     for field in layout.fields:
         value = values[field.name]

@@ -132,7 +132,7 @@ class Dispatcher:
         """Run the enabled pre (post) handlers in the order of registration; True when one diverted control."""
         cpu = self._engine.current_cpu()
         for probe, handler in self._wanted(site, regs, cpu, post=post):
-            hit = Hit(self._engine, probe, regs, cpu)
+            hit = Hit(self._engine, probe, regs, cpu, returned=post)
             if not self._begin(probe, cpu):
                 continue
             try:

@@ -66,8 +66,8 @@ class Engine:
         self.program = Program(target, self.sites, self.slots, code_map)
         self.dispatcher = Dispatcher(self)
         self.optimizer = Optimizer(self)
-        self.instruments = Instruments(target, self.slots)
         self.moments = Moments(target, self.slots)
+        self.instruments = Instruments(target, self.slots, self.moments)
         self.returns = Returns(self)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
         self._placement = Placement(self, code_map, check)
@@ -82,6 +82,8 @@ class Engine:
         Raises Refused (with nothing changed) when one of them cannot be placed, with its address and the reason.
         """
         batch = sorted(probes, key=attrgetter("address"))
+        if any(probe.runs_on_host for probe in batch):
+            self.moments.start()
         self._with_memory(lambda: self._register(batch))
         self.optimizer.kick()
 

@@ -32,6 +32,7 @@ from armprobe.events.ring import Ring, drain, initialize
 from armprobe.events.source import Source, reads_memory
 from armprobe.patching.slots import Pool, Slot, SlotAllocator
 from armprobe.probes.maps import Map
+from armprobe.probes.moments import Moments
 from armprobe.probes.probe import Probe
 from armprobe.targets.base import Target, read_all, write_all
 
@@ -62,8 +63,9 @@ class _Cell:
 class Instruments:
     """The counters and the ring of one engine. `sink` is given the records of each drain, oldest first."""
 
-    def __init__(self, target: Target, slots: SlotAllocator) -> None:
+    def __init__(self, target: Target, slots: SlotAllocator, moments: Moments) -> None:
         self._target = target
+        self.moments = moments
         self._slots = slots
         #: by probe and by what is counted: `hits`, `lost`, `faults`
         self._cells: dict[Probe, dict[str, _Cell]] = {}

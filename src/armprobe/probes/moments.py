@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from armprobe.errors import Refused, TargetError
-from armprobe.events.record import NAMED_TYPES, TYPES, FieldType
+from armprobe.events.record import NAMED_TYPES, TYPES, Field, FieldType
 from armprobe.events.source import Read, Source
 from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister
 from armprobe.patching.execute import execute
@@ -63,6 +65,31 @@ class Moments:
         clock = self._need_clock()
         now = clock.now(returned=returned)
         return self._value(self.time_source(at_return=returned)) if now is None else now
+
+    def start(self) -> None:
+        """Let the clock run, if there is one, before somebody asks for the time."""
+        _ = self.clock
+
+    @property
+    def no_clock(self) -> str:
+        """Why there is no clock; empty where there is one."""
+        return self._target.no_clock
+
+    def sources(self, names: Iterable[str], *, at_return: bool) -> tuple[tuple[str, Read, int], ...]:
+        """How target code reads `time` and `cpu`, as far as they are wanted: the name, the source, its bytes."""
+        wanted = []
+        for name in sorted(names):
+            source = self.time_source(at_return=at_return) if name == "time" else self.cpu_source
+            wanted.append((name, source, 8 if name == "time" else 4))
+        return tuple(wanted)
+
+    def stored(self, field: Field) -> bytes:
+        """The bytes that target code would store in a field that all records have."""
+        assert isinstance(field.source, Read)
+        value = self._value(field.source)
+        if field.type.count:
+            return self._target.read_memory(value, field.type.stored)
+        return (value & (1 << 8 * field.type.size) - 1).to_bytes(field.type.size, "little")
 
     def cpu(self) -> int:
         """The number of the processor that stopped."""

@@ -25,25 +25,47 @@ class Hit:
 
     `regs` is the state just before the displaced instruction (for a post handler: just after it), with `pc` the
     address of the probe (post: of the next instruction) and `orig_r0` 0xffffffff. Registers that the handler sets are
-    written back. `cpu` is the number of the CPU or thread.
+    written back. `cpu` is the number of the CPU, as the target numbers it.
 
     For the handler of a return probe `regs` is the state in which the function came back, with `pc` the return address,
     and `entry` is what the probe's entry handler returned.
     """
 
-    __slots__ = ("_engine", "_pc", "cpu", "entry", "probe", "regs")
+    __slots__ = ("_engine", "_pc", "_returned", "_time", "cpu", "entry", "probe", "regs")
 
-    def __init__(self, engine: Engine, probe: Probe, regs: Registers, cpu: int, *, entry: object = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        probe: Probe,
+        regs: Registers,
+        cpu: int,
+        *,
+        entry: object = None,
+        returned: bool = False,
+    ) -> None:
+        """`returned`: the instruction at the site, or that which returned, was executed."""
         self._engine = engine
         self.probe = probe
         self.regs = regs
         self.cpu = cpu
         self.entry = entry
         self._pc = regs.pc
+        self._returned = returned
+        self._time: int | None = None
 
     @property
     def address(self) -> int:
         return self.probe.address
+
+    @property
+    def time(self) -> int:
+        """When it is, in ticks of the target's clock (`session.clock`): the same that compiled handlers read.
+
+        Ask before the handler lets the target do anything. Raises Refused where there is no clock.
+        """
+        if self._time is None:
+            self._time = self._engine.moments.time(returned=self._returned)
+        return self._time
 
     @property
     def retval(self) -> int:
@@ -171,6 +193,14 @@ class Probe:
     @property
     def missed(self) -> int:
         return self.host_missed + self.engine.instruments.missed(self)
+
+    @property
+    def runs_on_host(self) -> bool:
+        """Whether it has a handler that runs on the host."""
+        host = (self.pre, self.post)
+        return any(host) or (
+            self.returning is not None and (self.returning.handler or self.returning.entry) is not None
+        )
 
     @property
     def follows_on_host(self) -> bool:

@@ -271,7 +271,7 @@ class Returns:
         handler = probe.returning.handler
         if handler is None:
             return False
-        hit = Hit(self._engine, probe, regs, self._engine.current_cpu(), entry=kept)
+        hit = Hit(self._engine, probe, regs, self._engine.current_cpu(), entry=kept, returned=True)
         return self._engine.dispatcher.run_return(probe, handler, hit)
 
     def active(self, trampoline: Trampoline) -> list[int]:

@@ -136,10 +136,10 @@ class EmulatedMemory:
         """Take it that these regions hold slots, though they are the program's memory."""
         self._given = tuple((region.start, region.end) for region in regions)
 
-    def start_clock(self, binding: Any) -> InstructionClock:
-        """Count instructions from now on, but for those in slots."""
+    def start_clock(self, binding: Any, *, at_site: bool) -> InstructionClock:
+        """Count instructions from now on, but for those in slots. See `InstructionClock`."""
         address = self.find_gap(PAGE, low=0)
-        self.clock = InstructionClock(self._engine, binding, address=address)
+        self.clock = InstructionClock(self._engine, binding, address=address, at_site=at_site)
         self._devices.append(Region(address, address + PAGE, writable=False, executable=False, name="clock"))
         self._tell_clock()
         return self.clock

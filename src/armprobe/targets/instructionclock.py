@@ -103,12 +103,16 @@ class InstructionClock:
     start = 0
     privileged = False
 
-    def __init__(self, engine: Any, binding: Any, *, address: int) -> None:
-        """Map the page with the count at `address`, where nothing is yet, and start to count from 0."""
+    def __init__(self, engine: Any, binding: Any, *, address: int, at_site: bool) -> None:
+        """Map the page with the count at `address`, where nothing is yet, and start to count from 0.
+
+        `at_site`: the engine stands at an instruction that will not be seen any more, but counts.
+        """
         buffer = (ctypes.c_uint8 * (2 * PAGE))()
         aligned = -(-ctypes.addressof(buffer) // PAGE) * PAGE
         self._table: Any = None
         self._words = (ctypes.c_uint64 * (PAGE // 8)).from_buffer(buffer, aligned - ctypes.addressof(buffer))
+        self._words[_COUNT], self._words[_BYTES] = at_site, 4 * at_site
         self._words[_HOW_TO_STOP] = ctypes.cast(binding.uclib.uc_emu_stop, ctypes.c_void_p).value or 0
         self.at_site = Load(Constant(address), 8 * _BEFORE_LAST, 8)
         self.at_return = Load(Constant(address), 8 * _COUNT, 8)

@@ -231,7 +231,7 @@ class UnicornTarget:
     def clock(self) -> InstructionClock | None:
         """It starts when it is asked for; from then on blocks of code cost some nanoseconds more."""
         if self._memory.clock is None and can_count():
-            self._memory.start_clock(self._binding)
+            self._memory.start_clock(self._binding, at_site=self._on_trap is not None)
         return self._memory.clock
 
     @property
