@@ -39,6 +39,8 @@ NONE_DEAD = BASE + 0x24
 PASSES = 1 << 20
 #: passes of the slow mechanisms, which stop the emulator
 FEW = 1 << 14
+#: passes that the ring has room for
+SOME = 1 << 13
 COUNTED = 64
 
 
@@ -81,6 +83,11 @@ def watch(session: Session, condition: str = "", place: int = FUNCTION) -> None:
     session.define(f"p:hit {place:#x} a=%r0 b=%r1{condition}")
 
 
+def untimed(session: Session, condition: str = "") -> None:
+    session.timestamps = False
+    watch(session, condition)
+
+
 def guarded(session: Session) -> None:
     session.probe(FUNCTION, lambda _: None, when="%r0 > 5")
 
@@ -96,7 +103,9 @@ MECHANISMS = (
     Mechanism("armprobe: count, branch, two registers dead", optimized(lambda s: s.count(FUNCTION)), most=9),
     Mechanism("armprobe: count, branch, no register dead", optimized(lambda s: s.count(NONE_DEAD)), most=9),
     Mechanism("armprobe: count atomically, no register dead", optimized(atomic), most=15),
-    Mechanism("armprobe: record of two registers, branch", optimized(watch), FEW, most=40),
+    Mechanism("armprobe: record of two registers, branch", optimized(untimed), SOME),
+    Mechanism("armprobe: record of two registers and the time", optimized(watch), SOME, most=40),
+    Mechanism("armprobe: latency, entry and return", optimized(lambda s: s.latency(FUNCTION)), most=90),
     Mechanism("armprobe: record, the filter rejects", optimized(lambda s: watch(s, " if %r0 > 5")), most=8),
     Mechanism("armprobe: the same, no register dead", optimized(lambda s: watch(s, " if %r0 > 5", NONE_DEAD)), most=8),
     Mechanism("armprobe: host handler, compiled condition rejects", optimized(guarded), most=8),
@@ -108,7 +117,7 @@ MECHANISMS = (
 
 
 def start(passes: int) -> Session:
-    mov = 0xE3A05000 | {1 << 20: 0x601, 1 << 17: 0x802, 1 << 14: 0x901, COUNTED: COUNTED}[passes]
+    mov = 0xE3A05000 | {1 << 20: 0x601, 1 << 17: 0x802, 1 << 14: 0x901, 1 << 13: 0xA02, COUNTED: COUNTED}[passes]
     return emulate(Image.from_words((mov, *LOOP[1:]), base=BASE))
 
 
@@ -117,6 +126,7 @@ def instructions(mechanism: Mechanism) -> float:
     with start(COUNTED) as session:
         mechanism.plant(session)
         slots = [(site.slot.address, site.slot.end) for site in session._engine.sites.values()]
+        slots += [(start, end) for start, end, _ in session._engine.returns.slots]
         places = [address for low, high in [(BASE, BASE + 4 * len(LOOP)), *slots] for address in range(low, high, 4)]
         with count_executions(session.target, places) as counts:  # type: ignore[arg-type]
             session.run(until=END)

@@ -183,3 +183,37 @@ def test_a_trigger_for_an_event_that_is_not_there_is_refused(run, demo):
     outcome = run("stat", demo, "-e", "malloc", "--trigger", "m.hist:keys=size")
     assert (outcome.status, outcome.out) == (2, "")
     assert "there is no event m" in outcome.err
+
+
+def test_latency_is_a_histogram_of_as_many_calls_as_the_firmware_counted(run, demo):
+    outcome = run("stat", demo, "--latency", "malloc", "--latency", "crc32", "--", 1000)
+    own = own_numbers(outcome.err)
+    malloc, crc = outcome.out.split("\n\n")
+    assert malloc.startswith(f"malloc: {own['allocations']} calls, instructions: least 24, mean ")
+    assert crc.startswith(f"crc32: {int(own['crc32']):,} calls, instructions: least ")
+    lines = malloc.splitlines()[1:]
+    assert re.fullmatch(r" *16 \.\. 32 +\d+  #+", lines[0])
+    assert sum(int(re.split(r"  +", line.strip())[1].replace(",", "")) for line in lines) == int(own["allocations"])
+    assert outcome.err.endswith(" hits of 2 probes; the program ended with exit code 0\n")
+
+
+def test_latencies_in_json_have_unit_and_extremes(run, demo):
+    found = json.loads(run("stat", demo, "--latency", "malloc", "--json", "--", 1000).out)
+    (latency,) = found["latencies"]
+    assert (latency["function"], latency["unit"], latency["calls"], latency["missed"]) == (
+        "malloc",
+        "instructions",
+        245,
+        0,
+    )
+    assert latency["least"] <= latency["mean"] <= latency["greatest"]
+    assert sum(bucket["calls"] for bucket in latency["buckets"]) == 245
+    assert found["probes"] == []
+
+
+def test_without_anything_to_count_it_says_how(run, demo):
+    outcome = run("stat", demo)
+    assert (outcome.status, outcome.err) == (
+        2,
+        "error[AP100]: there is nothing to count\nhelp: say what with -e LOCATION or --latency FUNCTION\n",
+    )

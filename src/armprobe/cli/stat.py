@@ -13,7 +13,9 @@ from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
 from armprobe.cli.running import describe_stop, end, run_live, run_options, stop_facts
 from armprobe.cli.text import hexadecimal, many, notice, print_json, print_output, print_table
+from armprobe.errors import UsageError
 from armprobe.probes.hist_trigger import parse_trigger
+from armprobe.probes.latencies import Latencies
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
 
@@ -21,35 +23,45 @@ from armprobe.session import Session
 @click.command
 @program_options
 @click.option(
-    "-e", "places", metavar="LOCATION", multiple=True, required=True,
+    "-e", "places", metavar="LOCATION", multiple=True,
     help="What to count: symbol, symbol+0x10, 0xADDRESS or a pattern, perhaps followed by `if FILTER`.",
 )  # fmt: skip
 @click.option(
     "--trigger", "triggers", metavar="EVENT.hist:keys=FIELD", multiple=True,
     help="Sum up the hits of an event of -e by a field: EVENT.hist:keys=FIELD.log2:vals=hitcount if FILTER.",
 )  # fmt: skip
+@click.option(
+    "--latency", "functions", metavar="FUNCTION", multiple=True, help="Measure how long calls of FUNCTION take."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @run_options
 def stat(
-    program: ProgramOptions, places: tuple[str, ...], triggers: tuple[str, ...], as_json: bool,
-    until: str | None, limit: int | None, arguments: tuple[str, ...],
+    program: ProgramOptions, places: tuple[str, ...], triggers: tuple[str, ...],
+    functions: tuple[str, ...], as_json: bool, until: str | None, limit: int | None, arguments: tuple[str, ...],
 ) -> int:  # fmt: skip
-    """Count how often instructions are executed, at full speed.
+    """Count how often instructions are executed, and measure how long calls take, at full speed.
 
     The counters stand in the program's own memory: a hit costs a few instructions and never stops it. The table goes
     to standard output, what the program prints to standard error; with --spawn it is the other way round. On a terminal
     counts and rates are shown once a second while the program runs.
 
+    The time of a call is from the first instruction of the function to its return, in the unit of the target's clock:
+    nanoseconds, or in the embedded emulator the instructions that the program executed.
+
     \b
     armprobe stat firmware.elf -e malloc -e 'uart_*' -e 'parse+0x20 if %r0 > 64' -- ARGUMENT
     armprobe stat firmware.elf -e 'p:m malloc size=%r0:u32' --trigger 'm.hist:keys=size.log2'
+    armprobe stat firmware.elf --latency malloc -- ARGUMENT
     """
+    if not places and not functions:
+        raise UsageError("there is nothing to count", hint="say what with -e LOCATION or --latency FUNCTION")
     live = LiveCounts() if on_terminal() and not as_json and not program.spawn else None
     output = print_output if live is None else live.print_output
     with open_session(program, output=output, arguments=arguments) as session:
         summed = {parse_trigger(text).event for text in triggers}
         wishes, skipped = expand(((place, "") for place in places), session.symbols, record=False, summed=summed)
         probes = plant(session, wishes, skipped, records=False)
+        latencies = [session.latency(function) for function in functions]
         histograms = [session.trigger(text) for text in triggers]
         if not as_json:
             report_skipped(skipped)
@@ -67,13 +79,23 @@ def stat(
                 {"trigger": found.trigger.text, "rows": list(map(asdict, found.rows())), "dropped": found.dropped}
                 for found in histograms
             ]
-            print_json(report | {"histograms": sums} if sums else report, err=program.spawn)
+            if sums:
+                report["histograms"] = sums
+            if latencies:
+                report["latencies"] = [_latency_facts(found) for found in latencies]
+            print_json(report, err=program.spawn)
         else:
-            _print(rows, err=program.spawn)
+            if rows:
+                _print(rows, err=program.spawn)
             for found in histograms:
                 click.echo(f"\n{found}", err=program.spawn)
-            hits = sum(row["hits"] for row in rows)
-            notice(f"{many(hits, 'hit')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
+            for index, measured in enumerate(latencies):
+                click.echo("\n" * bool(rows or index) + str(measured), err=program.spawn)
+                if measured.missed:
+                    notice(f"{many(measured.missed, 'call')} of {measured.name} not measured: too many in progress")
+            hits = sum(row["hits"] for row in rows) + sum(measured.count for measured in latencies)
+            number = many(len(rows) + len(latencies), "probe")
+            notice(f"{many(hits, 'hit')} of {number}; {describe_stop(session, stop)}")
         return end(session, stop)
 
 
@@ -91,6 +113,19 @@ def _facts(session: Session, probe: Probe, added: int) -> dict[str, Any]:
         "kind": probe.state,
         "reason": probe.reason,
         "instructions_added": added,
+    }
+
+
+def _latency_facts(found: Latencies) -> dict[str, Any]:
+    return {
+        "function": found.name,
+        "unit": found.unit,
+        "calls": found.count,
+        "missed": found.missed,
+        "least": found.least,
+        "mean": found.mean,
+        "greatest": found.greatest,
+        "buckets": [{"from": low, "below": high, "calls": calls} for low, high, calls in found.buckets()],
     }
 
 

@@ -7,6 +7,7 @@ SILENT; and the return address of the call. Pads are as far from one another as 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from armprobe.codegen.ir import Lines
@@ -31,11 +32,16 @@ class Return:
     pc: str
 
 
-def follow_call(ir: Lines, link: str, *, calls: str, pads: str, missed: str, size: int) -> str:
+def follow_call(
+    ir: Lines, link: str, *, calls: str, pads: str, missed: str, size: int, keep: Callable[[str], None]
+) -> str:
     """Take a pad for a call whose return address is at `link`, and put the pad there.
 
     A return address that is one of these pads stays: a function jumped to its own first instruction. `calls`, `pads`
-    and `missed`, a counter, are symbols. Returns an i1: there was no pad for the n-th time, and n is a power of two.
+    and `missed`, a counter, are symbols. `keep` is called to emit what has to happen with the call: it is given the
+    offset of its entry in the table, in bytes.
+
+    Returns an i1: there was no pad for the n-th time, and n is a power of two.
     """
     table, first = ir.symbol(calls, "[2 x i32]", 8), ir.number(pads)
     wanted = ir.variable("i1", "false")
@@ -47,7 +53,7 @@ def follow_call(ir: Lines, link: str, *, calls: str, pads: str, missed: str, siz
     ir.jump(again)
     ir.begin(again)
     head = ir.value(f"load volatile i32, ptr {table}, align 8")
-    number = ir.value(f"and i32 {head}, {MOST}")
+    number = _number(ir, head)
     ir.branch(ir.value(f"icmp eq i32 {number}, 0"), none, some, rare=True)
     ir.begin(some)
     offset = ir.value(f"mul i32 {number}, {ENTRY}")
@@ -59,6 +65,7 @@ def follow_call(ir: Lines, link: str, *, calls: str, pads: str, missed: str, siz
     ir.line(f"store volatile i32 {TAKEN}, ptr {entry}")
     pad = ir.value(f"add i32 {first}, {ir.value(f'sub i32 {offset}, {ENTRY}')}")
     ir.line(f"store i32 {pad}, ptr {link}")
+    keep(offset)
     ir.jump(out)
     ir.begin(none)
     misses = ir.symbol(missed)
@@ -69,6 +76,17 @@ def follow_call(ir: Lines, link: str, *, calls: str, pads: str, missed: str, siz
     ir.jump(out)
     ir.begin(out)
     return ir.value(f"load i1, ptr {wanted}")
+
+
+def kept_of_call(ir: Lines, calls: str, offset: str, size: int, kept: int) -> str:
+    """A pointer to the `kept` bytes, a multiple of ENTRY, that are kept of the call with the entry at `offset`.
+
+    They stand behind the table, which has `size` pads.
+    """
+    area = ir.offset(
+        ir.symbol(calls, "[2 x i32]", 8), offset if kept <= ENTRY else ir.value(f"mul i32 {offset}, {kept // ENTRY}")
+    )
+    return ir.offset(area, ENTRY * (size + 1))
 
 
 def come_back(ir: Lines, *, calls: str, pads: str, sp: str, lr: str) -> Return:
@@ -98,9 +116,14 @@ def give_back(ir: Lines, calls: str, returned: Return) -> None:
     ir.jump(again)
     ir.begin(again)
     head = ir.value(f"load volatile i32, ptr {table}, align 8")
-    ir.line(f"store volatile i32 {ir.value(f'and i32 {head}, {MOST}')}, ptr {returned.entry}")
+    ir.line(f"store volatile i32 {_number(ir, head)}, ptr {returned.entry}")
     _change_head(ir, table, head, number, again, done)
     ir.begin(done)
+
+
+def _number(ir: Lines, head: str) -> str:
+    """The number of the first free pad. Without atomic changes, nobody counts them."""
+    return ir.value(f"and i32 {head}, {MOST}") if ir.atomic else head
 
 
 def _change_head(ir: Lines, table: str, head: str, number: str, again: str, done: str) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 
 from armprobe.codegen.aggregate import Aggregate, aggregate
 from armprobe.codegen.body import END, Body, Exit, make_body
-from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_back
+from armprobe.codegen.calls import ENTRY, SILENT, TAKEN, come_back, follow_call, give_back, kept_of_call
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event, write_values
 from armprobe.codegen.fetch import Fetcher
 from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
+from armprobe.codegen.latency import add_latency
 from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.map_writer import update_map
 from armprobe.codegen.memory import Readable
@@ -30,7 +31,7 @@ from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import Layout
-from armprobe.events.source import Read, reads_memory
+from armprobe.events.source import Kept, Read, Source, reads_memory
 
 #: the symbol that stands for the address of the site
 SITE = "site"
@@ -99,17 +100,37 @@ class Follow:
 
     `size` is how many pads there are; `calls`, `pads` and `missed` are the symbols of the table, of the first pad, and
     of the number of calls for which there was none. Then the body leaves by Exit.DRAIN now and then: the host may find
-    pads of calls that will not come back.
+    pads of calls that will not come back. `keep` are (source, bytes) that are stored for the return, one behind the
+    other, behind the table; see `kept_bytes`.
     """
 
     size: int
+    keep: tuple[tuple[Source, int], ...] = ()
     calls: str = "calls"
     pads: str = "pads"
     missed: str = "missed"
     filter: None = None
 
 
-Action = Count | Record | Stop | Call | Follow | Aggregate
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """At a return: count how long the call took, at the symbol `latency`. Its entry must have kept the time first.
+
+    `now` is how the time is read. `address` is where the latencies stand.
+    """
+
+    now: Read
+    latency: str = "latency"
+    address: int = field(default=0, compare=False)
+    filter: None = None
+
+
+Action = Count | Record | Stop | Call | Follow | Latency | Aggregate
+
+
+def kept_bytes(keep: tuple[tuple[Source, int], ...]) -> int:
+    """The bytes that are kept of each call: a multiple of those that it has in the table of calls."""
+    return -(-sum(size for _, size in keep) // ENTRY) * ENTRY
 
 
 def can_compile(*, architecture: int, atomic: bool) -> bool:
@@ -126,12 +147,14 @@ def compile_actions(
     readable: tuple[tuple[int, int], ...] = (),
     walked: bool = False,
     at_return: bool = False,
+    kept: tuple[int, int] = (0, 0),
 ) -> Body:
     """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
 
-    `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`. `atomic`: several CPUs, or
-    interrupt handlers, may run it at once. `readable` are the [start, end) ranges of memory that handlers may read;
-    `walked`: the rest is read by the routines of `armprobe.codegen.page_walk`, and the body has their symbols.
+    `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`; `kept` is how many pads there
+    are, and the bytes kept of each call. `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable`
+    are the [start, end) ranges of memory that handlers may read; `walked`: the rest is read by the routines of
+    `armprobe.codegen.page_walk`, and the body has their symbols.
     Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture without load-exclusive
     (of two words, for maps).
     """
@@ -150,7 +173,7 @@ def compile_actions(
             hint="count with session.count(), or use a host handler",
         )
     function = _Function(atomic, architecture, Readable(readable, walked))
-    with function.returning() if at_return else nullcontext():
+    with function.returning(kept) if at_return else nullcontext():
         for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
             function.group(wanted, list(group))
     return function.compile()
@@ -305,6 +328,11 @@ class _Function:
                         self._follow(action)
                     case Aggregate():
                         aggregate(self._fetcher, action)
+                    case Latency(now, place):
+                        ticks = self._fetcher.fetch(now, 8)[0]
+                        began = self._fetcher.fetch(Kept(0), 8)[0]
+                        took = ir.value(f"sub i64 {ticks}, {began}")
+                        add_latency(ir, place, took, has_clz=self._architecture >= 5)
         if wanted is not None:
             ir.jump(out)
             ir.begin(out)
@@ -319,13 +347,24 @@ class _Function:
     def _follow(self, follow: Follow) -> None:
         if self.link is None:
             self.link = self._ir.variable("i32", self._register("lr"))
+
+        def keep(offset: str) -> None:
+            if not follow.keep:
+                return
+            area, place = kept_of_call(self._ir, follow.calls, offset, follow.size, kept_bytes(follow.keep)), 0
+            with self._fetcher.scope():
+                for source, size in follow.keep:
+                    value, _ = self._fetcher.fetch(source, size)
+                    self._ir.line(f"store volatile i{8 * size} {value}, ptr {self._ir.offset(area, place)}")
+                    place += size
+
         missed = follow_call(
-            self._ir, self.link, calls=follow.calls, pads=follow.pads, missed=follow.missed, size=follow.size
+            self._ir, self.link, calls=follow.calls, pads=follow.pads, missed=follow.missed, size=follow.size, keep=keep
         )
         self._want_drain(missed)
 
     @contextmanager
-    def returning(self) -> Iterator[None]:
+    def returning(self, kept: tuple[int, int]) -> Iterator[None]:
         """The frame of actions at a return: they run when the call is to be handled; then its pad is free."""
         ir = self._ir
         returned = come_back(ir, calls="calls", pads="pads", sp=self._register("sp"), lr=self._register("lr"))
@@ -334,6 +373,7 @@ class _Function:
         state = ir.value(f"load volatile i32, ptr {returned.entry}")
         ir.branch(ir.value(f"icmp eq i32 {state}, {TAKEN}"), handle, handled)
         ir.begin(handle)
+        self._fetcher.kept = kept_of_call(ir, "calls", returned.offset, *kept)
         yield
         ir.jump(handled)
         ir.begin(handled)

@@ -79,7 +79,14 @@ class Wide:
     high: Source
 
 
-Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was stored at the entry of the call that came back, `offset` bytes from the start of what was kept."""
+
+    offset: int
+
+
+Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read | Kept
 
 
 def reads_memory(source: Source) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from armprobe.codegen import latency
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
@@ -15,6 +16,7 @@ from armprobe.codegen.handlers import (
     Call,
     Count,
     Follow,
+    Latency,
     Record,
     Stop,
     compile_actions,
@@ -31,6 +33,7 @@ from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, drain, initialize
 from armprobe.events.source import Source, reads_memory
 from armprobe.patching.slots import Pool, Slot, SlotAllocator
+from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map
 from armprobe.probes.moments import Moments
 from armprobe.probes.probe import Probe
@@ -75,6 +78,7 @@ class Instruments:
         self._records: dict[Probe, int] = {}
         self._ring: Ring | None = None
         self._maps: list[Map] = []
+        self._latencies: list[Latencies] = []
         #: how code waits for room in the ring; None: it stops the target for that
         self.waiting: Waiting | None = None
         #: where return probes have their `calls` (the table) and `pads`
@@ -109,6 +113,15 @@ class Instruments:
         self._target.write_memory(slot.address, bytes(shape.bytes))
         self._maps.append(Map(name, shape, slot.address, log2, self._target))
         return self._maps[-1]
+
+    def add_latencies(self, name: str) -> Latencies:
+        """Make room for the latencies of one function. Raises Refused when there is no memory, or no clock."""
+        clock = self.moments.need_clock()
+        slot = self._slots.allocate(latency.BYTES, align=8, pool=Pool.DATA)
+        made = Latencies(name, clock.unit, clock.ns_per_tick, slot.address, _memory=self._target)
+        made.clear()
+        self._latencies.append(made)
+        return made
 
     def has_map(self, known: Map) -> bool:
         """Whether the map is one of this target."""
@@ -173,7 +186,8 @@ class Instruments:
         """The compiled part of the trampoline of a return probe."""
         symbols = dict(self.calls[probe])
         actions = [self._name(action, probe, 0, symbols) for action in probe.handling]
-        return self._compile(actions, symbols, at_return=True)
+        assert probe.returning is not None
+        return self._compile(actions, symbols, at_return=True, kept=(probe.returning.maxactive, probe.kept_bytes))
 
     def _name(self, action: Action, probe: Probe, index: int, symbols: dict[str, int]) -> Action:
         """The action with names of its own for what it needs; `symbols` gets their values."""
@@ -204,10 +218,20 @@ class Instruments:
                 prefix = f"hist{index}_{len(symbols)}_"
                 symbols |= {f"{prefix}map{number}": address for number, address in enumerate(action.maps)}
                 return replace(action, prefix=prefix)
+            case Latency():
+                symbols[f"latency{index}"] = action.address
+                return replace(action, latency=f"latency{index}")
             case Stop():
                 return action
 
-    def _compile(self, actions: Sequence[Action], symbols: dict[str, int], *, at_return: bool = False) -> Compiled:
+    def _compile(
+        self,
+        actions: Sequence[Action],
+        symbols: dict[str, int],
+        *,
+        at_return: bool = False,
+        kept: tuple[int, int] = (0, 0),
+    ) -> Compiled:
         reads = any(map(_reads_memory, actions))
         walked = reads and self._target.translation is not None
         if walked:
@@ -221,7 +245,13 @@ class Instruments:
         readable = self._readable if reads else ()
         wanted, rest = (None, tuple(actions)) if at_return else split_filter(tuple(actions))
         body = compile_actions(
-            rest, architecture=architecture, atomic=atomic, at_return=at_return, readable=readable, walked=walked
+            rest,
+            architecture=architecture,
+            atomic=atomic,
+            at_return=at_return,
+            kept=kept,
+            readable=readable,
+            walked=walked,
         )
         guard = None
         if wanted is not None:
@@ -275,6 +305,8 @@ class Instruments:
 
     def hits(self, probe: Probe) -> int:
         """How often the probe's handlers ran."""
+        if probe.latencies is not None:
+            return probe.latencies.count
         if all(isinstance(action, Stop) for action in probe.handling):
             return probe.host_hits
         if any(isinstance(action, Record) for action in probe.handling):
@@ -295,6 +327,8 @@ class Instruments:
         self._freeze([cell for cells in self._cells.values() for cell in cells.values()])
         for known in self._maps:
             known.freeze()
+        for latencies in self._latencies:
+            latencies.freeze()
 
     def _count(self, probe: Probe, role: str) -> int:
         cell = self._cells.get(probe, {}).get(role)
@@ -328,7 +362,7 @@ def _roles(action: Action) -> tuple[str, ...]:
             return ("hits", *(("lost",) if program.layout is not None else ()), *(("faults",) if program.reads else ()))
         case Follow():
             return ("missed",)
-        case Stop() | Aggregate():
+        case Stop() | Aggregate() | Latency():
             return ()
 
 

@@ -48,7 +48,7 @@ class Moments:
 
     def time_source(self, *, at_return: bool) -> Read:
         """How target code reads the time. Raises Refused where there is no clock."""
-        clock = self._need_clock()
+        clock = self.need_clock()
         return Read(clock.at_return if at_return else clock.at_site, clock.privileged)
 
     @property
@@ -62,7 +62,7 @@ class Moments:
 
         Raises Refused where there is no clock, TargetError where it can't be asked.
         """
-        clock = self._need_clock()
+        clock = self.need_clock()
         now = clock.now(returned=returned)
         return self._value(self.time_source(at_return=returned)) if now is None else now
 
@@ -96,7 +96,8 @@ class Moments:
         processors = self._target.processors
         return 0 if processors is None else processors.current()
 
-    def _need_clock(self) -> Clock:
+    def need_clock(self) -> Clock:
+        """The clock. Raises Refused, with the target's reason, where there is none."""
         clock = self.clock
         if clock is None:
             raise Refused(f"{self._target.name} has no clock: {self._target.no_clock}")

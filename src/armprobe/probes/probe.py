@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from armprobe.codegen.handlers import Action, Follow
+from armprobe.codegen.handlers import Action, Follow, kept_bytes
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
 from armprobe.probes.named_values import NamedValues, values_at
@@ -17,6 +17,7 @@ from armprobe.targets.base import Registers
 if TYPE_CHECKING:
     from armprobe.probes.definition import ProbeDefinition
     from armprobe.probes.engine import Engine
+    from armprobe.probes.latencies import Latencies
     from armprobe.probes.returning import Returning
 
 
@@ -175,6 +176,8 @@ class Probe:
     host_faults: int = field(default=0, repr=False)
     #: how the records of a handler in Python are laid out
     layout: Layout | None = field(default=None, repr=False)
+    #: of a probe that measures latency
+    latencies: Latencies | None = field(default=None, repr=False)
     #: whether hits that find the condition of the instruction false are counted; that takes a trap
     watch_condition: bool = False
     #: address of the counter in target memory, for a probe with a compiled count
@@ -211,6 +214,11 @@ class Probe:
     def handling(self) -> tuple[Action, ...]:
         """The compiled actions that handle a hit: for a return probe, at the return."""
         return self.actions if self.returning is None else self.returning.actions
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept in target memory of each call in progress that a return probe follows."""
+        return next((kept_bytes(action.keep) for action in self.actions if isinstance(action, Follow)), 0)
 
     @property
     def active(self) -> int:

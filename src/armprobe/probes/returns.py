@@ -98,7 +98,7 @@ class Returns:
                 hint="probe the instructions with which the function returns",
             )
         engine, size = self._engine, probe.returning.maxactive
-        table = engine.slots.allocate(ENTRY * (size + 1), align=8, pool=Pool.STATE)
+        table = engine.slots.allocate((ENTRY + probe.kept_bytes) * (size + 1), align=8, pool=Pool.STATE)
         pads = None
         try:
             # The code is as long wherever it stands.

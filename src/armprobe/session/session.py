@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from armprobe.codegen.filters import And, Filter
-from armprobe.codegen.handlers import Count, Follow, Record, can_compile
+from armprobe.codegen.handlers import Count, Follow, Latency, Record, can_compile
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
-from armprobe.errors import TargetError, UsageError
+from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
@@ -26,6 +26,7 @@ from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
 from armprobe.probes.hist_trigger import parse_trigger
 from armprobe.probes.instruments import RING_WORDS
+from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.returning import Returning, check_returning
@@ -272,6 +273,31 @@ class Session:
         Raises UsageError as `probe` does for a handler that can't be compiled.
         """
         return OnHost(handler, self._engine.instruments)
+
+    def latency(self, where: str | int, *, maxactive: int = MAXACTIVE) -> Latencies:
+        """Measure in the target how long each call of the function at `where` takes, from its entry to its return.
+
+        Nothing stops the target. Times are those of `session.clock`, the function's callees included; of at most
+        `maxactive` calls at once. Raises Refused with the reason where there is no clock, where returns can't be
+        followed, and without a compiler.
+        """
+        engine, target = self._engine, self.target
+        self._check_open()
+        if not can_compile(architecture=target.architecture, atomic=target.concurrent):
+            raise Refused(
+                f"latency is measured by code in the target, which can't be made for {target.name}",
+                hint="install llvmlite: pip install 'armprobe[compile]'; before ARMv6, only one processor is supported",
+            )
+        probe = self._make(where)
+        latencies = engine.instruments.add_latencies(probe.location)
+        now, then = (engine.moments.time_source(at_return=returned) for returned in (True, False))
+        probe.returning = Returning(None, maxactive=maxactive, actions=(Latency(now, address=latencies.address),))
+        check_returning(probe.returning)
+        probe.actions = (Follow(maxactive, keep=((then, 8),)),)
+        probe.latencies = latencies
+        self._register([probe])
+        latencies.probe = probe
+        return latencies
 
     # --- maps
 
