@@ -124,7 +124,7 @@ def test_a_field_in_a_filter_has_the_type_of_its_definition():
         ("r:x", 3, "the location is missing", "write r[:EVENT] FUNCTION ..."),
         ("r: foo", 2, "the name of the event is missing", "write r:EVENT, or r alone"),
         ("r0 foo", 1, "a return probe follows 1 to 4096 calls at once, not 0", ""),
-        ("r:x foo $arg1", 8, "$arg1 is where it is at the function's entry only", "write p in place of r"),
+        ("r:x foo $arg5", 8, "$arg5 is on the stack, which is another at the return", "write p in place of r"),
         (
             "p:x foo $retval",
             8,

@@ -39,14 +39,14 @@ def stat(
     program: ProgramOptions, places: tuple[str, ...], triggers: tuple[str, ...],
     functions: tuple[str, ...], as_json: bool, until: str | None, limit: int | None, arguments: tuple[str, ...],
 ) -> int:  # fmt: skip
-    """Count how often instructions are executed, and measure how long calls take, at full speed.
+    """Count how often instructions are executed, at full speed.
 
     The counters stand in the program's own memory: a hit costs a few instructions and never stops it. The table goes
     to standard output, what the program prints to standard error; with --spawn it is the other way round. On a terminal
     counts and rates are shown once a second while the program runs.
 
-    The time of a call is from the first instruction of the function to its return, in the unit of the target's clock:
-    nanoseconds, or in the embedded emulator the instructions that the program executed.
+    --latency measures how long calls take, from the first instruction of the function to its return, in the unit of the
+    target's clock: nanoseconds, or in the embedded emulator the instructions that the program executed.
 
     \b
     armprobe stat firmware.elf -e malloc -e 'uart_*' -e 'parse+0x20 if %r0 > 64' -- ARGUMENT

@@ -11,7 +11,7 @@ from armprobe.codegen.ir import Lines
 from armprobe.codegen.read_value import read_privileged, read_value
 from armprobe.errors import InternalError
 from armprobe.events.record import FieldType
-from armprobe.events.source import Kept, Memory, Number, Operation, Read, Source, Wide
+from armprobe.events.source import AtEntry, Memory, Number, Operation, Read, Source, Wide
 from armprobe.isa.reading import SystemRegister, width
 
 _WORD = 0xFFFFFFFF
@@ -20,6 +20,11 @@ _OPERATORS = {
 }  # fmt: skip
 #: a value, and the i1 that says that it could be read (None: always); a value that could not be read is 0
 Fetched = tuple[str, str | None]
+
+
+def bytes_at_entry(source: Source) -> int:
+    """The bytes that are kept of a source at the entry of a call."""
+    return width(source.reading) // 8 if isinstance(source, Read) else 4
 
 
 @dataclass(slots=True, eq=False)
@@ -31,8 +36,8 @@ class Fetcher:
     register: Callable[[str], str]
     #: has CLZ, which came with architecture 5
     has_clz: bool = True
-    #: at a return, a pointer to what was kept of the call
-    kept: str | None = None
+    #: at a return: pointers to what was kept of the call
+    kept: dict[Source, str] = field(default_factory=dict)
     _known: dict[tuple[Source, int], Fetched] = field(default_factory=dict)
     _system: dict[SystemRegister, str] = field(default_factory=dict)
 
@@ -72,9 +77,9 @@ class Fetcher:
                         found = read_value(self.ir, reading, self.register, self._system)
                     self._known[source, size] = self._resize(found, size, width(reading)), None
                 return self._known[source, size]
-            case Kept(offset):
-                assert self.kept is not None
-                return self.ir.value(f"load i{8 * size}, ptr {self.ir.offset(self.kept, offset)}"), None
+            case AtEntry(wanted):
+                kept = 8 * bytes_at_entry(wanted)
+                return self._resize(self.ir.value(f"load i{kept}, ptr {self.kept[wanted]}"), size, kept), None
             case _:
                 raise InternalError(f"{source!r} is not fetched by target code")
 

@@ -6,7 +6,7 @@ counters, rings and the numbers of probes are symbols, so that one compilation s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,7 +19,7 @@ from armprobe.codegen.body import END, Body, Exit, make_body
 from armprobe.codegen.calls import ENTRY, SILENT, TAKEN, come_back, follow_call, give_back, kept_of_call
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event, write_values
-from armprobe.codegen.fetch import Fetcher
+from armprobe.codegen.fetch import Fetcher, bytes_at_entry
 from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.latency import add_latency
@@ -31,7 +31,7 @@ from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import Layout
-from armprobe.events.source import Kept, Read, Source, reads_memory
+from armprobe.events.source import AtEntry, Read, Source, entries, reads_memory
 
 #: the symbol that stands for the address of the site
 SITE = "site"
@@ -89,6 +89,8 @@ class Call:
     ring: str = "ring"
     #: how the time and the number of the processor are read: name, source, size in bytes
     moment: tuple[tuple[str, Read, int], ...] = ()
+    #: at a return: what it needs of the entry, by name
+    entry: tuple[tuple[str, AtEntry], ...] = ()
     #: the addresses of its maps, and the function's name and place: they do not change the code
     maps: tuple[int, ...] = field(default=(), compare=False)
     origin: str = field(default="", compare=False)
@@ -100,12 +102,12 @@ class Follow:
 
     `size` is how many pads there are; `calls`, `pads` and `missed` are the symbols of the table, of the first pad, and
     of the number of calls for which there was none. Then the body leaves by Exit.DRAIN now and then: the host may find
-    pads of calls that will not come back. `keep` are (source, bytes) that are stored for the return, one behind the
-    other, behind the table; see `kept_bytes`.
+    pads of calls that will not come back. `keep` is what is stored for the return, one behind the other, behind
+    the table; see `needed_of_entry`.
     """
 
     size: int
-    keep: tuple[tuple[Source, int], ...] = ()
+    keep: tuple[Source, ...] = ()
     calls: str = "calls"
     pads: str = "pads"
     missed: str = "missed"
@@ -114,12 +116,13 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """At a return: count how long the call took, at the symbol `latency`. Its entry must have kept the time first.
+    """At a return: count how long the call took, at the symbol `latency`.
 
-    `now` is how the time is read. `address` is where the latencies stand.
+    `now` and `began` are how the time is read. `address` is where the latencies stand.
     """
 
     now: Read
+    began: AtEntry
     latency: str = "latency"
     address: int = field(default=0, compare=False)
     filter: None = None
@@ -128,9 +131,16 @@ class Latency:
 Action = Count | Record | Stop | Call | Follow | Latency | Aggregate
 
 
-def kept_bytes(keep: tuple[tuple[Source, int], ...]) -> int:
+def needed_of_entry(actions: Iterable[Action]) -> tuple[Source, ...]:
+    """What actions at a return need of the entry of the call, in the order in which `Follow` keeps it: times first."""
+    wanted = tuple((action.entry, action.filter) if isinstance(action, Call) else action for action in actions)
+    found = dict.fromkeys(entry.source for entry in entries(wanted))
+    return tuple(sorted(found, key=lambda source: -bytes_at_entry(source)))
+
+
+def kept_bytes(keep: tuple[Source, ...]) -> int:
     """The bytes that are kept of each call: a multiple of those that it has in the table of calls."""
-    return -(-sum(size for _, size in keep) // ENTRY) * ENTRY
+    return -(-sum(map(bytes_at_entry, keep)) // ENTRY) * ENTRY
 
 
 def can_compile(*, architecture: int, atomic: bool) -> bool:
@@ -147,12 +157,12 @@ def compile_actions(
     readable: tuple[tuple[int, int], ...] = (),
     walked: bool = False,
     at_return: bool = False,
-    kept: tuple[int, int] = (0, 0),
+    kept: tuple[int, tuple[Source, ...]] = (0, ()),
 ) -> Body:
     """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
 
     `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`; `kept` is how many pads there
-    are, and the bytes kept of each call. `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable`
+    are, and what is kept of each call. `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable`
     are the [start, end) ranges of memory that handlers may read; `walked`: the rest is read by the routines of
     `armprobe.codegen.page_walk`, and the body has their symbols.
     Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture without load-exclusive
@@ -328,10 +338,9 @@ class _Function:
                         self._follow(action)
                     case Aggregate():
                         aggregate(self._fetcher, action)
-                    case Latency(now, place):
+                    case Latency(now, began, place):
                         ticks = self._fetcher.fetch(now, 8)[0]
-                        began = self._fetcher.fetch(Kept(0), 8)[0]
-                        took = ir.value(f"sub i64 {ticks}, {began}")
+                        took = ir.value(f"sub i64 {ticks}, {self._fetcher.fetch(began, 8)[0]}")
                         add_latency(ir, place, took, has_clz=self._architecture >= 5)
         if wanted is not None:
             ir.jump(out)
@@ -351,20 +360,27 @@ class _Function:
         def keep(offset: str) -> None:
             if not follow.keep:
                 return
-            area, place = kept_of_call(self._ir, follow.calls, offset, follow.size, kept_bytes(follow.keep)), 0
             with self._fetcher.scope():
-                for source, size in follow.keep:
-                    value, _ = self._fetcher.fetch(source, size)
-                    self._ir.line(f"store volatile i{8 * size} {value}, ptr {self._ir.offset(area, place)}")
-                    place += size
+                for source, place in self._kept(follow.calls, offset, follow.size, follow.keep).items():
+                    size = bytes_at_entry(source)
+                    self._ir.line(f"store volatile i{8 * size} {self._fetcher.fetch(source, size)[0]}, ptr {place}")
 
         missed = follow_call(
             self._ir, self.link, calls=follow.calls, pads=follow.pads, missed=follow.missed, size=follow.size, keep=keep
         )
         self._want_drain(missed)
 
+    def _kept(self, calls: str, offset: str, pads: int, keep: tuple[Source, ...]) -> dict[Source, str]:
+        """Pointers to what is kept of the call whose entry in the table of calls is at `offset`."""
+        ir, start, found = self._ir, 0, {}
+        area = kept_of_call(ir, calls, offset, pads, kept_bytes(keep)) if keep else ""
+        for source in keep:
+            found[source] = ir.offset(area, start)
+            start += bytes_at_entry(source)
+        return found
+
     @contextmanager
-    def returning(self, kept: tuple[int, int]) -> Iterator[None]:
+    def returning(self, kept: tuple[int, tuple[Source, ...]]) -> Iterator[None]:
         """The frame of actions at a return: they run when the call is to be handled; then its pad is free."""
         ir = self._ir
         returned = come_back(ir, calls="calls", pads="pads", sp=self._register("sp"), lr=self._register("lr"))
@@ -373,7 +389,7 @@ class _Function:
         state = ir.value(f"load volatile i32, ptr {returned.entry}")
         ir.branch(ir.value(f"icmp eq i32 {state}, {TAKEN}"), handle, handled)
         ir.begin(handle)
-        self._fetcher.kept = kept_of_call(ir, "calls", returned.offset, *kept)
+        self._fetcher.kept = self._kept("calls", returned.offset, *kept)
         yield
         ir.jump(handled)
         ir.begin(handled)
@@ -416,6 +432,7 @@ class _Function:
             register=self._register,
             probe=lambda: ir.number(f"{prefix}probe"),
             moment=moment.__getitem__,
+            at_entry=lambda name, size: self._fetcher.fetch(dict(call.entry)[name], size)[0],
             update_map=lambda number, key, kind, amount, replace: update_map(
                 ir, f"{prefix}map{number}", program.maps[number], key, kind, amount, replace=replace
             ),

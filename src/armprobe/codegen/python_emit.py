@@ -32,6 +32,8 @@ class Emitter:
     register: Callable[[str], str]
     probe: Callable[[], str]
     moment: Callable[[str], str]
+    #: of a name, in so many bytes
+    at_entry: Callable[[str, int], str]
     #: number of the map, key and its type, amount, and whether the amount replaces what is there
     update_map: Callable[[int, str | None, Type | None, str, bool], None]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
@@ -179,6 +181,8 @@ class Emitter:
                 return self.register(name)
             case tree.Moment(_, name):
                 return self.moment(name)
+            case tree.EntryValue(kept, name):
+                return self.at_entry(name, kept.bits // 8)
             case tree.ProbeNumber():
                 return self.probe()
             case tree.Convert(_, operand, bits, signed):
@@ -315,7 +319,7 @@ def emit_condition(
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
         ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, moment=_never,
-        update_map=_never, record=_never, fault=fault, out=end,
+        at_entry=_never, update_map=_never, record=_never, fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")
     ir.jump(end)

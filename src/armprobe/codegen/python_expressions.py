@@ -243,11 +243,18 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
             return tree.ProbeNumber(U32)
         if node.attr in ("time", "cpu"):
             return _moment(scope, node)
+        if node.attr == "retval":
+            if not scope.handler.at_return:
+                raise scope.source.error(node, "there is no result before a function has returned")
+            return tree.Register(U32, "r0")
         raise scope.source.error(
             node,
             f"a hit has no {node.attr!r} in a compiled handler",
             hint="it has pc, probe, time, cpu, regs, args and vars",
         )
+    if isinstance(base, ast.Attribute) and base.attr == "entry" and isinstance(base.value, ast.Name):
+        if scope.parameters.get(base.value.id, 0) is None:
+            return _entry_value(scope, node)
     if isinstance(base, ast.Attribute) and base.attr == "regs" and isinstance(base.value, ast.Name):
         if scope.parameters.get(base.value.id, 0) is None:
             register = register_named(node.attr)
@@ -276,6 +283,23 @@ def _moment(scope: Scope, node: ast.Attribute) -> Value:
         raise scope.source.error(node, f"the target has no clock: {scope.handler.no_clock}")
     scope.handler.moment.add(node.attr)
     return tree.Moment(U64 if node.attr == "time" else U32, node.attr)
+
+
+def _entry_value(scope: Scope, node: ast.Attribute) -> Value:
+    """What was kept of the entry of the call."""
+    handler = scope.handler
+    if not handler.at_return:
+        raise scope.source.error(node, "only a handler at a return knows of an entry before")
+    if node.attr == "time" and handler.no_clock:
+        raise scope.source.error(node, f"the target has no clock: {handler.no_clock}")
+    register = register_named(node.attr)
+    if node.attr != "time" and (register is None or register.name == "pc"):
+        raise scope.source.error(
+            node, f"of the entry, {node.attr!r} is not known", hint="there are time, r0 to r12, sp, lr, cpsr"
+        )
+    name = node.attr if register is None else register.name
+    handler.entry.add(name)
+    return tree.EntryValue(U64 if name == "time" else U32, name)
 
 
 def register_named(name: str) -> tree.Register | None:

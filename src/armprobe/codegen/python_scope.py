@@ -48,6 +48,9 @@ class Handler:
     #: which of `hit.time` and `hit.cpu` it asks for; why there is no clock, empty where there is one
     moment: set[str] = field(default_factory=set)
     no_clock: str = ""
+    #: whether it runs when a function has returned, and what it asks for of the entry
+    at_return: bool = False
+    entry: set[str] = field(default_factory=set)
     reads: int = 0
     values: int = 0
     depth: int = 0

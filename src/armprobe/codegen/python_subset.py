@@ -51,15 +51,17 @@ def check_handler(
     *,
     common: tuple[tuple[str, Source, FieldType], ...] = (),
     no_clock: str = "",
+    at_return: bool = False,
 ) -> Checked:
     """Check a function; `shape_of` tells what map a value is, None for what is no map.
 
     `names` are those of the program at the place of the handler, `common` the fields that all records of the target
-    have, `no_clock` is why it has no clock (empty: it has one). Raises UsageError with the file and line, the source
+    have, `no_clock` is why it has no clock (empty: it has one). `at_return`: it runs when a function has
+    returned. Raises UsageError with the file and line, the source
     line and a caret as evidence.
     """
     try:
-        return _check(function, shape_of, names, common, no_clock)
+        return _check(function, shape_of, names, common, no_clock, at_return)
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
 
@@ -89,9 +91,10 @@ def _check(
     names: Names | None,
     common: tuple[tuple[str, Source, FieldType], ...],
     no_clock: str,
+    at_return: bool,
 ) -> Checked:
     scope, start = _begin(read_source(function), shape_of, names)
-    scope.handler.no_clock = no_clock
+    scope.handler.no_clock, scope.handler.at_return = no_clock, at_return
     body = (*start, *_check_body(scope))
     handler = scope.handler
     layout = None
@@ -101,7 +104,7 @@ def _check(
             common=common,
         )
     shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
-    program = tree.Program(body, shapes, layout, handler.reads > 0, frozenset(handler.moment))
+    program = tree.Program(body, shapes, layout, handler.reads > 0, frozenset(handler.moment), frozenset(handler.entry))
     return Checked(program, scope, tuple(handler.maps))
 
 

@@ -49,6 +49,14 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryValue:
+    """At a return: a register, u32, or the `time`, u64, at the entry of the call."""
+
+    type: Type
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Convert:
     """The lowest `bits` bits of the operand, extended with their sign or with zeros."""
 
@@ -167,6 +175,7 @@ Expression = (
     | Register
     | ProbeNumber
     | Moment
+    | EntryValue
     | Convert
     | Binary
     | Compare
@@ -259,6 +268,8 @@ class Program:
     reads: bool = False
     #: the names of the `Moment`s in it
     moment: frozenset[str] = frozenset()
+    #: the names of the `EntryValue`s in it
+    entry: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

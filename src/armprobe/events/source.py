@@ -5,7 +5,8 @@ A register is its name: `r0` to `r12`, `sp`, `lr`, `pc`, `cpsr`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 
 from armprobe.isa.reading import Reading
 
@@ -80,13 +81,13 @@ class Wide:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What was stored at the entry of the call that came back, `offset` bytes from the start of what was kept."""
+class AtEntry:
+    """At a return: what a register, or the time, was at the entry of the call that came back."""
 
-    offset: int
+    source: str | Read
 
 
-Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read | Kept
+Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read | AtEntry
 
 
 def reads_memory(source: Source) -> bool:
@@ -98,6 +99,17 @@ def reads_memory(source: Source) -> bool:
             return reads
         case _:
             return isinstance(source, Memory)
+
+
+def entries(*values: object) -> Iterator[AtEntry]:
+    """What is needed of the entries of calls, anywhere in sources and in what is made of them."""
+    for value in values:
+        if isinstance(value, AtEntry):
+            yield value
+        elif isinstance(value, tuple):
+            yield from entries(*value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            yield from entries(*(getattr(value, field.name) for field in fields(value)))
 
 
 def is_constant(source: Source) -> bool:

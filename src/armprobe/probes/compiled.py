@@ -44,6 +44,17 @@ def compiled_calls(
             call = None
 
 
+def compiled_return(function: Callable[..., object], instruments: Instruments) -> Call:
+    """Check a function and make it the action of a return probe. Raises UsageError like `compiled_calls`."""
+    checked, maps = _check(function, instruments, None, at_return=True)
+    program, moments, source = checked.program, instruments.moments, checked.scope.source
+    return Call(
+        program, RING_WORDS, maps=tuple(known.address for known in maps),
+        moment=moments.sources(program.moment, at_return=True), entry=moments.at_entry(program.entry),
+        origin=f"{source.name}() at {source.filename}:{source.tree.lineno}",
+    )  # fmt: skip
+
+
 def conditions(function: Callable[..., object], places: Iterable[NamesAt]) -> Iterator[tuple[Filter, Scope]]:
     """Check a function that decides whether a hit counts, at each of the places; its scope is for the host.
 
@@ -113,10 +124,17 @@ def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instrume
     return condition
 
 
-def _check(function: Callable[..., object], instruments: Instruments, names: Names) -> tuple[Checked, list[Map]]:
+def _check(
+    function: Callable[..., object], instruments: Instruments, names: Names | None, *, at_return: bool = False
+) -> tuple[Checked, list[Map]]:
     moments = instruments.moments
     checked = check_handler(
-        function, shape_of, names, common=moments.common(at_return=False), no_clock=moments.no_clock
+        function,
+        shape_of,
+        names,
+        common=moments.common(at_return=at_return),
+        no_clock=moments.no_clock,
+        at_return=at_return,
     )
     maps = [known for known in checked.maps if isinstance(known, Map)]
     for known in maps:

@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 
 from armprobe.errors import UsageError
 from armprobe.events.record import DEFAULT_TYPE, MAX_COUNT, NAMED_TYPES, FieldType
-from armprobe.events.source import Memory, Number, Source, SymbolAddress, Text
+from armprobe.events.source import AtEntry, Memory, Number, Source, SymbolAddress, Text
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
 from armprobe.probes.variables import PATH, Names, argument_object, field_of, follow, result_object, source_of
 from armprobe.symbols.data import Object
@@ -203,15 +203,18 @@ class _Parser:
         if number is None:
             self._fail(at, f"there is no variable ${name}", "there are $stack, $stack0, ... and $arg1, $arg2, ...")
         index = int(number[2])
-        if number[1] == "arg" and self.at_return:
-            self._fail(at, f"${name} is where it is at the function's entry only", "write p in place of r")
         if number[1] == "stack":
             if index > MAX_STACK:
                 self._fail(at, f"${name} is too far: $stack0 to $stack{MAX_STACK} are the words that can be read")
             return Memory("sp", 4 * index), end
         if not 1 <= index <= MAX_STACK:
             self._fail(at, f"there is no argument ${name}: $arg1 is the first word")
-        self.entry = True
+        # A return probe is at the entry of a function anyway.
+        self.entry = not self.at_return
+        if self.at_return and index > _IN_REGISTERS:
+            self._fail(at, f"${name} is on the stack, which is another at the return", "write p in place of r")
+        if self.at_return:
+            return AtEntry(f"r{index - 1}"), end
         return (f"r{index - 1}" if index <= _IN_REGISTERS else Memory("sp", 4 * (index - 1 - _IN_REGISTERS))), end
 
     def _memory(self, at: int, _depth: int) -> tuple[Source, int]:

@@ -187,7 +187,7 @@ class Instruments:
         symbols = dict(self.calls[probe])
         actions = [self._name(action, probe, 0, symbols) for action in probe.handling]
         assert probe.returning is not None
-        return self._compile(actions, symbols, at_return=True, kept=(probe.returning.maxactive, probe.kept_bytes))
+        return self._compile(actions, symbols, at_return=True, kept=(probe.returning.maxactive, probe.kept))
 
     def _name(self, action: Action, probe: Probe, index: int, symbols: dict[str, int]) -> Action:
         """The action with names of its own for what it needs; `symbols` gets their values."""
@@ -230,7 +230,7 @@ class Instruments:
         symbols: dict[str, int],
         *,
         at_return: bool = False,
-        kept: tuple[int, int] = (0, 0),
+        kept: tuple[int, tuple[Source, ...]] = (0, ()),
     ) -> Compiled:
         reads = any(map(_reads_memory, actions))
         walked = reads and self._target.translation is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from armprobe.errors import Refused, TargetError
 from armprobe.events.record import NAMED_TYPES, TYPES, Field, FieldType
-from armprobe.events.source import Read, Source
+from armprobe.events.source import AtEntry, Read, Source
 from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
@@ -82,6 +82,12 @@ class Moments:
             source = self.time_source(at_return=at_return) if name == "time" else self.cpu_source
             wanted.append((name, source, 8 if name == "time" else 4))
         return tuple(wanted)
+
+    def at_entry(self, names: Iterable[str]) -> tuple[tuple[str, AtEntry], ...]:
+        """What of the entry target code keeps for the return: registers and `time`."""
+        return tuple(
+            (name, AtEntry(self.time_source(at_return=False) if name == "time" else name)) for name in sorted(names)
+        )
 
     def stored(self, field: Field) -> bytes:
         """The bytes that target code would store in a field that all records have."""

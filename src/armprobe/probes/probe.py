@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from armprobe.codegen.handlers import Action, Follow, kept_bytes
+from armprobe.codegen.handlers import Action, Follow
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
+from armprobe.events.source import Source
 from armprobe.probes.named_values import NamedValues, values_at
 from armprobe.symbols.data import NamesAt
 from armprobe.symbols.values import State, read_string, value_as
@@ -216,9 +217,9 @@ class Probe:
         return self.actions if self.returning is None else self.returning.actions
 
     @property
-    def kept_bytes(self) -> int:
+    def kept(self) -> tuple[Source, ...]:
         """What is kept in target memory of each call in progress that a return probe follows."""
-        return next((kept_bytes(action.keep) for action in self.actions if isinstance(action, Follow)), 0)
+        return next((action.keep for action in self.actions if isinstance(action, Follow)), ())
 
     @property
     def active(self) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from armprobe.codegen.calls import ENTRY, MOST, SILENT, TAKEN
 from armprobe.codegen.frame import Handler
-from armprobe.codegen.handlers import can_compile
+from armprobe.codegen.handlers import can_compile, kept_bytes
 from armprobe.codegen.trampoline import LIVE_AT_RETURN, TrampolineCode, build_trampoline
 from armprobe.errors import Refused
 from armprobe.patching.execute import execute
@@ -98,7 +98,7 @@ class Returns:
                 hint="probe the instructions with which the function returns",
             )
         engine, size = self._engine, probe.returning.maxactive
-        table = engine.slots.allocate((ENTRY + probe.kept_bytes) * (size + 1), align=8, pool=Pool.STATE)
+        table = engine.slots.allocate((ENTRY + kept_bytes(probe.kept)) * (size + 1), align=8, pool=Pool.STATE)
         pads = None
         try:
             # The code is as long wherever it stands.

@@ -9,16 +9,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from armprobe.codegen.filters import And, Filter
-from armprobe.codegen.handlers import Count, Follow, Latency, Record, can_compile
+from armprobe.codegen.handlers import Action, Count, Follow, Latency, Record, can_compile, needed_of_entry
 from armprobe.codegen.handlers import Stop as AskHost
 from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.events.batch import Batch, Origin, Store
 from armprobe.events.optional import needed_for
 from armprobe.events.record import split_header
+from armprobe.events.source import AtEntry
 from armprobe.events.timebase import TimeBase
 from armprobe.probes.binding import check_entry, pointing_at, read_condition, read_definition
-from armprobe.probes.compiled import OnHost, compiled_calls, condition_on_host, conditions
+from armprobe.probes.compiled import OnHost, compiled_calls, compiled_return, condition_on_host, conditions
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_histogram import EventHistogram
@@ -241,23 +242,57 @@ class Session:
         self, where: str | int, *, entry: Callable[[Hit], object] | None = None, maxactive: int = MAXACTIVE
     ) -> Callable[[HostHandler], Probe]: ...
 
+    @overload
+    def retprobe(
+        self, where: str | int, handler: Callable[..., object], *, compiled: Literal[True], maxactive: int = MAXACTIVE
+    ) -> Probe: ...
+
+    @overload
+    def retprobe(
+        self, where: str | int, *, compiled: Literal[True], maxactive: int = MAXACTIVE
+    ) -> Callable[[Callable[..., object]], Probe]: ...
+
     def retprobe(
         self,
         where: str | int,
-        handler: HostHandler | None = None,
+        handler: Callable[..., object] | None = None,
         *,
         entry: Callable[[Hit], object] | None = None,
         maxactive: int = MAXACTIVE,
-    ) -> Probe | Callable[[HostHandler], Probe]:
+        compiled: bool = False,
+    ) -> Probe | Callable[[Callable[..., object]], Probe]:
         """Run `handler` on the host each time the function at `where` returns, with its result as `hit.retval`.
 
         The handler may set `hit.regs.r0`, the result. `entry` runs when the function is called; what it returns is
         `hit.entry` later. Of at most `maxactive` calls at once the return is seen; the others count as missed. Without
         a handler, returns a decorator for it. docs/return-probes.md tells how it works, and what it can't see.
+
+        With `compiled`, the handler becomes ARM code as that of `probe` does, and nothing stops the target. It sees the
+        registers at the return, `hit.retval`, and as `hit.entry.r0`, `hit.entry.time` what they were at the entry.
+
         Raises Refused with the reason where returns can't be followed, UsageError for a place that does not exist.
         """
+        if compiled and entry is not None:
+            raise UsageError("a compiled handler takes no entry handler", hint="it knows the entry as hit.entry.r0")
         if handler is None:
-            return lambda function: self.retprobe(where, function, entry=entry, maxactive=maxactive)
+            return lambda function: self._retprobe(where, function, entry, maxactive, compiled=compiled)
+        return self._retprobe(where, handler, entry, maxactive, compiled=compiled)
+
+    def _retprobe(
+        self,
+        where: str | int,
+        handler: Callable[..., object],
+        entry: Callable[[Hit], object] | None,
+        maxactive: int,
+        *,
+        compiled: bool,
+    ) -> Probe:
+        if compiled:
+            probe = self._make(where)
+            call = compiled_return(handler, self._engine.instruments)
+            probe.layout = call.program.layout
+            self._return_by_code(probe, maxactive, call)
+            return self._register([probe])[0]
         returning = Returning(handler, entry, maxactive)
         check_returning(returning)
         probe = self._make(where)
@@ -266,6 +301,12 @@ class Session:
             # Then only the return stops the target.
             probe.actions = (Follow(maxactive),)
         return self._register([probe])[0]
+
+    def _return_by_code(self, probe: Probe, maxactive: int, action: Action) -> None:
+        """Let an action happen in the target at each return, and what it needs of the entry be kept there."""
+        probe.returning = Returning(None, maxactive=maxactive, actions=(action,))
+        check_returning(probe.returning)
+        probe.actions = (Follow(maxactive, keep=needed_of_entry([action])),)
 
     def on_host(self, handler: Callable[..., object]) -> HostHandler:
         """Make a host handler of a function that is written for `probe(..., compiled=True)`: it does the same.
@@ -291,9 +332,7 @@ class Session:
         probe = self._make(where)
         latencies = engine.instruments.add_latencies(probe.location)
         now, then = (engine.moments.time_source(at_return=returned) for returned in (True, False))
-        probe.returning = Returning(None, maxactive=maxactive, actions=(Latency(now, address=latencies.address),))
-        check_returning(probe.returning)
-        probe.actions = (Follow(maxactive, keep=((then, 8),)),)
+        self._return_by_code(probe, maxactive, Latency(now, AtEntry(then), address=latencies.address))
         probe.latencies = latencies
         self._register([probe])
         latencies.probe = probe
@@ -373,8 +412,7 @@ class Session:
             action = self._action_of(parsed) if records else Count(filter=parsed.filter)
             probe.layout = action.layout if isinstance(action, Record) else None
             if parsed.kind is Kind.RETURN:
-                probe.returning = Returning(None, maxactive=parsed.maxactive, actions=(action,))
-                probe.actions = (Follow(parsed.maxactive),)
+                self._return_by_code(probe, parsed.maxactive, action)
             else:
                 probe.actions = (action,)
             events.add(probe)
