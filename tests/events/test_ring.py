@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from armprobe.errors import TargetError, UsageError
 from armprobe.events.record import make_header, split_header
-from armprobe.events.ring import BUFFER, LOST, READ, WRITE, Ring, drain, initialize
+from armprobe.events.ring import BUFFER, LOST, READ, WRITE, Ring, drain, initialize, skip
 
 BASE = 0x1000
 
@@ -79,6 +79,24 @@ def test_records_arrive_once_whole_and_in_order_and_the_rest_is_counted_as_lost(
         else:
             memory.commit(offset, probe, fields)
             expected.append((probe, fields))
+
+
+@pytest.mark.parametrize("start", [0, 20, 2**32 - 7])
+def test_what_is_behind_a_record_that_nobody_finishes_can_be_given_up(start):
+    memory = Memory(Ring(BASE, 32, 5))
+    memory.set_word(WRITE, start)
+    memory.set_word(READ, start)
+    offsets = [memory.reserve(5) for _ in range(5)]
+    memory.commit(offsets[0], 7, [1, 2, 3, 4])
+    memory.commit(offsets[4], 9, [5, 6, 7, 8])
+    drained = drain(memory.ring, memory.read, memory.write)
+    assert ([parse(record) for record in drained.records], drained.pending) == ([(7, [1, 2, 3, 4])], 20)
+    assert skip(memory.ring, memory.read, memory.write) == 20
+    assert skip(memory.ring, memory.read, memory.write) == 0
+    for probe in range(12):
+        memory.commit(memory.reserve(4), probe, [probe] * 3)
+        drained = drain(memory.ring, memory.read, memory.write)
+        assert ([parse(record) for record in drained.records], drained.pending) == ([(probe, [probe] * 3)], 0)
 
 
 def test_a_record_being_written_holds_back_itself_and_those_after_it():

@@ -236,6 +236,23 @@ def test_threads_that_count_and_record_at_once_lose_nothing(tmp_path: Path):
     assert sum(seen) == sum(sum(range(_ROUNDS * (thread + 1))) for thread in range(4))
 
 
+def test_a_record_that_is_never_finished_stops_no_program(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("armprobe.probes.instruments.STUCK_SECONDS", 0.3)
+    program = threads_program(tmp_path, rounds=_ROUNDS)
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+        record = session.define("p work n=%r0")
+        session.optimize_now()
+        # As if a child had been killed between taking two words of the ring and filling them.
+        ring = session._engine.instruments.waiting.ring
+        session.target.write_memory(ring, (2).to_bytes(4, "little"))
+        stop = session.run()
+    assert (stop.exit_code, (tmp_path / "output").read_text()) == (7, threads_output(_ROUNDS))
+    read = len(list(session.events()))
+    assert session.unfinished > 2
+    assert read > 0
+    assert read + (session.unfinished - 2) // 2 + session.lost(record) == threads_calls(_ROUNDS)
+
+
 def test_threads_and_signals_go_together(tmp_path: Path):
     rounds = 100 * _ROUNDS
     program = build(_WITH_SIGNALS + THREADS_SOURCE, tmp_path, "signals", THREADS=THREADS, ROUNDS=rounds)

@@ -65,6 +65,10 @@ def print_summary(session: Session, rows: Sequence[dict[str, Any]], stop: Stop) 
         ],
         err=True,
     )  # fmt: skip
+    if session.unfinished:
+        notice(
+            f"{many(session.unfinished, 'word')} of records could not be read: a thread was killed while it wrote one"
+        )
     recorded = sum(row["recorded"] for row in rows)
     notice(f"{many(recorded, 'event')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
 

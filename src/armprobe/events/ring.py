@@ -55,10 +55,14 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one drain found: whole records (header and fields), oldest first; and how many were lost since the start."""
+    """What one drain found: whole records (header and fields), oldest first; and how many were lost since the start.
+
+    `pending` is how many words are left, from the first record on that is still being written.
+    """
 
     records: Batch
     lost: int
+    pending: int
 
 
 def initialize(ring: Ring, write: Callable[[int, bytes], object]) -> None:
@@ -103,7 +107,22 @@ def drain(ring: Ring, read: Callable[[int, int], bytes], write: Callable[[int, b
         pending -= position
         if start + position < ring.capacity:
             break
-    return Drained(records, lost)
+    return Drained(records, lost, pending)
+
+
+def skip(ring: Ring, read: Callable[[int, int], bytes], write: Callable[[int, bytes], object]) -> int:
+    """Give up what is in the ring, behind a record whose writer is gone; return how many words that is.
+
+    Nobody may be writing there: neither the first record nor those behind it.
+    """
+    reserved, consumed = struct.unpack("<2I", read(ring.address, 8))
+    pending: int = reserved - consumed & _WORD
+    start = consumed & ring.capacity - 1
+    first = min(pending, ring.capacity + ring.longest - start)
+    write(ring.address + BUFFER + 4 * start, bytes(4 * first))
+    write(ring.address + BUFFER, bytes(4 * max(0, start + pending - ring.capacity)))
+    write(ring.address + READ, struct.pack("<I", reserved))
+    return pending
 
 
 def _overwritten(ring: Ring, evidence: str) -> TargetError:

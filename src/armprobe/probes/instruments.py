@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,7 +31,7 @@ from armprobe.codegen.waiting import CONTROL_SIZE, Waiting, control_block
 from armprobe.errors import Refused
 from armprobe.events.batch import Batch, single
 from armprobe.events.record import make_header
-from armprobe.events.ring import Ring, drain, initialize
+from armprobe.events.ring import Drained, Ring, drain, initialize, skip
 from armprobe.events.source import Source, reads_memory
 from armprobe.patching.slots import Pool, Slot, SlotAllocator
 from armprobe.probes.latencies import Latencies
@@ -39,6 +40,8 @@ from armprobe.probes.moments import Moments
 from armprobe.probes.probe import Probe
 from armprobe.targets.base import Target, read_all, write_all
 
+#: how long a ring may be nearly full without a record that can be read
+STUCK_SECONDS = 5.0
 #: words of the ring that all probes of a session share
 RING_WORDS = 1 << 16
 _WORD = 0xFFFFFFFF
@@ -81,6 +84,9 @@ class Instruments:
         self._latencies: list[Latencies] = []
         #: how code waits for room in the ring; None: it stops the target for that
         self.waiting: Waiting | None = None
+        #: words of records that were given up, behind one that was never finished
+        self.unfinished = 0
+        self._moved = 0.0
         #: where return probes have their `calls` (the table) and `pads`
         self.calls: dict[Probe, dict[str, int]] = {}
         #: what compiled handlers may read: the memory of the program, not ours
@@ -284,6 +290,19 @@ class Instruments:
         for number, count in drained.records.count().items():
             self._records[self._probes[number]] += count
         self.sink(drained.records)
+        if self.waiting is not None:
+            self._see_to_progress(drained)
+
+    def _see_to_progress(self, drained: Drained) -> None:
+        """Give up what is behind a record that nobody finishes: a child, say, that was killed while it wrote."""
+        assert self._ring is not None
+        assert self.waiting is not None
+        now = time.monotonic()
+        if drained.records or drained.pending <= self.waiting.enough:
+            self._moved = now
+        elif now - self._moved > STUCK_SECONDS:
+            self.unfinished += skip(self._ring, self._target.read_memory, self._target.write_memory)
+            self._moved = now
 
     def record(self, probe: Probe, record: bytes) -> None:
         """Hand a record that was made on the host to the sink, after those that are in the ring."""
@@ -321,6 +340,9 @@ class Instruments:
     def close(self) -> None:
         """Read the ring, all counters and maps for the last time: their memory is about to go."""
         self.drain()
+        if self._ring is not None and self._target.shared_memory is not None:
+            # Whoever is left, a child of the program, goes on by itself.
+            self.unfinished += skip(self._ring, self._target.read_memory, self._target.write_memory)
         self._ring = None
         if self.waiting is not None:
             self._target.write_memory(self.waiting.control, control_block(0))

@@ -668,6 +668,11 @@ class Session:
         """Records of the probe that found the ring full."""
         return self._engine.instruments.lost(probe)
 
+    @property
+    def unfinished(self) -> int:
+        """Words of records that could not be read: behind one whose writer was killed while it wrote."""
+        return self._engine.instruments.unfinished
+
     def _drain(self) -> None:
         if not self._closed:
             self._engine.instruments.drain()
