@@ -6,10 +6,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _RETRY_SECONDS = 0.02
+_PATIENCE_SECONDS = 1.0
+#: no signal has this number
+_SETTLE = b"\xff"
 
 
 class _Watcher:
@@ -20,15 +23,26 @@ class _Watcher:
         os.set_blocking(self.write_end, False)
         self.stop: Callable[[], None] | None = None
         self.over = threading.Event()
+        self._settled = threading.Event()
         threading.Thread(target=self._watch, name="armprobe-interrupt", daemon=True).start()
 
     def _watch(self) -> None:
-        while os.read(self.read_end, 1):
+        while byte := os.read(self.read_end, 1):
+            if byte == _SETTLE:
+                self._settled.set()
+                continue
             # The request is lost if it comes just before the C code starts: repeat it until the run is over.
             while (stop := self.stop) is not None:
                 stop()
                 if self.over.wait(_RETRY_SECONDS):
                     break
+
+    def settle(self) -> None:
+        """Return when no signal is left that came before: what is late must not stop the next run."""
+        self._settled.clear()
+        with suppress(BlockingIOError):
+            os.write(self.write_end, _SETTLE)
+        self._settled.wait(_PATIENCE_SECONDS)
 
 
 _watcher: _Watcher | None = None
@@ -124,3 +138,5 @@ def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         signal.set_wakeup_fd(previous)
         _watcher.stop = None
         _watcher.over.set()
+        if came:
+            _watcher.settle()
