@@ -251,3 +251,15 @@ def test_a_handler_can_stop_the_run_and_the_next_one_goes_on(unprobed):
         assert (session.regs.r0, BASE <= session.regs.pc < END) == (8, True)
         assert final_state(session) == unprobed
         assert probe.hits == PASSES
+
+
+def test_a_post_handler_alone_runs_where_hits_are_counted_as_well():
+    with start() as session:
+        counter = session.count(LOOP)
+        session.optimize_now()
+        seen: list[int] = []
+        probe = session.probe(LOOP, post_handler=lambda hit: seen.append(hit.regs.pc))
+        session.optimize_now()
+        session.run(until=END)
+        assert seen == [LOOP + 4] * PASSES
+        assert (counter.hits, probe.hits) == (PASSES, PASSES)
