@@ -47,6 +47,7 @@ def test_the_command_line_loads_no_library_but_click_before_it_knows_what_to_do(
         "armprobe",
         "armprobe.cli",
         "armprobe.cli.main",
+        "armprobe.cli.termination",
         "armprobe.errors",
     }
 

@@ -18,6 +18,7 @@ from tests.targets.qemu_board import SLOTS, Board, board
 import armprobe
 from armprobe.cli.main import main
 from armprobe.errors import Refused
+from armprobe.session.journal import default_path
 from armprobe.symbols.image import Image
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linux_kernel import KernelTarget
@@ -25,7 +26,7 @@ from armprobe.targets.linuxguest import LinuxGuest, start_guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PACKETS = "10000"
+PACKETS = "50000"
 ON_A_BOARD = """
 import sys, armprobe
 from armprobe import Region
@@ -56,9 +57,10 @@ elif moment == "call":
 elif moment == "traps":
     print("now", flush=True)
     sys.stdin.read()
+elif moment == "post":
+    session.probe("free", post_handler=hold)
 else:
-    session.probe("free", lambda hit: None, post_handler=hold if moment == "post" else None)
-    print("now", flush=True)
+    session.probe("free", lambda hit: print("now", flush=True))
 session.run()
 """
 
@@ -100,8 +102,6 @@ def test_a_board_is_restored_and_its_program_comes_to_its_end(
     image = Image.load(demo)
     (code,) = [part for part in image.segments if part.executable]
     with victim(ON_A_BOARD, firmware.address, demo, SLOTS.start, SLOTS.end, moment) as process:
-        if moment == "running":
-            assert firmware.process.stdout.readline()
         kill(process)
     with pytest.raises(Refused, match=rf"\(demo.elf, process {process.pid}\) did not end"):
         armprobe.attach_gdb(firmware.address, demo)
@@ -121,6 +121,29 @@ def test_a_board_is_restored_and_its_program_comes_to_its_end(
     assert len(done["restored"]) > 20 or done["breakpoints"] > 20
     assert found == [code.data, bytes(SLOTS.end - SLOTS.start)]
     assert b"crc_disagreements 0" in firmware.output()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_ends_a_command_as_ctrl_c_does(demo: Path, number: int):
+    (code,) = [part for part in Image.load(demo).segments if part.executable]
+    script = "import sys; from armprobe.cli.main import main; sys.exit(main())"
+    slots = f"{SLOTS.start:#x}:{SLOTS.end:#x}"
+    with board("-kernel", str(demo), arguments=["demo", "100000000"]) as firmware:
+        options = ["trace", demo, "--gdb", firmware.address, "--slots", slots, "-e", "parse_packet if %r1 > 73"]
+        command = [sys.executable, "-c", script, *map(str, options)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert "parse_packet" in process.stdout.readline()  # it runs
+                process.send_signal(number)
+                _, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        assert process.returncode == 128 + number, err
+        assert "interrupted at" in err
+        assert not default_path(firmware.address).exists()
+        target = GdbRemoteTarget.connect(firmware.address)
+        assert target.read_memory(code.address, len(code.data)) == code.data
+        target.detach()
 
 
 IN_A_KERNEL = """

@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 import armprobe
+from armprobe.cli.termination import ends_as_interrupt
 from armprobe.errors import ArmprobeError, InternalError, UsageError
 
 #: command -> (module that defines it under its own name, or MODULE:NAME; one line for `armprobe --help`)
@@ -63,16 +64,20 @@ class CommandGroup(click.Group):
 def armprobe_command() -> None:
     """Dynamic probes for 32-bit ARM code.
 
-    Exit status: 0 done; 1 refused, or trouble with the target; 2 the command line makes no sense; 130 interrupted; 141
-    nobody reads the output any more.
+    Exit status: 0 done; 1 refused, or trouble with the target; 2 the command line makes no sense; 130 interrupted (143
+    by SIGTERM, 129 by SIGHUP), with the target restored; 141 nobody reads the output any more.
     ARMPROBE_DEBUG=1 shows the traceback of an error.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: the process's own) and return its exit status."""
-    if arguments is None:
-        arguments = sys.argv[1:]
+    with ends_as_interrupt() as came:
+        status = _main(sys.argv[1:] if arguments is None else arguments)
+    return 128 + came[0] if came and status == INTERRUPTED else status
+
+
+def _main(arguments: Sequence[str]) -> int:
     try:
         status = armprobe_command.main(list(arguments) or ["--help"], prog_name="armprobe", standalone_mode=False)
         if sys.stdout is not None:

@@ -31,6 +31,7 @@ _CLASSES = {
         changes.TargetGone,
     )
 }  # fmt: skip
+_FIELDS = {name: [field.name for field in fields(kind)] for name, kind in _CLASSES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,9 @@ class JournalFile:
         self._append({"journal": _VERSION} | facts)
 
     def note(self, *noted: Change) -> None:
-        self._append([[type(change).__name__, *(_plain(value) for value in _values(change))] for change in noted])
+        self._append(
+            [[kind := type(change).__name__, *(getattr(change, name) for name in _FIELDS[kind])] for change in noted]
+        )
         for change in noted:
             self.left.add(change)
 
@@ -134,7 +137,7 @@ class JournalFile:
             self._descriptor = -1
 
     def _append(self, value: object) -> None:
-        text = json.dumps(value, separators=(",", ":")).encode()
+        text = json.dumps(value, separators=(",", ":"), default=_plain).encode()
         line = b"%08x %b\n" % (zlib.crc32(text), text)
         try:
             while line:
@@ -208,16 +211,9 @@ def _useless(path: Path, error: OSError) -> UsageError:
     )
 
 
-def _values(change: Change) -> Iterator[object]:
-    return (getattr(change, field.name) for field in fields(change))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return {"hex": value.hex()}
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return value
+def _plain(value: Any) -> object:
+    """What JSON has no notation for: bytes."""
+    return {"hex": value.hex()}
 
 
 def _bytes_again(value: Any) -> Any:

@@ -1,0 +1,36 @@
+"""SIGTERM and SIGHUP, as `timeout` and closed terminals send them: an end like any other, that restores the target."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def ends_as_interrupt() -> Iterator[list[int]]:
+    """Let these signals do what Ctrl-C does within the block; gives the list of those that came.
+
+    What the process ignores, as under `nohup`, or has a handler for stays as it is.
+    """
+    came: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.raise_signal(signal.SIGINT)
+        else:  # a shell's background job ignores SIGINT
+            signal.default_int_handler(number, frame)
+
+    own = []
+    if threading.current_thread() is threading.main_thread():
+        own = [known for known in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(known) is signal.SIG_DFL]
+    for known in own:
+        signal.signal(known, on_signal)
+    try:
+        yield came
+    finally:
+        for known in own:
+            signal.signal(known, signal.SIG_DFL)
