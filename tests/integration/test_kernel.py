@@ -44,19 +44,6 @@ def test_calls_on_four_processors_are_counted_exactly_and_nothing_stays_behind(g
         assert session.target.read_memory(entry, 0x40) == function
 
 
-def test_symbols_of_another_kernel_are_refused(guest, tmp_path):
-    with armprobe.attach_kernel(guest.address) as session:
-        functions = [symbol for symbol in session.symbols.symbols if symbol.function]
-    own, other = tmp_path / "System.map", tmp_path / "System.map-other"
-    own.write_text("".join(f"{symbol.address:08x} T {symbol.name}\n" for symbol in functions))
-    other.write_text("".join(f"{symbol.address + 0x40:08x} T {symbol.name}\n" for symbol in functions))
-    with armprobe.attach_kernel(guest.address, symbols=own) as session:
-        assert session.explain("sys_getppid").state == "branch"
-    with pytest.raises(Refused, match=rf"^{other} is not of the kernel that runs at {guest.address} \(Linux version 6"):
-        armprobe.attach_kernel(guest.address, symbols=other)
-    guest.execute("true")  # it runs on
-
-
 def test_file_names_come_from_the_memory_of_users_and_bad_pointers_are_faults(guest):
     with armprobe.attach_kernel(guest.address) as session:
         opens = session.define("p:opens do_sys_openat2 name=+0(%r1):ustring first=+0(%r1):u8 word=+0(%r1):x32")
