@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from tests.targets.stub import HANG_UP, TARGET_XML, Stub, packet
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost, UsageError
 from armprobe.targets.base import Region, Stop, StopReason
-from armprobe.targets.connection import parse_address
+from armprobe.targets.connection import Connection, parse_address
 from armprobe.targets.fake import FakeTarget
 from armprobe.targets.gdbremote import GdbRemoteTarget
 
@@ -269,6 +270,18 @@ def test_another_thread_may_stop_the_run():
         stopper.start()
         assert target.run(lambda _: False).reason is StopReason.INTERRUPT
         stopper.join()
+
+
+def test_a_packet_that_comes_in_pieces_is_waited_for():
+    ours, stubs = socket.socketpair()
+    with ours, stubs:
+        connection = Connection(ours, name="pieces")
+        stubs.sendall(b"+$T0")
+        rest = threading.Timer(0.05, stubs.sendall, [packet(b"T05")[3:]])
+        rest.start()
+        assert connection.wait(timeout=10) == b"T05"
+        rest.join()
+        assert connection.wait(timeout=0) is None
 
 
 def test_ctrl_c_ends_the_run():

@@ -132,16 +132,21 @@ class Connection:
 
     def wait(self, *, timeout: float) -> bytes | None:
         """Return the next packet that a running target sends; None when none came within `timeout` seconds."""
-        if not self._items and self._lost is None:
-            self._ready(select.POLLIN, time.monotonic() + timeout)  # here Ctrl-C does not wait
-        with hold_interrupt(None):
-            item = self._next_packet(0)
-            while item is not None and item.kind is Kind.CORRUPT:
-                self._write(NAK)
-                item = self._next_packet(self.timeout)
-            if item is not None and self.acknowledges:
-                self._write(ACK)
-            return None if item is None else item.payload
+        deadline = time.monotonic() + timeout
+        while True:
+            if not self._items and self._lost is None:
+                self._ready(select.POLLIN, deadline)  # here Ctrl-C does not wait
+            with hold_interrupt(None):
+                item = self._next_packet(0)
+                while item is not None and item.kind is Kind.CORRUPT:
+                    self._write(NAK)
+                    item = self._next_packet(self.timeout)
+                if item is not None:
+                    if self.acknowledges:
+                        self._write(ACK)
+                    return item.payload
+            if time.monotonic() >= deadline:
+                return None  # what came until now was no whole packet
 
     def interrupt(self) -> None:
         """Ask a running target to stop; may be called from a signal handler or another thread."""
