@@ -141,6 +141,7 @@ def test_leaving_a_session_lets_the_process_run_on_without_a_trace(attach, guest
     assert stop.reason is StopReason.INTERRUPT
     assert calls.hits < threads_calls(MANY)
     assert guest.finish() == threads_output(MANY)
+    attach("few").close()  # nothing of the first session is left to be undone
 
 
 # --- children, and other programs

@@ -29,7 +29,7 @@ from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
 from armprobe.symbols.image import Image
 from armprobe.symbols.imagecheck import ImageCheck
-from armprobe.targets.base import Region, Stop, Target, TrapHandler
+from armprobe.targets.base import ASKING_SIZE, AskedKernel, Region, Stop, Target, TrapHandler
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import Code, Settled, note
 
@@ -354,6 +354,10 @@ class Engine:
         """Lead all threads out of all slots; `step` executes one instruction. False if one stays there."""
         sites = (*self.sites.values(), *self.retired)
         slots = [(place.address, place.end, site.address) for site in sites for place in site.places]
+        if slots and isinstance(self.target.translation, AskedKernel):
+            # Who is in the routine comes back to a slot.
+            routine = self.target.translation.routine
+            slots.append((routine, routine + ASKING_SIZE, routine))
         return leave_slots(self.target, [*slots, *self.returns.slots], step)
 
     def _with_memory(self, step: Callable[[], None]) -> None:

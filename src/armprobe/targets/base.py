@@ -224,6 +224,10 @@ class BulkMemory(Protocol):
         """
 
 
+#: bytes that the routine of AskedKernel takes at most
+ASKING_SIZE = 64
+
+
 @dataclass(frozen=True, slots=True)
 class AskedKernel:
     """How code of a Linux process finds out whether it can read memory: it asks its kernel.

@@ -11,6 +11,7 @@ from armprobe.targets.linuxcalls import (
     MAP_NORESERVE,
     MAP_SHARED,
     MMAP2,
+    MUNMAP,
     PROT_READ,
     PROT_WRITE,
     SystemCalls,
@@ -41,6 +42,11 @@ class KeptData:
         flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE
         start = calls.call(MMAP2, 0, _SIZE, PROT_READ | PROT_WRITE, flags, -1, 0)
         self._reserved = ReservedMemory(start, _SIZE, giver="the process")
+
+    def unmap(self, calls: SystemCalls) -> None:
+        """Take the memory from the process."""
+        if self._reserved is not None:
+            calls.call(MUNMAP, self._reserved.region.start, _SIZE)
 
     def keep(self) -> None:
         """Copy what is in use, as the process stands still and may soon be gone."""

@@ -86,6 +86,8 @@ class LinuxProcess:
         self._memory: MappedMemory | None = None
         # A process that was just started stands in its dynamic linker: not every program makes system calls itself.
         self._calls = SystemCalls(stub)
+        #: the page of code that belongs to no probe
+        self._own: Region | None = None
         #: how code reads memory that comes and goes
         self.translation: AskedKernel | None = None
         self._mapped: tuple[Region, ...] = ()
@@ -111,6 +113,7 @@ class LinuxProcess:
             self._kept.map_into(calls)
         self._memory = MappedMemory(calls)
         place = self._memory.allocate(_PAGE, 0, 1 << 32)
+        self._own = Region(place, place + _PAGE)
         self.stub.write_memory(place, CALL_CODE + CHECK_CODE + LEAVE_CODE)
         self.translation = AskedKernel(place + len(CALL_CODE))
         self._leave = place + len(CALL_CODE + CHECK_CODE)
@@ -286,8 +289,19 @@ class LinuxProcess:
             if self.stub.alive and self._emulator is None:
                 for start, end in self._opened:
                     self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_EXEC)
+                self._give_back()
         finally:
             self._release()
+
+    def _give_back(self) -> None:
+        """Take our own code and data from a process that goes on; code stays where a thread is in it."""
+        if self._memory is None or self._kept is None:
+            return
+        self._calls.unsettle()
+        self._kept.unmap(self._calls)
+        threads = [self.threads.read_registers(thread).pc for thread in self.threads.ids()]
+        if self._own is not None and not any(pc in self._own for pc in threads):
+            self._memory.free(self._own.start, _PAGE)
 
     def _release(self) -> None:
         if self._emulator is not None:

@@ -51,12 +51,17 @@ class SystemCalls:
     def __init__(self, stub: GdbRemoteTarget) -> None:
         """Raises Refused when no `svc` is found around PC: a process makes calls by one."""
         self._stub = stub
-        self._place = _find_call(stub, near=stub.read_registers().pc)
+        self._found = self._place = _find_call(stub, near=stub.read_registers().pc)
 
     def settle(self, place: int) -> None:
         """Make calls from `place` from now on, where CALL_CODE stands: nothing of the program comes there."""
         self._stub.own_breakpoints.insert([place + 4], owner=self)
         self._place = place
+
+    def unsettle(self) -> None:
+        """Make calls from where they were made at first: the place of our own is about to go."""
+        self._stub.own_breakpoints.remove([self._place + 4], owner=self)
+        self._place = self._found
 
     def call(self, number: int, *arguments: int) -> int:
         """Make a call and return its result, unsigned. Raises TargetError with the error number's name."""
