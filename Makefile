@@ -33,6 +33,7 @@ verify:
 	.venv/bin/python -m armprobe.verification.patchmodel --cores 3 --passes 2
 	ARMPROBE_CORES=3 .venv/bin/pytest -q tests/verification/patchmodel/test_plans.py
 	.venv/bin/python -m armprobe.verification.stress --toggles 100000
+	ARMPROBE_CACHE=$(CURDIR)/.cache/debian .venv/bin/python -m armprobe.verification.kernelsites
 	ARMPROBE_ROUNDS=200 .venv/bin/pytest -q --log-cli-level=INFO tests/integration/test_kernel_rounds.py
 
 bench:
@@ -40,6 +41,7 @@ bench:
 	.venv/bin/python benchmarks/hits.py
 	.venv/bin/python benchmarks/register.py
 	.venv/bin/python benchmarks/kernel_hit_cost.py
+	.venv/bin/python benchmarks/kernel_register.py
 	.venv/bin/python benchmarks/process_hit_cost.py
 	.venv/bin/python benchmarks/frida_hit_cost.py
 	.venv/bin/python benchmarks/decode.py

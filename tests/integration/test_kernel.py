@@ -102,6 +102,23 @@ def test_kernels_own_probe_on_a_neighbour_counts_the_same_on_all_processors(gues
     assert (name, int(hits) + int(missed), *counts) == ("own", *[PROCESSORS * CALLS] * 3)
 
 
+def test_kernel_works_on_while_probes_are_prepared(guest):
+    with armprobe.attach_kernel(guest.address) as session:
+        calls = session.count("sys_getppid")
+        session.optimize_now()
+        places = [place for place in session.places("*_show") if not session.explain(place).refused][:200]
+        session.runs_meanwhile = True
+        guest.start("calls")
+        for _ in range(100):
+            session.unregister_all(session.count_all(places))
+            if calls.hits == PROCESSORS * CALLS:
+                break
+        guest.start("true", when_ended=session.stop)
+        session.run()
+        guest.finish()
+        assert calls.hits == PROCESSORS * CALLS
+
+
 def test_places_that_the_kernel_cannot_bear_probes_at_are_refused(guest):
     reasons = {
         "ret_fast_syscall": "ret_fast_syscall is entry code, which runs before the kernel can take a fault",

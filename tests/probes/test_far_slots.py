@@ -5,7 +5,7 @@ from tests.probes.program import BASE, CONDITIONAL, DOUBLE, END, LITERAL_LOAD, L
 
 from armprobe import Image, Refused, Region, Session
 from armprobe.patching.slots import SlotAllocator
-from armprobe.symbols.image import Symbol
+from armprobe.symbols.image import Segment, Symbol
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.unicorn import UnicornTarget
 
@@ -159,3 +159,24 @@ def test_a_second_probe_keeps_the_window(monkeypatch, unprobed):
         assert session.explain(LOOP).window == 8
         assert final_state(session) == unprobed
         assert {probe.hits for probe in (first, second, third)} == {PASSES}
+
+
+def test_slot_that_does_not_reach_what_the_site_branches_to_gets_room_for_a_longer_way():
+    site, callee, slots = 0x4000000, 0x5900000, 0x3000000
+    words = {
+        site: (0xEB000000 | (callee - site - 8) >> 2, 0xEAFFFFFE),  # bl callee; b .
+        callee: (0xE2800001, 0xE12FFF1E),  # add r0, r0, #1; bx lr
+        slots: (0,) * 64,
+    }
+    parts = [
+        Segment(start, b"".join(word.to_bytes(4, "little") for word in code), 4 * len(code))
+        for start, code in sorted(words.items())
+    ]
+    image = Image("far", site, tuple(parts))
+    target = UnicornTarget.from_image(image)
+    with Session(target, symbols=SymbolTable([]), slots=[Region(slots, slots + 256)]) as session:
+        probe = session.count(site)
+        assert session.optimize_now() == 1
+        assert slots <= session._engine.sites[site].slot.address < slots + 256
+        session.run(until=site + 4)
+        assert (probe.hits, session.regs.r0) == (1, 1)

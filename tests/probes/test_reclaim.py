@@ -18,6 +18,15 @@ SITES = range(BASE, BASE + 400, 4)
 SLOTS = Region(0x100000, 0x106000, name="slots")
 
 
+class Live:
+    """A target that has settled as soon as `settle` was called."""
+
+    known_code = 0, b""
+
+    def __init__(self, settle):
+        self.settle = settle
+
+
 @pytest.fixture
 def start():
     fake = FakeTarget(WORDS, base=BASE)
@@ -39,7 +48,7 @@ def start():
 
 def test_slots_and_counters_are_used_again_after_the_tasks_have_settled(start):
     waits = []
-    session = start(settle=waits.append)
+    session = start(live=Live(waits.append))
     for _ in range(20):
         probes = session.count_all(SITES)
         session.optimize_now()
@@ -49,7 +58,7 @@ def test_slots_and_counters_are_used_again_after_the_tasks_have_settled(start):
 
 
 def test_probe_in_the_way_of_the_wait_is_not_handled_and_counts_as_missed(start):
-    session = start(settle=lambda on_trap: on_trap(host.address))
+    session = start(live=Live(lambda on_trap: on_trap(host.address)))
     called = []
     host = session.probe(BASE + 800, called.append)
     for _ in range(8):

@@ -75,6 +75,17 @@ def test_constants_of_two_words_are_refused_whole(load, words):
     assert refused == [3 <= number < 3 + words for number in range(6)]
 
 
+def test_constant_right_behind_its_load_and_the_branch_is_refused():
+    found = table(0xE59F0000, 0xEA000001, 0xC15FD2AC, MOV, MOV)  # ldr r0, [pc]; b
+    assert [bool(found.refusal(BASE + 4 * number)) for number in range(5)] == [False, False, True, False, False]
+
+
+def test_gaps_are_refused():
+    found = table(MOV, 0xE3A00000, 0, 0, 0x00000001, MOV)
+    refused = [found.refusal(BASE + 4 * number) for number in range(6)]
+    assert refused == ["", "", *["zero, which no compiler makes an instruction: a gap between the code"] * 2, "", ""]
+
+
 def test_what_an_address_is_taken_of_is_refused_up_to_the_next_symbol():
     symbols = [Symbol("f", BASE, 20), Symbol("g", BASE + 20, 8)]
     found = table(0xE28F0004, MOV, MOV, MOV, MOV, MOV, MOV, symbols=symbols)  # adr r0, BASE + 12

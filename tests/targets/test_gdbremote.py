@@ -307,6 +307,19 @@ def test_output_that_cannot_be_written_stops_the_target_and_is_told():
         target.detach()
 
 
+def test_a_target_that_runs_on_is_stopped_by_the_next_request_and_its_rest_is_measured():
+    with attached(answer=only(b"vCont;c", b"")) as (target, stub):
+        stub.interrupted = packet(b"T02thread:1;")
+        target.runner.go()
+        stood = target.runner.seconds_stopped
+        assert target.runner.seconds_stopped == stood
+        assert target.read_memory(BASE, 4) == NOP.to_bytes(4, "little")
+        assert [request[:1] for request in stub.requests] == [b"v", b"m"]
+        assert target.runner.seconds_stopped >= stood
+        target.runner.halt()
+        assert [request[:1] for request in stub.requests] == [b"v", b"m"]
+
+
 def test_a_stub_that_does_not_stop_is_given_up():
     fake = FakeTarget([NOP, SELF], base=BASE)
     with Stub(fake, answer=only(b"vCont;c", packet(b"O21"))) as stub:

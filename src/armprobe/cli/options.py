@@ -243,6 +243,7 @@ def _attach_kernel(program: ProgramOptions, arguments: Sequence[str]) -> Session
         raise UsageError("a kernel takes no arguments", hint="leave out what follows --")
     session = attach_kernel(program.gdb, image=program.path, journal=program.journal)
     assert isinstance(session.target, KernelTarget)
+    session.runs_meanwhile = True
     notice(session.target.version)
     return session
 

@@ -7,7 +7,7 @@ Those that change the target let Ctrl-C wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from operator import attrgetter
 
@@ -29,7 +29,7 @@ from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState, next_state
 from armprobe.symbols.image import Image
 from armprobe.symbols.imagecheck import ImageCheck
-from armprobe.targets.base import ASKING_SIZE, AskedKernel, Region, Stop, Target, TrapHandler
+from armprobe.targets.base import ASKING_SIZE, AskedKernel, LiveTarget, Region, Stop, Target
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import Code, Settled, note
 
@@ -50,16 +50,17 @@ class Engine:
         *,
         regions: Sequence[Region] = (),
         code_map: CodeMap | None = None,
-        settle: Callable[[TrapHandler], object] | None = None,
+        live: LiveTarget | None = None,
         image: Image | None = None,
     ) -> None:
         """Hold the probes of a target.
 
-        `image` is compared with what runs on the target before a probe is placed in it. `settle` lets a target whose
-        `threads` are not all of its threads run, see `armprobe.session.Session`.
+        `image` is compared with what runs on the target before a probe is placed in it. `live` is for a target that
+        goes on with its own work, and may not show all of its threads.
         """
         self.target = target
-        self._settle = settle
+        self._live = live
+        self._runs_meanwhile = False
         self.slots = SlotAllocator(target, regions=regions)
         self.sites: dict[int, Site] = {}
         self.retired: list[Site] = []
@@ -70,7 +71,7 @@ class Engine:
         self.instruments = Instruments(target, self.slots, self.moments)
         self.returns = Returns(self)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
-        self._placement = Placement(self, code_map, check)
+        self._placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)
         self._numbers = 0
 
     # --- registering
@@ -87,29 +88,33 @@ class Engine:
         self._with_memory(lambda: self._register(batch))
         self.optimizer.kick()
 
+    @property
+    def runs_meanwhile(self) -> bool:
+        """Whether the target runs while new probes are prepared."""
+        return self._runs_meanwhile
+
+    @runs_meanwhile.setter
+    def runs_meanwhile(self, value: bool) -> None:
+        if value and self._live is None:
+            raise UsageError(
+                f"{self.target.name} stands still while probes are prepared: only a live kernel can run on"
+            )
+        self._runs_meanwhile = value
+
     def _register(self, batch: Sequence[Probe]) -> None:
-        self._placement.forget()
-        self._placement.expect(probe.address for probe in batch)
+        running = self._live is not None and self._runs_meanwhile and not self.dispatcher.handling
         fresh: list[Site] = []
         replaced: list[tuple[Site, Site]] = []
         try:
-            for address, group in groupby(batch, key=attrgetter("address")):
-                added = list(group)
-                for probe in added:
-                    self._numbers += 1
-                    probe.number = self._numbers
-                    self.instruments.add(probe)
-                    self._placement.check_entry(probe)
-                    self.returns.add(probe)
-                old = self.sites.get(address)
-                if old is None:
-                    fresh.append(self._placement.place(address, added))
-                else:
-                    replaced.append((old, self._placement.rebuild(old, [*old.probes, *added])))
-            for site in self._placement.dependents():
-                replaced.append((site, self._placement.rebuild(site, site.probes)))
+            with self._live.meanwhile() if self._live is not None and running else nullcontext():
+                self._place(batch, fresh, replaced)
             self.instruments.clear(batch)
-            self._exchange(fresh, replaced)
+            try:
+                self._exchange(fresh, replaced)
+            except Refused:
+                # The code is not what it was when it was read.
+                self._placement.known = 0, b""
+                raise
         except BaseException:
             for site in (*fresh, *(new for _, new in replaced)):
                 self._placement.release(site)
@@ -119,6 +124,26 @@ class Engine:
             raise
         finally:
             self._placement.forget()
+
+    def _place(self, batch: Sequence[Probe], fresh: list[Site], replaced: list[tuple[Site, Site]]) -> None:
+        """Prepare everything that is new; nothing leads there yet."""
+        self._placement.forget()
+        self._placement.expect(probe.address for probe in batch)
+        for address, group in groupby(batch, key=attrgetter("address")):
+            added = list(group)
+            for probe in added:
+                self._numbers += 1
+                probe.number = self._numbers
+                self.instruments.add(probe)
+                self._placement.check_entry(probe)
+                self.returns.add(probe)
+            old = self.sites.get(address)
+            if old is None:
+                fresh.append(self._placement.place(address, added))
+            else:
+                replaced.append((old, self._placement.rebuild(old, [*old.probes, *added])))
+        for site in self._placement.dependents():
+            replaced.append((site, self._placement.rebuild(site, site.probes)))
 
     @hold_interrupt()
     def unregister(self, probes: Iterable[Probe]) -> None:
@@ -372,13 +397,13 @@ class Engine:
     def reclaim(self) -> bool:
         """Free all retired slots where the target has to run until no thread is in them; False when it can't.
 
-        Host handlers do not run meanwhile: a hit that wants one counts as missed. Raises what `settle` does.
+        Host handlers do not run meanwhile: a hit that wants one counts as missed. Raises what `LiveTarget.settle` does.
         """
         retired = list(self.retired)
-        if self._settle is None or not retired or self.dispatcher.handling:
+        if self._live is None or not retired or self.dispatcher.handling:
             return False
         with self.dispatcher.deaf():
-            self._settle(self.dispatcher.on_trap)
+            self._live.settle(self.dispatcher.on_trap)
         self.free_slots(retired)
         return True
 

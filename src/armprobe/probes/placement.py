@@ -71,7 +71,11 @@ def _flash(target: Target, address: int) -> str:
 class Placement:
     """Places the sites of one engine."""
 
-    def __init__(self, engine: Engine, code_map: CodeMap | None, check: ImageCheck | None) -> None:
+    def __init__(
+        self, engine: Engine, code_map: CodeMap | None, check: ImageCheck | None, *, known: tuple[int, bytes]
+    ) -> None:
+        """`known` is code that need not be read again: where it lies, and what it is."""
+        self.known = known
         self._engine = engine
         self._code_map = code_map
         self._check = check
@@ -154,6 +158,10 @@ class Placement:
 
     def _page(self, number: int) -> bytes | None:
         if number not in self._pages:
+            start, code = self.known
+            offset = number * _PAGE - start
+            if 0 <= offset <= len(code) - _PAGE:
+                return code[offset : offset + _PAGE]
             try:
                 self._pages[number] = self._engine.program.read_memory(number * _PAGE, _PAGE)
             except TargetFault:
@@ -173,7 +181,9 @@ class Placement:
         if self._engine.target.bulk is not None:
             reach = 4 * EXCLUSIVE_REACH
             edges = {edge // _PAGE for address in self.batch for edge in (address - reach, address, address + reach)}
-            pages = sorted(page for page in edges if 0 <= page < _ADDRESS_SPACE // _PAGE)
+            start, code = self.known
+            known = range(-(-start // _PAGE), (start + len(code)) // _PAGE)
+            pages = sorted(page for page in edges if 0 <= page < _ADDRESS_SPACE // _PAGE and page not in known)
             with suppress(TargetFault):  # then they are read one by one, and what can't be read is refused
                 found = self._engine.program.read_many([(page * _PAGE, _PAGE) for page in pages])
                 self._pages.update(zip(pages, found, strict=True))
@@ -230,7 +240,12 @@ class Placement:
 
         try:
             # At the site itself every way is short but those of calls: the size that a near slot needs.
-            slot = engine.slots.allocate(len(build(address).code.data) + _calls(handler), near=address)
+            size = len(build(address).code.data) + _calls(handler)
+            slot = engine.slots.allocate(size, near=address)
+            if len(build(slot.address).code.data) > slot.size:
+                # The site branches to a place that it reaches, but the slot does not.
+                engine.slots.free(slot)
+                slot = engine.slots.allocate(size + _FAR_WAYS, near=address)
         except Refused as error:
             if handler is not None and len(relocations) == 1:
                 island = old.island if old is not None else None

@@ -37,7 +37,7 @@ from armprobe.symbols.data import NamesAt
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import Region, Registers, Stop, StopReason, Target, TrapHandler
+from armprobe.targets.base import LiveTarget, Region, Registers, Stop, StopReason, Target
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import TargetGone, note
 
@@ -62,7 +62,7 @@ class Session:
         symbols: SymbolTable,
         slots: Sequence[Region] = (),
         detach: Callable[[], object] = lambda: None,
-        settle: Callable[[TrapHandler], object] | None = None,
+        live: LiveTarget | None = None,
         ends_target: bool = False,
         image: Image | None = None,
     ) -> None:
@@ -70,15 +70,14 @@ class Session:
 
         `slots` are regions that the program does not use. `detach` is called at the end, to let go of the target; where
         that is the end of the target, `ends_target`, there is nothing to restore.
-        `settle` is for a target that does not show all of its threads: it lets the target run until none of them is
-        where one was before, in code that nothing led to any more. It is called when memory for slots runs out.
+        `live` is for a target that goes on with its own work, and may not show all of its threads.
         `image` is what should run on the target: it is compared before a probe is placed.
         """
         self.target = target
         self._detach = detach
         self._ends_target = ends_target
         self.symbols = symbols
-        self._engine = Engine(target, regions=slots, code_map=symbols, settle=settle, image=image)
+        self._engine = Engine(target, regions=slots, code_map=symbols, live=live, image=image)
         self._engine.instruments.sink = self._on_records
         if target.own_faults is not None:
             target.own_faults.show_at(lambda pc: program_place(self._engine, pc))
@@ -486,6 +485,19 @@ class Session:
         self._check_open()
         self._engine.register(probes)
         return probes
+
+    @property
+    def runs_meanwhile(self) -> bool:
+        """Whether the target runs while new probes are prepared, and stands still only while they are planted.
+
+        Then it is no more where it stopped before. Setting it raises UsageError for a target that is no live kernel.
+        """
+        return self._engine.runs_meanwhile
+
+    @runs_meanwhile.setter
+    def runs_meanwhile(self, value: bool) -> None:
+        self._check_open()
+        self._engine.runs_meanwhile = value
 
     @property
     def probes(self) -> tuple[Probe, ...]:

@@ -135,6 +135,7 @@ def attach_kernel(
         code, constants = (
             target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
         )
+        target.known_code = target.text.start, code
         target.version = find_banner(constants)
         own: tuple[Symbol, ...] = ()
         with nullcontext() if named is None else suppress(UsageError):
@@ -158,7 +159,7 @@ def attach_kernel(
         changing=tables.jump_labels,
         debug=() if named is None else named.debug,
     )
-    return Session(target, symbols=table, detach=partial(let_go, target.detach, file), settle=target.settle)
+    return Session(target, symbols=table, detach=partial(let_go, target.detach, file), live=target)
 
 
 def _digest(image: Image) -> str:

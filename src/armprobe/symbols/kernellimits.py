@@ -24,6 +24,7 @@ _SECTIONS = (
     ("__irqentry_text_start", "__irqentry_text_end", "entry code, which runs before the kernel can take a fault"),
     ("__noinstr_text_start", "__noinstr_text_end", "code that the kernel marks as not to be probed (noinstr)"),
     ("__kprobes_text_start", "__kprobes_text_end", "code that the kernel marks as not to be probed (.kprobes.text)"),
+    ("__proc_info_begin", "__proc_info_end", "data: what the kernel knows of processors"),
     ("_sinittext", "_einittext", "code of the start of the kernel, whose memory was given away since"),
 )
 #: what a processor runs when it starts or wakes up (arch/arm/kernel/head.S, sleep.S, hyp-stub.S, mm/proc-v7.S)
@@ -42,6 +43,8 @@ _PUSH_LR, _POP_LR = 0xE52DE004, (0xE28DD004, 0xE8BD4000, 0xE49DE004)
 _TRACED = "the place of a call of the function tracer, which the kernel may change (ftrace)"
 _JUMP_LABEL = "a no-op or branch that the kernel changes when it likes (a jump label)"
 _ACCESS = "an access that may fault, which the kernel mends by its address (exception table)"
+_ZERO = "zero, which no compiler makes an instruction: a gap between the code"
+_GAP = re.compile(rb"\0{4,}")
 _SWITCH = "an address in the table of a switch, not an instruction"
 _OWN_TRAP = "a probe of the kernel itself (a kprobe)"
 _OWN_BRANCH = "a branch out of the kernel's own code, as its optimized kprobes have"
@@ -81,6 +84,9 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables
     for symbol in symbols:
         if _MMU_OFF.fullmatch(symbol.name):
             parts.append((symbol.address, begins[bisect_right(begins, symbol.address)], _WITHOUT_MMU))
+    for gap in _GAP.finditer(text):
+        start, stop = gap.start() + _WORD - 1 & -_WORD, gap.end() & -_WORD
+        parts.append((base + start, base + max(start, stop), _ZERO))
     for place, size, reason in _words(text, base, tracers):
         # How far what an ADR leads to goes is not known: to the next symbol at most.
         end = place + size if size else begins[bisect_right(begins, place)]
@@ -111,10 +117,12 @@ def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, int
             if following in _POP_LR or _called(following, address + _WORD) in tracers:
                 yield address + _WORD, _WORD, _TRACED
         elif kind in _MAY_LOAD_CONSTANT:
-            offset, size = _constant(word)
-            place = address + 8 + offset & -_WORD
-            if offset and base <= place < end:
-                yield place, size, _CONSTANT if size else _TAKEN
+            constant = _constant(word)
+            if constant is not None:
+                offset, size = constant
+                place = address + 8 + offset & -_WORD
+                if base <= place < end:
+                    yield place, size, _CONSTANT if size else _TAKEN
         elif kind == 0x07000000:
             if word & 0x0FFFFFF0 == 0x079FF100:
                 for place in _switch(words, number, base):
@@ -126,8 +134,8 @@ def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, int
                 yield address, _WORD, _OWN_BRANCH
 
 
-def _constant(word: int) -> tuple[int, int]:
-    """Where a load relative to PC, or ADR, leads from there, and the bytes it loads, 0 for ADR; (0, 0) for others.
+def _constant(word: int) -> tuple[int, int] | None:
+    """Where a load relative to PC, or ADR, leads from there, and the bytes it loads, 0 for ADR; None for others.
 
     DDI 0406C A8.8.64 LDR, A8.8.73 LDRD, A8.8.333 VLDR, A8.8.12 ADR; each whatever its condition and register.
     """
@@ -142,7 +150,7 @@ def _constant(word: int) -> tuple[int, int]:
         rotation = word >> 7 & 0x1E
         value = (word & 0xFF) << 32 >> rotation
         return (1 if word & 0x00800000 else -1) * ((value | value >> 32) & 0xFFFFFFFF), 0
-    return 0, 0
+    return None
 
 
 def _switch(words: array[int], number: int, base: int) -> Iterator[int]:

@@ -6,6 +6,7 @@ Addresses are byte addresses of 32 bits without a Thumb bit. Sizes are in bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -313,6 +314,29 @@ def write_all(target: Target, writes: Sequence[tuple[int, bytes]]) -> None:
     else:
         for address, data in writes:
             target.write_memory(address, data)
+
+
+class LiveTarget(Protocol):
+    """What a target offers that has more to do than to be probed, as a kernel has."""
+
+    @property
+    def known_code(self) -> tuple[int, bytes]:
+        """Where code lies and what it was when it was read last; empty when it was not.
+
+        The target rewrites it only where `CodeMap.may_change` says so.
+        """
+
+    def settle(self, on_trap: TrapHandler) -> None:
+        """Run until no thread, shown or not, is where one was before, in code that nothing led to any more.
+
+        `on_trap` handles the traps that are hit meanwhile. Raises TargetError when the target comes to no such point.
+        """
+
+    def meanwhile(self) -> AbstractContextManager[None]:
+        """Let the target run within the block, but for accesses to it; after the block it stands still.
+
+        A trap that it comes to stops it earlier, and is handled in the next run.
+        """
 
 
 class Target(Protocol):

@@ -14,7 +14,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -62,6 +62,8 @@ class Connection:
         stream.setblocking(False)
         #: seconds that the stub has for an answer
         self.timeout = timeout
+        #: called once, before the next request: the target runs, and has to be stopped first
+        self.before: Callable[[], object] | None = None
         self._stream = stream
         self._decoder = Decoder()
         self._items: deque[Item] = deque()
@@ -97,6 +99,8 @@ class Connection:
 
         Ctrl-C waits meanwhile: a reply that nobody reads would answer the next request.
         """
+        if payloads:
+            self._stop_first()
         replies: dict[int, bytes] = {}
         with hold_interrupt(None):
             for _ in range(_TRIES):
@@ -113,6 +117,7 @@ class Connection:
 
         What the target tells when it stops is fetched by `wait`.
         """
+        self._stop_first()
         with hold_interrupt(None):
             return self._start(payload, first)
 
@@ -170,6 +175,11 @@ class Connection:
         if self.acknowledges:
             self._write(ACK)
         return item.payload
+
+    def _stop_first(self) -> None:
+        if self.before is not None:
+            before, self.before = self.before, None
+            before()
 
     # --- flights
 

@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -118,6 +118,9 @@ class KernelTarget:
         self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
         #: known once there is memory for slots, if at all
         self.task: Task | None = None
+        self.known_code = 0, b""
+        #: whether it runs while nobody accesses it
+        self._meanwhile = False
         #: what the kernel says of itself, as /proc/version has it
         self.version = ""
         self._memory: ReservedMemory | None = None
@@ -215,9 +218,12 @@ class KernelTarget:
         self.write_many([(address, data)])
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        parts = [self._physical("read", address, size) for address, size in ranges]
-        found = iter(self._stub.read_many([part for whole in parts for part in whole]))
-        return [b"".join(next(found) for _ in whole) for whole in parts]
+        try:
+            parts = [self._physical("read", address, size) for address, size in ranges]
+            found = iter(self._stub.read_many([part for whole in parts for part in whole]))
+            return [b"".join(next(found) for _ in whole) for whole in parts]
+        finally:
+            self._go_on()
 
     def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
         parts: list[tuple[int, bytes]] = []
@@ -227,6 +233,7 @@ class KernelTarget:
                 parts.append((place, data[done : done + size]))
                 done += size
         self._stub.write_many(parts)
+        self._go_on()
 
     def read_registers(self) -> Registers:
         return self._stub.read_registers()
@@ -278,6 +285,28 @@ class KernelTarget:
             if self._connection.alive:
                 self._connection.ask(b"Qqemu.PhyMemMode:0")
                 self._stub.detach()
+
+    @contextmanager
+    def meanwhile(self) -> Iterator[None]:
+        """Let the kernel run within the block, but for accesses to it; a trap stops it up to the end of the block."""
+        self._meanwhile = True
+        self._go_on()
+        try:
+            yield
+        finally:
+            self._meanwhile = False
+            if self._connection.alive:
+                self._stub.runner.halt()
+
+    def _go_on(self) -> None:
+        if self._meanwhile and self._connection.alive and self._connection.before is None:
+            self._tables.forget()
+            self._stub.runner.go()
+
+    @property
+    def seconds_stopped(self) -> float:
+        """How long the kernel stood still since it was attached to."""
+        return self._stub.runner.seconds_stopped
 
     def settle(self, on_trap: TrapHandler = lambda _pc: False) -> None:
         """Let the kernel run until no task can be where one was, in code that nothing leads to any more.

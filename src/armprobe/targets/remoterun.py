@@ -9,7 +9,7 @@ from contextlib import suppress
 from armprobe.errors import TargetError, TargetLost
 from armprobe.targets.connection import Connection
 from armprobe.targets.remotethreads import RemoteThreads
-from armprobe.targets.rsp import Output, StopReply, error_of, stop_reply
+from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
 
 _POLL_SECONDS = 0.2
 #: how long a program may take to learn of a Ctrl-C by itself; and in which time a second one is for us
@@ -47,9 +47,16 @@ class RemoteRun:
         self.sent = 0
         #: the signal that the stopped thread gets when it goes on, in GDB's numbering
         self.signal = 0
+        self._stood = 0.0
+        self._stopped_at = time.monotonic()
         #: called every `poll` seconds while the target runs
         self.idle: Callable[[], object] = lambda: None
         self.poll = _POLL_SECONDS
+
+    @property
+    def seconds_stopped(self) -> float:
+        """How long the target stood still since it was attached to."""
+        return self._stood if self._running else self._stood + time.monotonic() - self._stopped_at
 
     def stop(self) -> None:
         """Ask for a stop; may be called from another thread or a signal handler."""
@@ -82,13 +89,7 @@ class RemoteRun:
 
         Ctrl-C, and an error of the user's own functions, stop the target before they are passed on.
         """
-        ahead = self._threads.flush()
-        self._threads.forget()
-        replies = self._connection.start(self._action(step=step, only=only), first=ahead)
-        for request, answer in zip(ahead, replies, strict=True):
-            if answer != b"OK":
-                raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
-        self._running = True
+        self._start(step=step, only=only)
         if self.stopping:
             self.stop()
         try:
@@ -105,6 +106,42 @@ class RemoteRun:
             raise
         finally:
             self._running = False
+            self._stopped_at = time.monotonic()
+
+    def go(self) -> None:
+        """Let the target run, up to the next request to the stub, which stops it first, or `halt`.
+
+        A trap that it comes to stops it as well, and again when it goes on.
+        """
+        self._start(step=False, only=False)
+        self._connection.before = self.halt
+
+    def halt(self) -> None:
+        """Stop a target that `go` let run. Raises TargetLost when its program has ended."""
+        self._connection.before = None
+        if not self._running:
+            return
+        wanted, self.stopping = self.stopping, True
+        try:
+            self._interrupt()
+            reply = self._await_stop()
+        finally:
+            self._running, self.stopping = False, wanted
+            self._stopped_at = time.monotonic()
+        if reply.kind is not StopKind.STOPPED:
+            raise self._connection.lose(f"the program behind {self._connection.name} ended")
+        self._threads.current = reply.thread or self._threads.current
+
+    def _start(self, *, step: bool, only: bool) -> None:
+        ahead = self._threads.flush()
+        self._threads.forget()
+        action = self._action(step=step, only=only)
+        self._stood += time.monotonic() - self._stopped_at
+        replies = self._connection.start(action, first=ahead)
+        for request, answer in zip(ahead, replies, strict=True):
+            if answer != b"OK":
+                raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
+        self._running = True
 
     def _action(self, *, step: bool, only: bool) -> bytes:
         letter = b"s" if step else b"c"
