@@ -85,7 +85,8 @@ class LinuxProcess:
         self._shared = shared or self._kept
         self._memory: MappedMemory | None = None
         # A process that was just started stands in its dynamic linker: not every program makes system calls itself.
-        self._calls = SystemCalls(stub)
+        self.auxiliary = _auxiliary_vector(stub)
+        self._calls = SystemCalls(stub, interpreter=self.auxiliary.get(AT_BASE, 0))
         #: the page of code that belongs to no probe
         self._own: Region | None = None
         #: how code reads memory that comes and goes
@@ -99,7 +100,6 @@ class LinuxProcess:
         #: where the program starts threads, room for the code that it leaves its stub by, and whether it has done so
         self._thread_starts: tuple[int, ...] = ()
         self._leave, self._free = 0, False
-        self.auxiliary = _auxiliary_vector(stub)
         self.architecture = _architecture(stub, self.auxiliary)
         if self._kept is not None:
             stub.follow(self._kept.keep)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from armprobe.errors import Refused, TargetError, TargetFault
 from armprobe.targets.base import CPSR_T
@@ -48,10 +48,14 @@ _ERRORS = 4095
 class SystemCalls:
     """System calls of the process behind `stub`, made by its stopped thread while the others stand still."""
 
-    def __init__(self, stub: GdbRemoteTarget) -> None:
-        """Raises Refused when no `svc` is found around PC: a process makes calls by one."""
+    def __init__(self, stub: GdbRemoteTarget, *, interpreter: int = 0) -> None:
+        """Find a `svc`, by which a process makes calls: around PC, or in its dynamic linker, at `interpreter` if not 0.
+
+        Raises Refused when there is none.
+        """
         self._stub = stub
-        self._found = self._place = _find_call(stub, near=stub.read_registers().pc)
+        places = (stub.read_registers().pc, interpreter)
+        self._found = self._place = _find_call(stub, [place for place in places if place])
 
     def settle(self, place: int) -> None:
         """Make calls from `place` from now on, where CALL_CODE stands: nothing of the program comes there."""
@@ -80,15 +84,14 @@ class SystemCalls:
         return result
 
 
-def _find_call(stub: GdbRemoteTarget, *, near: int) -> int:
-    for page in _pages_around(stub, near & -_PAGE):
-        start, data = page
+def _find_call(stub: GdbRemoteTarget, places: Sequence[int]) -> int:
+    for start, data in (page for place in places for page in _pages_around(stub, place & -_PAGE)):
         position = data.find(_SVC)
         while position >= 0:
             if position % 4 == 0:
                 return start + position
             position = data.find(_SVC, position + 1)
-    raise Refused(f"no system call instruction (svc #0, A32) is found near 0x{near:08x} in {stub.name}")
+    raise Refused(f"no system call instruction (svc #0, A32) is found near 0x{places[0]:08x} in {stub.name}")
 
 
 def _pages_around(stub: GdbRemoteTarget, start: int) -> Iterator[tuple[int, bytes]]:
