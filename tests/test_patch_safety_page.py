@@ -67,6 +67,7 @@ WRITERS = {
     "probes/callers.py": ("data", "return addresses, where pads of return probes stand for them"),
     "probes/engine.py": ("text", "traps in slots, where the target sets traps itself: taken away as slots are freed"),
     "probes/instruments.py": ("data", "counters, rings and maps of compiled handlers, set to zero"),
+    "probes/latencies.py": ("data", "times of calls, in target memory, set to zero"),
     "probes/maps.py": ("data", "maps of compiled handlers"),
     "probes/probe.py": ("what a handler asks for", "`hit.write`, through `probes/program.py`"),
     "probes/program.py": ("what a user asks for", "memory of the program; refused where a probe has changed code"),

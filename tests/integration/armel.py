@@ -32,9 +32,15 @@ def make_root(folder: Path) -> Path:
     return folder
 
 
+#: the same for all runs of a program: there are some that look through it
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C"}
+
+
 def run_plain(root: Path, command: Sequence[str | Path], *, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """What the program does without us."""
-    return subprocess.run([EMULATOR, "-L", root, *command], input=data, capture_output=True, timeout=120, check=False)
+    return subprocess.run(
+        [EMULATOR, "-L", root, *command], input=data, capture_output=True, timeout=120, check=False, env=ENVIRONMENT
+    )
 
 
 def executed(
@@ -43,7 +49,10 @@ def executed(
     """How often each instruction in the ranges was executed from the entry point on, by QEMU's own account."""
     filters = ",".join(f"{start:#x}..{end - 1:#x}" for start, end in [*ranges, (entry, entry + 4)])
     options = ["-singlestep", "-d", "exec,nochain", "-dfilter", filters, "-D", log]
-    subprocess.run([EMULATOR, "-L", root, *options, *command], input=data, capture_output=True, timeout=300, check=True)
+    subprocess.run(
+        [EMULATOR, "-L", root, *options, *command],
+        input=data, capture_output=True, timeout=300, check=True, env=ENVIRONMENT,
+    )  # fmt: skip
     with log.open(encoding="ascii") as lines:
         places = (int(line.split("/", 2)[1], 16) for line in lines)
         return Counter(dropwhile(lambda place: place != entry, places))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.integration.armel import executed, make_root, run_plain
+from tests.integration.armel import ENVIRONMENT, executed, make_root, run_plain
 
 import armprobe
 from armprobe.isa.insn import ALWAYS
@@ -49,7 +49,7 @@ def test_counts_are_those_of_the_emulator_and_output_is_as_without_probes(
     plain = run_plain(root, program, data=data)
     (tmp_path / "input").write_bytes(data)
     with (tmp_path / "input").open("rb") as stdin, (tmp_path / "output").open("wb") as stdout:
-        session = armprobe.spawn(program, root=root, stdin=stdin, stdout=stdout)
+        session = armprobe.spawn(program, root=root, stdin=stdin, stdout=stdout, env=ENVIRONMENT)
     with session:
         ranges = [(part.start, part.end) for part in session.symbols.objects if part.name in objects]
         code = [part for part in session.symbols.ranges if any(start <= part[0] < end for start, end in ranges)]
