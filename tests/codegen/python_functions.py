@@ -12,7 +12,7 @@ from tests.codegen.test_handlers import DATA, PAGE, Machine
 from armprobe.codegen.body import Exit
 from armprobe.codegen.handlers import Call, compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapShape
-from armprobe.codegen.python_host import Fault, host_condition, host_function
+from armprobe.codegen.python_host import Ending, Fault, host_condition, host_function
 from armprobe.codegen.python_subset import Checked, check_condition, check_handler
 from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, drain, initialize
@@ -94,7 +94,7 @@ class BothSides:
     def host(self, registers: Mapping[str, int]) -> tuple[list[dict[str, int | None]], bool]:
         """The same on the host."""
         self._records = []
-        faulted = not self._call(self, SimpleNamespace(**registers), PROBE)
+        faulted = self._call(self, SimpleNamespace(**registers), PROBE) is Ending.FAULT
         return self._records, faulted
 
     @property

@@ -1,11 +1,13 @@
 """What a slot holds, instruction for instruction; that it works is shown by execution in tests/probes."""
 
 import pytest
+from tests.codegen.python_functions import define
 
 from armprobe.codegen.assembler import row
 from armprobe.codegen.detour import Handler, SlotCode, build_slot
 from armprobe.codegen.filters import And, Compare, Constant, Register
-from armprobe.codegen.handlers import Count, Record, Stop, compile_actions, compile_guard
+from armprobe.codegen.handlers import Call, Count, Record, Stop, compile_actions, compile_guard
+from armprobe.codegen.python_subset import check_handler
 from armprobe.errors import Refused
 from armprobe.events.record import make_layout
 from armprobe.isa.decoder import decode
@@ -16,6 +18,7 @@ from armprobe.isa.rows import ALL_CORE, ALL_FLAGS
 
 SITE, BASE, TRAP = 0x8000, 0x20000, 0xE1200070
 ADD = 0xE0800001  # add r0, r0, r1
+BX_LR = 0xE12FFF1E
 EMPTY = make_layout([])
 NO_FLAGS = Live(ALL_CORE, 0, 0)
 
@@ -118,6 +121,18 @@ def test_a_stop_restores_on_its_way_out():
     assert words.count(TRAP) == 2
     assert {words[(code.drain - BASE) // 4], words[(code.stop - BASE) // 4]} == {TRAP}
     assert [decode(word).row.name for word in words].count(row("MSR_register_A1").name) == 3
+
+
+def test_a_ring_that_is_nearly_full_is_seen_to_on_the_way_out_of_a_skipped_function():
+    program = check_handler(define("def handler(r0):\n    emit(a=r0)\n    skip(r0)\n"), lambda _: None).program
+    body = compile_actions((Call(program, 64),))
+    handler = Handler(body, dict.fromkeys(body.symbols, 0x12345678), EVERYTHING_LIVE)
+    for trap, stands in ((TRAP, TRAP), (None, BX_LR)):
+        code = build_slot(BASE, (relocate(decode(ADD), SITE),), trap=trap, handler=handler)
+        words = code.code.words
+        assert code.skip == code.drain_and_skip + 4
+        assert (words[(code.drain_and_skip - BASE) // 4], words[(code.skip - BASE) // 4]) == (stands, BX_LR)
+        assert words.count(BX_LR) == (2 if trap else 3)
 
 
 def test_a_post_copy_ends_in_a_trap():

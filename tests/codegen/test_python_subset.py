@@ -14,7 +14,7 @@ from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.errors import UsageError
 from armprobe.probes.maps import Map
 
-CALLS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, string, cast, and emit"
+CALLS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, string, cast, emit, and skip"
 TEXT_HINT = 'compare it, string(r0) == "eth0", or write emit(name=string(r0))'
 NAMES = {
     "h": Map("h", MapShape(MapKind.HISTOGRAM, 8), 0),
@@ -264,6 +264,12 @@ def refusal(source: str, **names: object) -> UsageError:
             TEXT_HINT,
         ),
         ("emit(a=string(r0))\nemit(a=r0)", "r0)", "the field 'a' is string elsewhere", ""),
+        ("x = skip(r0)", "skip(r0)", "skip() has no value", "write it on a line of its own"),
+        ("skip(r0, r1)", "skip(r0, r1)", "skip() takes one argument at most, not 2", ""),
+        ("skip(value=r0)", "r0)", "skip() takes its argument by position", ""),
+        ("skip(r0 == 1)", "r0 == 1)", "this is a truth value, where a number is wanted", "write 1 if ... else 0"),
+        ("skip(1 << 64)", "1 << 64)", "18446744073709551616 does not fit in 64 bits", ""),
+        ("skip()\nemit(a=r0)", "emit(a=r0)", "this is never reached", ""),
         ("yield r0", "yield r0", "yield is not there in compiled handlers", ""),
         ("def g(): pass", "def g(): pass", "a function in a function is not there in compiled handlers", ""),
     ],
@@ -286,6 +292,7 @@ def test_what_is_not_in_the_subset_is_refused_where_it_stands(body, caret, messa
         ("def f(r0):\n    return\n", "a condition returns whether it holds, on every way", ""),
         ("def f(r0):\n    emit(r0=r0)\n    return True\n", "a condition only looks: it emits nothing",
          "let the handler emit"),
+        ("def f(r0):\n    skip(1)\n", "a condition only looks: it skips nothing", "let the handler skip"),
         ("def f(r0):\n    h[1] += 1\n    return True\n", "this is no map",
          "session.counter(), histogram() and table() make maps"),
         ("f = lambda hit: hit.probe == 1\n", "a condition does not know the number of its probe", ""),
@@ -296,6 +303,27 @@ def test_what_is_no_condition_is_refused(source, message, hint):
         check_condition(define(source, **NAMES))
     assert (str(caught.value), caught.value.hint) == (message, hint)
     assert caught.value.evidence.splitlines()[-1].endswith("^")
+
+
+@pytest.mark.parametrize(
+    ("line", "caret", "message", "hint"),
+    [
+        ("hit.retval = hit.time", "hit.time", "hit.retval is one word, and this is u64",
+         "as_u32() takes the lower half"),
+        ("hit.retval = hit.retval > 5", "hit.retval > 5", "this is a truth value, where a number is wanted",
+         "write 1 if ... else 0"),
+        ("hit.retval = 1 << 32", "1 << 32", "hit.retval is one word, and this is u64", "as_u32() takes the lower half"),
+        ("hit.entry.r0 = 1", "hit.entry.r0 = 1", "only variables are assigned to, one at a time",
+         "a map is added to: map[KEY] += 1"),
+        ("skip(1)", "skip(1)", "the function has run: it can't be skipped any more",
+         "hit.retval = VALUE changes its result"),
+    ],
+)  # fmt: skip
+def test_what_a_handler_at_a_return_may_not_set_is_refused_where_it_stands(line, caret, message, hint):
+    with pytest.raises(UsageError) as caught:
+        check_handler(define(f"def handler(hit):\n    {line}\n"), shape_of, at_return=True)
+    _, shown, mark = caught.value.evidence.splitlines()
+    assert (str(caught.value), caught.value.hint, shown[mark.index("^") :]) == (message, hint, caret)
 
 
 def test_the_evidence_is_the_place_the_line_and_a_caret():

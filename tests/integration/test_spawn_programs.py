@@ -79,6 +79,24 @@ void _start(void)
 }
 """
 
+#: calls work 30,000 times; prints how often it gave -12, and how often another number
+_REFUSALS = """
+void _start(void)
+{
+    unsigned refused = 0, as_ever = 0, x = 0;
+    for (unsigned n = 0; n < 30000; n++) {
+        unsigned result = work(n, x);
+        if (result == -12u)
+            refused++;
+        else
+            as_ever += (x = result, 1);
+    }
+    print(refused);
+    print(as_ever);
+    sys(EXIT_GROUP, 0, 0, 0, 0);
+}
+"""
+
 _SIGNALS = """
 struct action { void *handler; unsigned long flags; void *restorer; unsigned long mask[2]; };
 __attribute__((naked)) void restore(void) { asm("mov r7, #173\\n svc 0"); }
@@ -283,6 +301,25 @@ def test_a_child_passes_over_what_stops_its_parent(tmp_path: Path):
         stop = session.run()
     assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
     assert len(calls) == 110 + 10
+
+
+def test_every_third_call_fails_in_a_process_that_never_stops_for_it(tmp_path: Path):
+    program = build(_REFUSALS, tmp_path, "refusals")
+    with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
+
+        @session.probe("work", compiled=True)
+        def third(r0):
+            if r0 % 3 == 0:
+                emit(call=r0, twice=2 * r0)  # noqa: F821  words of the language
+                skip(-12)  # noqa: F821
+
+        executed = session.count("work+4")
+        session.optimize_now()
+        stop = session.run()
+        events = [event.values["call"] for event in session.events()]
+    assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (0, b"00002710\n00004e20\n")
+    assert (third.hits, executed.hits, session.lost(third)) == (30_000, 20_000, 0)
+    assert events == list(range(0, 30_000, 3))
 
 
 def test_calls_in_progress_return_in_both_when_a_program_forks(tmp_path: Path):

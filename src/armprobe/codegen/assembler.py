@@ -191,6 +191,10 @@ class Assembler:
             distance = _distance(self.here, target)
         self._emit("B_A1", comment or f"b{CONDITIONS[cond]}", cond=cond, imm24=distance)
 
+    def bx(self, Rm: int, comment: str = "") -> None:
+        """`bx Rm`: bit 0 says T32. Architecture 4T and later."""
+        self._emit("BX_A1", comment, Rm=Rm)
+
     def bl(self, label: Label, comment: str = "") -> None:
         self._branches.append((len(self._words), label))
         self._emit("BL_immediate_A1", comment, imm24=0)

@@ -35,6 +35,14 @@ class Exit(Enum):
     STOP = "armprobe_stop"
     #: the condition holds
     HOLDS = "armprobe_holds"
+    #: the function that begins at the site is not to be executed
+    SKIP = "armprobe_skip"
+    #: the same, and the ring should be emptied
+    DRAIN_AND_SKIP = "armprobe_drain_and_skip"
+
+
+#: the ways that lead to the caller of the function that begins at the site
+SKIPPING = frozenset({Exit.SKIP, Exit.DRAIN_AND_SKIP})
 
 
 _ALL_FLAGS = sum(FLAG_BITS.values())
@@ -94,10 +102,23 @@ class Body:
     stack: int
     #: (index, exit): the word is a branch, with a condition or without, that is yet to be given its target
     exits: tuple[tuple[int, Exit], ...] = ()
-    #: whether r0 is, at the end and at all exits, what LR shall be when the program goes on
+    #: whether r0 is, at the end and at all exits but those that skip, what LR shall be when the program goes on
     links: bool = False
+    #: how many registers from r0 on are, at the exits that skip, what the caller shall find in them; at a return, at
+    #: the end and at all exits
+    results: int = 0
     #: mask of registers beyond r0 to r3 that it reads as they were at the site
     in_place: int = 0
+
+    @property
+    def skips(self) -> bool:
+        """Whether it may leave the function that begins at the site."""
+        return any(way in SKIPPING for _, way in self.exits)
+
+    @property
+    def given(self) -> int:
+        """How many registers from r0 on the surroundings look at when it has run."""
+        return max(int(self.links), self.results)
 
     @property
     def symbols(self) -> frozenset[str]:
@@ -129,7 +150,14 @@ class Body:
         return words, called
 
 
-def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], atomic: bool, links: bool = False) -> Body:
+def make_body(
+    code: ObjectCode,
+    *,
+    arguments: tuple[tuple[int, str], ...],
+    atomic: bool,
+    links: bool = False,
+    results: int = 0,
+) -> Body:
     """Make a Body of a compiled function whose returns are tail calls of END or of the symbols of exits.
 
     Raises Refused when the code holds an instruction that armprobe does not know, InternalError when it breaks a
@@ -163,7 +191,8 @@ def make_body(code: ObjectCode, *, arguments: tuple[tuple[int, str], ...], atomi
     exits = sorted((index, Exit(symbol)) for index, symbol in made.leaving.items() if symbol != END)
     return Body(
         tuple(words), made.code, tuple(replace(hole, index=made.place[hole.index]) for hole in holes), arguments,
-        clobbers | links, flags, stack_use(insns) + (ROUTINE_STACK if calls else 0), tuple(exits), links,
+        clobbers | links | (1 << results) - 1, flags, stack_use(insns) + (ROUTINE_STACK if calls else 0), tuple(exits),
+        links, results,
     )  # fmt: skip
 
 

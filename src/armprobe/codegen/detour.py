@@ -7,6 +7,7 @@
               the way back to the next instruction
     body:     restore, save, the handler's body, restore, go to the copy (only where a guard decides, in its place)
     exits:    restore, and a trap: the compiled part wants the host (only where it can)
+    skip:     restore, with the results in their registers, and `bx lr` (only where it can)
     post:     the copy once more, ending in a trap (only where there are post handlers)
 
 A trap at the site goes to the same places: to the detour where there is a compiled part, else to the copy.
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from armprobe.codegen.assembler import Assembler, Code, Label
-from armprobe.codegen.body import Exit
+from armprobe.codegen.assembler import LR, Assembler, Code, Label
+from armprobe.codegen.body import SKIPPING, Exit
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_frame
 from armprobe.codegen.waiting import Waiting, emit_wait
 from armprobe.errors import Refused
@@ -37,6 +38,9 @@ class SlotCode:
     drain: int | None
     post_copy: int | None
     post: int | None
+    #: the trap for a ring that is nearly full where the function is skipped, and where that goes on
+    drain_and_skip: int | None
+    skip: int | None
     #: the copy of the second instruction of a two-word window
     second: int | None
     #: the way back to the next instruction, behind the copy
@@ -78,11 +82,12 @@ def build_slot(
     asm = Assembler(base, architecture=architecture)
     first, last = relocations[0], relocations[-1]
     after = last.address + last.insn.length
-    entry = stop = drain = post_copy = post_trap = None
+    entry = stop = drain = post_copy = post_trap = drain_and_skip = skip = None
     added = 0
     rejected = None
     skipped, holds = Label("condition false"), Label("the condition of the handler holds")
-    exits = {Exit.DRAIN: Label("the ring is nearly full"), Exit.STOP: Label("the host is wanted")}
+    exits = {Exit.DRAIN: Label("the ring is nearly full"), Exit.STOP: Label("the host is wanted"),
+             Exit.DRAIN_AND_SKIP: Label("the ring is nearly full; then skip"), Exit.SKIP: Label("skip")}  # fmt: skip
     if len(relocations) > 1:
         # The window's `ldr pc` has no condition of its own.
         entry = asm.here
@@ -123,12 +128,24 @@ def build_slot(
             asm.b(copy, "the displaced instruction")
             added += (asm.here - begin) // 4
         added -= literals
-        places = {}
+        places: dict[Exit, int] = {}
         wanted = {way for _, way in body.exits}
         for way, label in exits.items():
             if way in wanted:
                 asm.bind(label)
-                emit_leave(asm, body, frame)
+                emit_leave(asm, body, frame, results=way in SKIPPING)
+                if way in SKIPPING:
+                    if way is Exit.DRAIN_AND_SKIP and waiting is not None:
+                        emit_wait(asm, waiting)
+                    elif way is Exit.DRAIN_AND_SKIP:
+                        places[way] = asm.here
+                        if trap is not None:
+                            asm.word(trap, f"trap: {label.name}")
+                        else:
+                            asm.bx(LR, f"trap: {label.name}")
+                        skip = asm.here
+                    asm.bx(LR, "to the caller: the function is skipped")
+                    continue
                 if way is Exit.DRAIN and waiting is not None:
                     emit_wait(asm, waiting)
                     asm.b(copy, "the displaced instruction")
@@ -138,7 +155,7 @@ def build_slot(
                     asm.word(trap, f"trap: {label.name}")
                 else:
                     asm.b(copy, f"trap: {label.name}")
-        drain, stop = places.get(Exit.DRAIN), places.get(Exit.STOP)
+        drain, stop, drain_and_skip = (places.get(way) for way in (Exit.DRAIN, Exit.STOP, Exit.DRAIN_AND_SKIP))
     if post:
         if any(relocation.insn.writes_pc for relocation in relocations):
             raise Refused(
@@ -158,7 +175,21 @@ def build_slot(
             asm.word(trap, "trap: run the post handlers")
         else:
             asm.emit_jump(after, "trap: run the post handlers")
-    return SlotCode(asm.finish(), entry, copy, stop, drain, post_copy, post_trap, second, way_back, added, rejected)
+    return SlotCode(
+        asm.finish(),
+        entry,
+        copy,
+        stop,
+        drain,
+        post_copy,
+        post_trap,
+        drain_and_skip,
+        skip,
+        second,
+        way_back,
+        added,
+        rejected,
+    )
 
 
 def _emit_copy(asm: Assembler, relocations: tuple[Relocation, ...], skipped: Label) -> tuple[bool, int | None]:

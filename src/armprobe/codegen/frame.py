@@ -52,7 +52,7 @@ def fit(body: Body, live: Live) -> Body:
         return body  # what a call takes, gives and changes is in registers of its own
     body = read_in_place(body)
     fixed = {position for position, _ in body.arguments if position < _IN_REGISTERS}
-    fixed |= {_LINK} if body.links else set()
+    fixed |= set(range(body.given))
     taken = {REGISTER_NUMBERS[source] for _, source in body.arguments if source in REGISTER_NUMBERS} | fixed
     unused = ~(live.core | body.clobbers | body.in_place)
     dead = [n for n in range(LR + 1) if unused >> n & 1 and n not in taken]
@@ -69,8 +69,11 @@ def plan_frame(body: Body, live: Live) -> Frame:
                                   if position < _IN_REGISTERS and source != REGISTER_NAMES[position])  # fmt: skip
     if _computed(body):
         changed |= 1 << _R12
-    # A body that links changes LR for good.
-    kept = {SP, LR} if body.links else {SP}
+    kept = {SP}
+    if body.links and body.skips:
+        changed |= 1 << LR  # where it skips, LR is as before
+    elif body.links:
+        kept |= {LR}  # it changes for good
     flags, stacks_flags = None, False
     if body.flags & live.flags:
         # A register the body leaves alone keeps CPSR: two instructions instead of four. A dead one need not be saved.
@@ -137,11 +140,17 @@ def emit_handler(
     asm.block(words[body.code :], "handler", data=True)
 
 
-def emit_leave(asm: Assembler, body: Body, frame: Frame) -> None:
-    """Emit what follows the end of a body, and each of its exits."""
+def emit_leave(asm: Assembler, body: Body, frame: Frame, *, results: bool = False) -> None:
+    """Emit what follows the end of a body, and each of its exits; with `results`, those are in registers then."""
     if stacked := _stacked(body):
         asm.add_imm(SP, SP, stacked, "drop the arguments")
-    if body.links:
+    above = 4 * frame.stacks_flags
+    if results:
+        for number in range(body.results):
+            asm.str_(number, SP, above + 4 * frame.pushed.index(number), "the result")
+    elif body.links and LR in frame.pushed:
+        asm.str_(_LINK, SP, above + 4 * frame.pushed.index(LR), "the return address from now on")
+    elif body.links:
         asm.mov(LR, _LINK, "the return address from now on")
     if frame.stacks_flags and frame.flags is not None:
         asm.pop((frame.flags,))

@@ -6,7 +6,7 @@ counters, rings and the numbers of probes are symbols, so that one compilation s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -15,7 +15,7 @@ from itertools import count, groupby
 from typing import Any
 
 from armprobe.codegen.aggregate import Aggregate, aggregate
-from armprobe.codegen.body import END, Body, Exit, make_body
+from armprobe.codegen.body import END, SKIPPING, Body, Exit, make_body
 from armprobe.codegen.calls import ENTRY, SILENT, TAKEN, come_back, follow_call, give_back, kept_of_call
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event, write_values
@@ -29,6 +29,7 @@ from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
 from armprobe.codegen.python_emit import Emitter
 from armprobe.codegen.python_tree import Program
+from armprobe.codegen.words import Type
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import Layout
 from armprobe.events.source import AtEntry, Read, Source, entries, reads_memory
@@ -37,8 +38,12 @@ from armprobe.events.source import AtEntry, Read, Source, entries, reads_memory
 SITE = "site"
 #: the architecture that brought load-exclusive
 _EXCLUSIVES = 6
-#: bits that actions set: the body leaves by Exit.DRAIN, by Exit.STOP
-_DRAIN, _STOP = 1, 2
+#: the architecture from which on every processor has BX
+_INTERWORKING = 5
+#: bits that actions set: the ring should be emptied, the host is wanted, the function is to be skipped
+_DRAIN, _STOP, _SKIP = 1, 2, 4
+#: how to leave for all of these bits, the first that fits
+_WAYS = ((_SKIP | _DRAIN, Exit.DRAIN_AND_SKIP), (_SKIP, Exit.SKIP), (_STOP, Exit.STOP), (_DRAIN, Exit.DRAIN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,15 @@ def compile_actions(
 ) -> Body:
     """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
 
+    Where one may skip the function, they happen in exactly that order, up to the one that does, and calls are followed
+    (`Follow`) last: a call that is skipped does not begin.
+
     `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`; `kept` is how many pads there
     are, and what is kept of each call. `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable`
     are the [start, end) ranges of memory that handlers may read; `walked`: the rest is read by the routines of
     `armprobe.codegen.page_walk`, and the body has their symbols.
-    Raises MissingDependency without llvmlite, and Refused for atomic actions on an architecture without load-exclusive
-    (of two words, for maps).
+    Raises MissingDependency without llvmlite, Refused for atomic actions on an architecture without load-exclusive
+    (of two words, for maps), and for a function skipped before architecture 5.
     """
     if not actions and not at_return:
         raise UsageError("there are no actions to compile")
@@ -182,11 +190,25 @@ def compile_actions(
             f"processor has from architecture 7 on; this target has architecture {architecture}",
             hint="count with session.count(), or use a host handler",
         )
-    function = _Function(atomic, architecture, Readable(readable, walked))
+    programs = [action.program for action in actions if isinstance(action, Call)]
+    skips = any(program.skips for program in programs)
+    if skips and architecture < _INTERWORKING:
+        raise Refused(
+            f"a function is skipped by BX, which not every processor has before architecture {_INTERWORKING}; "
+            f"this target has architecture {architecture}",
+            hint="use session.on_host() with the same handler",
+        )
+    function = _Function(atomic, architecture, Readable(readable, walked), at_return=at_return)
+    function.give(max((program.results for program in programs), default=0))
+    order = _follows if skips else _filter_order(actions)
     with function.returning(kept) if at_return else nullcontext():
-        for wanted, group in groupby(sorted(actions, key=_filter_order(actions)), key=lambda action: action.filter):
+        for wanted, group in groupby(sorted(actions, key=order), key=lambda action: action.filter):
             function.group(wanted, list(group))
     return function.compile()
+
+
+def _follows(action: Action) -> bool:
+    return isinstance(action, Follow)
 
 
 def _updates_maps(action: Action) -> bool:
@@ -244,7 +266,7 @@ def _source_order(name: str) -> tuple[int, str]:
 class _Function:
     """Collects the lines of an IR function. Methods that return a string return the name of a value."""
 
-    def __init__(self, atomic: bool, architecture: int, readable: Readable) -> None:
+    def __init__(self, atomic: bool, architecture: int, readable: Readable, *, at_return: bool = False) -> None:
         self.read: set[str] = set()
         self._ir = Lines(atomic=atomic)
         self._architecture = architecture
@@ -255,6 +277,11 @@ class _Function:
         self._bits = 0
         #: where the value for LR stands meanwhile, if LR changes
         self.link: str | None = None
+        #: where those registers stand meanwhile that the caller of the function shall find, from r0 on
+        self._results: list[str] = []
+        self._at_return = at_return
+        #: where the actions end
+        self._end = self._ir.label()
         #: registers whose values at the site are not in them any more
         self._moved: dict[str, str] = {}
 
@@ -262,7 +289,8 @@ class _Function:
         """Compile what was collected."""
         arguments = _place(frozenset(self.read) - {"pc"})
         code = read_object(compile_module(self._module(arguments), architecture=self._architecture))
-        return make_body(code, arguments=arguments, atomic=self._ir.atomic, links=self.link is not None)
+        return make_body(code, arguments=arguments, atomic=self._ir.atomic, links=self.link is not None,
+                         results=len(self._results))  # fmt: skip
 
     def _module(self, arguments: tuple[tuple[int, str], ...]) -> str:
         """The text of the module; the parameters are at the positions of `arguments`."""
@@ -288,24 +316,51 @@ class _Function:
     def _finish(self) -> None:
         """Leave by the exit that the actions want, and by the end where they want none."""
         ir = self._ir
-        link = ir.value(f"load i32, ptr {self.link}") if self.link else None
+        ir.jump(self._end)
+        ir.begin(self._end)
+        link = [ir.value(f"load i32, ptr {self.link}")] if self.link else []
+        results = [ir.value(f"load i32, ptr {place}") for place in self._results]
+        if self._at_return:
+            link = results
         if self._wanted is not None:
             wanted = ir.value(f"load i32, ptr {self._wanted}")
-            for bit, way in ((_STOP, Exit.STOP), (_DRAIN, Exit.DRAIN)):
-                if self._bits & bit:
+            for bits, way in _WAYS:
+                if self._bits & bits == bits:
                     leave, onward = ir.label(), ir.label()
-                    asked = ir.value(f"icmp ne i32 {ir.value(f'and i32 {wanted}, {bit}')}, 0")
+                    asked = ir.value(f"icmp eq i32 {ir.value(f'and i32 {wanted}, {bits}')}, {bits}")
                     ir.branch(asked, leave, onward, rare=True)
                     ir.begin(leave)
-                    self._leave(way.value, link)
+                    self._leave(way.value, results if way in SKIPPING else link)
                     ir.begin(onward)
         self._leave(END, link)
 
-    def _leave(self, symbol: str, link: str | None = None) -> None:
+    def _leave(self, symbol: str, values: Sequence[str] = ()) -> None:
+        """Leave with values in registers from r0 on."""
         ir = self._ir
-        ir.declare(f"void @{symbol}({'i32' if link else ''}) nounwind")
-        ir.line(f"tail call void @{symbol}({f'i32 {link}' if link else ''})")
+        ir.declare(f"void @{symbol}({', '.join('i32' for _ in values)}) nounwind")
+        ir.line(f"tail call void @{symbol}({', '.join(f'i32 {value}' for value in values)})")
         ir.line("ret void")
+
+    def give(self, count: int) -> None:
+        """Let the caller of the function find other values in so many registers, from r0 on."""
+        self._results = [self._ir.variable("i32", self._register(f"r{number}")) for number in range(count)]
+
+    def _skip(self, value: str | None, kind: Type | None) -> None:
+        ir = self._ir
+        if value is not None and kind is not None:
+            if kind.bits == 64:
+                upper = ir.value(f"trunc i64 {ir.value(f'lshr i64 {value}, 32')} to i32")
+                ir.line(f"store i32 {upper}, ptr {self._results[1]}")
+                value = ir.value(f"trunc i64 {value} to i32")
+            self._set_result(value)
+        self._want(str(_SKIP), _SKIP)
+        ir.jump(self._end)
+
+    def _set_result(self, value: str) -> None:
+        self._ir.line(f"store i32 {value}, ptr {self._results[0]}")
+
+    def _result(self) -> str:
+        return self._ir.value(f"load i32, ptr {self._results[0]}") if self._results else self._register("r0")
 
     def guard(self, wanted: Filter) -> None:
         """Leave by Exit.HOLDS where the filter holds."""
@@ -437,6 +492,9 @@ class _Function:
                 ir, f"{prefix}map{number}", program.maps[number], key, kind, amount, replace=replace
             ),
             record=record,
+            skip=self._skip,
+            result_word=self._result,
+            set_result=self._set_result,
             fault=fault,
             out=out,
         )

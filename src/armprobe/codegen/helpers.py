@@ -24,6 +24,12 @@ def emit(**_fields: int | str) -> None:
     raise UsageError("emit() is there in compiled handlers only")
 
 
+def skip(_result: int = 0) -> None:
+    """At the first instruction of a function: go back to its caller, with this result, instead of executing it."""
+    raise UsageError("skip() is there in compiled handlers only", hint="a handler of the host sets hit.regs.r0, "
+                     "hit.regs.pc = hit.regs.lr, and returns True")  # fmt: skip
+
+
 def cast(type_name: str, address: int) -> Any:
     """The address as a pointer of a type of the program: `cast("struct packet *", r0).len`."""
     raise UsageError(f"cast({type_name!r}, 0x{address:x}) is there in compiled handlers only",
@@ -56,7 +62,7 @@ as_s8, as_s16, as_s32, as_s64 = (_conversion(bits, True) for bits in _SIZES)
 
 #: by name; `min`, `max` and `range` are Python's own
 HELPERS: dict[str, Callable[..., object]] = {
-    "log2": log2, "emit": emit, "cast": cast, "string": string,
+    "log2": log2, "emit": emit, "skip": skip, "cast": cast, "string": string,
     "u8": u8, "u16": u16, "u32": u32, "u64": u64, "s8": s8, "s16": s16, "s32": s32, "s64": s64,
     "as_u8": as_u8, "as_u16": as_u16, "as_u32": as_u32, "as_u64": as_u64,
     "as_s8": as_s8, "as_s16": as_s16, "as_s32": as_s32, "as_s64": as_s64,

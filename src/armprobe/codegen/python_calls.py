@@ -16,7 +16,7 @@ from armprobe.errors import UsageError
 MAX_DEPTH = 16
 _CONVERSION = re.compile(r"as_([us])(8|16|32|64)")
 _READ = re.compile(r"([us])(8|16|32|64)")
-HELPERS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, string, cast, and emit"
+HELPERS = "helpers are log2, min, max, as_u8 to as_s64, u8 to s64, string, cast, emit, and skip"
 
 
 def check_call(scope: Scope, node: ast.Call) -> Value:
@@ -24,8 +24,8 @@ def check_call(scope: Scope, node: ast.Call) -> Value:
     if not isinstance(node.func, ast.Name):
         raise scope.source.error(node, "only functions and helpers are called in a compiled handler", hint=HELPERS)
     name = node.func.id
-    if name == "emit" and scope.is_helper(name):
-        raise scope.source.error(node, "emit() has no value", hint="write it on a line of its own")
+    if name in ("emit", "skip") and scope.is_helper(name):
+        raise scope.source.error(node, f"{name}() has no value", hint="write it on a line of its own")
     for argument in (*node.args, *node.keywords):
         if isinstance(argument, ast.Starred | ast.keyword):
             raise scope.source.error(

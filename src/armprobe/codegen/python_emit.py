@@ -38,6 +38,11 @@ class Emitter:
     update_map: Callable[[int, str | None, Type | None, str, bool], None]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
     record: Callable[[list[str | tuple[str, str]], str], None]
+    #: leave the function with a value of that type, or with its registers as they are; control does not come back
+    skip: Callable[[str | None, Type | None], None]
+    #: what the function returned, and let it have returned something else
+    result_word: Callable[[], str]
+    set_result: Callable[[str], None]
     #: where a read goes that may not be done
     fault: str
     #: where `return` goes, and the variable that takes its value
@@ -83,6 +88,11 @@ class Emitter:
                 self.update_map(number, place, None if key is None else key.type, self.value(amount), replace)
             case tree.Emit(values):
                 self._emit(values)
+            case tree.Skip(value):
+                self.skip(*((None, None) if value is None else (self.value(value), value.type)))
+                ir.begin(ir.label())
+            case tree.SetResult(value):
+                self.set_result(self.value(value))
 
     def _leave(self, label: str) -> None:
         """Go elsewhere; what is emitted next is never reached."""
@@ -185,6 +195,8 @@ class Emitter:
                 return self.at_entry(name, kept.bits // 8)
             case tree.ProbeNumber():
                 return self.probe()
+            case tree.Result():
+                return self.result_word()
             case tree.Convert(_, operand, bits, signed):
                 return self._extend(
                     self._truncate(self.value(operand), operand.type.bits, bits), bits, node.type, signed
@@ -319,7 +331,8 @@ def emit_condition(
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
         ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, moment=_never,
-        at_entry=_never, update_map=_never, record=_never, fault=fault, out=end,
+        at_entry=_never, update_map=_never, record=_never, skip=_never, result_word=_never, set_result=_never,
+        fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")
     ir.jump(end)

@@ -12,7 +12,8 @@ from typing import Any
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.python_calls import check_call
 from armprobe.codegen.python_objects import find_object, read_object
-from armprobe.codegen.python_scope import Scope, Value, check_number, typed, unify
+from armprobe.codegen.python_outcome import check_result
+from armprobe.codegen.python_scope import PlaceNeededError, Scope, Value, check_number, typed, unify
 from armprobe.codegen.python_text import check_text_comparison, check_text_method, refuse_text
 from armprobe.codegen.words import BOOL, U32, U64, Type
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
@@ -244,9 +245,7 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
         if node.attr in ("time", "cpu"):
             return _moment(scope, node)
         if node.attr == "retval":
-            if not scope.handler.at_return:
-                raise scope.source.error(node, "there is no result before a function has returned")
-            return tree.Register(U32, "r0")
+            return check_result(scope, node)
         raise scope.source.error(
             node,
             f"a hit has no {node.attr!r} in a compiled handler",
@@ -288,6 +287,8 @@ def _moment(scope: Scope, node: ast.Attribute) -> Value:
 def _entry_value(scope: Scope, node: ast.Attribute) -> Value:
     """What was kept of the entry of the call."""
     handler = scope.handler
+    if handler.at_return is None:
+        raise PlaceNeededError
     if not handler.at_return:
         raise scope.source.error(node, "only a handler at a return knows of an entry before")
     if node.attr == "time" and handler.no_clock:

@@ -7,8 +7,9 @@ found; everything else runs as it is written.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,10 +23,27 @@ from armprobe.codegen.words import Type, shift_left
 from armprobe.symbols.values import State, to_python, value_as
 
 _SIZES = (8, 16, 32, 64)
+_WORD = 0xFFFFFFFF
 
 
 class Fault(Exception):
     """A read of memory that may not be read."""
+
+
+class Ending(Enum):
+    """How a handler ended."""
+
+    DONE = "by itself"
+    FAULT = "at a read of memory that may not be read"
+    SKIP = "by skipping the function"
+
+
+class _Skip(Exception):
+    """The function is not to be executed; the words are for registers from r0 on."""
+
+    def __init__(self, words: Sequence[int]) -> None:
+        super().__init__()
+        self.words = words
 
 
 class Surroundings(Protocol):
@@ -47,6 +65,18 @@ class Surroundings(Protocol):
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         """Keep a record; bytes for strings, None for what could not be read."""
 
+    def skip(self, words: Sequence[int]) -> None:
+        """Go back to the caller of the function, with these words in registers from r0 on."""
+
+    @property
+    def result(self) -> int:
+        """At a return: what the function returned, or what was set instead."""
+
+    def set_result(self, value: int) -> None: ...
+
+    def at_entry(self, name: str) -> int:
+        """At a return: a register, or the time, at the entry of the call."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
@@ -66,6 +96,24 @@ class _Hit:
     @property
     def cpu(self) -> int:
         return self.surroundings.cpu()
+
+    @property
+    def retval(self) -> int:
+        return self.surroundings.result
+
+    @property
+    def entry(self) -> _Entry:
+        return _Entry(self.surroundings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """`hit.entry`."""
+
+    surroundings: Surroundings
+
+    def __getattr__(self, name: str) -> int:
+        return self.surroundings.at_entry(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +164,20 @@ def read_text(read: Callable[[int, int], bytes], address: int, most: int) -> byt
     return bytes(data)
 
 
-def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], bool]:
-    """Make a function of (surroundings, registers, probe number) that does what the compiled handler does.
-
-    It returns False when a read faulted, which ends the handler.
-    """
+def host_function(checked: Checked) -> Callable[[Surroundings, Any, int], Ending]:
+    """Make a function of (surroundings, registers, probe number) that does what the compiled handler does."""
     layout = checked.program.layout
     call = _caller(checked.scope, layout.text if layout is not None else 0)
 
-    def run(surroundings: Surroundings, registers: Any, probe: int) -> bool:
+    def run(surroundings: Surroundings, registers: Any, probe: int) -> Ending:
         try:
             call(surroundings, registers, probe)
         except (Fault, IndexError):
-            return False
-        return True
+            return Ending.FAULT
+        except _Skip as skipped:
+            surroundings.skip(skipped.words)
+            return Ending.SKIP
+        return Ending.DONE
 
     return run
 
@@ -184,6 +232,7 @@ def _build(scope: Scope, at_hit: list[Surroundings], state: list[State], most: i
     names |= scope.outside
     names["__emit"] = partial(_emit, at_hit, most)
     names["__add"], names["__put"] = partial(_add, at_hit), partial(_put, at_hit)
+    names["__skip"], names["__set_result"] = _skip, partial(_set_result, at_hit)
     names["__bucket"] = bucket_of
     names["__shapes"] = [scope.handler.shape_of(known) for known in scope.handler.maps]
     names |= {f"__{inner.number}": _build(inner, at_hit, state, most) for inner in scope.calls.values()}
@@ -210,6 +259,14 @@ def _add(at_hit: list[Surroundings], number: int, key: int, amount: int) -> None
 
 def _put(at_hit: list[Surroundings], number: int, key: int, value: int) -> None:
     at_hit[-1].put(number, key, value)
+
+
+def _skip(words: int, value: int = 0) -> None:
+    raise _Skip([value >> 32 * number & _WORD for number in range(words)])
+
+
+def _set_result(at_hit: list[Surroundings], value: int) -> None:
+    at_hit[-1].set_result(value & _WORD)
 
 
 def _emit(at_hit: list[Surroundings], most: int, **fields: Callable[[], int | _String]) -> None:
@@ -249,13 +306,16 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         target = node.targets[0]
+        if isinstance(target, ast.Attribute):
+            update = ast.Call(ast.Name("__set_result", ast.Load()), [self.visit(node.value)], [])
+            return ast.copy_location(ast.Expr(update), node)
         if not isinstance(target, ast.Subscript):
             return self.generic_visit(node)
         key, value = self.visit(target.slice), self.visit(node.value)
         return ast.copy_location(ast.Expr(self._update("__put", target.value, key, value)), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        inner = self._scope.calls.get(node)
+        inner, skips = self._scope.calls.get(node), self._scope.skips.get(node)
         self.generic_visit(node)
         function = node.func
         if isinstance(function, ast.Attribute) and function.attr == "add":
@@ -270,6 +330,8 @@ class _Rewriter(ast.NodeTransformer):
             return node
         if inner is not None:
             function.id = f"__{inner.number}"
+        elif skips is not None:
+            function.id, node.args = "__skip", [ast.Constant(skips), *node.args]
         elif function.id == "emit":
             function.id = "__emit"
             for keyword in node.keywords:

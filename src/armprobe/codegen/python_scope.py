@@ -28,6 +28,10 @@ MAX_VALUES, MAX_PASSES = 20_000, 1 << 16
 MAX_DEPTH = 100
 
 
+class PlaceNeededError(Exception):
+    """A handler asks for what is known only once it has a place."""
+
+
 @dataclass(slots=True, eq=False)
 class Handler:
     """What all functions of one handler share."""
@@ -48,9 +52,12 @@ class Handler:
     #: which of `hit.time` and `hit.cpu` it asks for; why there is no clock, empty where there is one
     moment: set[str] = field(default_factory=set)
     no_clock: str = ""
-    #: whether it runs when a function has returned, and what it asks for of the entry
-    at_return: bool = False
+    #: whether it runs when a function has returned (None: that is not known yet), and what it asks for of the entry
+    at_return: bool | None = False
     entry: set[str] = field(default_factory=set)
+    #: how many registers of a result it sets, and whether it skips the function
+    results: int = 0
+    skips: bool = False
     reads: int = 0
     values: int = 0
     depth: int = 0
@@ -96,6 +103,8 @@ class Scope:
     wraps: dict[ast.AST, Type] = field(default_factory=dict)
     #: for the host: the functions called, and what names outside of the function mean
     calls: dict[ast.Call, Scope] = field(default_factory=dict)
+    #: for the host: how many registers each skip() sets
+    skips: dict[ast.Call, int] = field(default_factory=dict)
     outside: dict[str, Any] = field(default_factory=dict)
     number: int = 0
 

@@ -17,6 +17,7 @@ from armprobe.codegen.python_calls import assigned_names, check_call, positional
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
 from armprobe.codegen.python_maps import check_map_add, check_map_call, check_map_put
 from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
+from armprobe.codegen.python_outcome import check_set_result, check_skip, is_result
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
 from armprobe.codegen.python_source import Source as Text
 from armprobe.codegen.python_source import read_source
@@ -51,14 +52,14 @@ def check_handler(
     *,
     common: tuple[tuple[str, Source, FieldType], ...] = (),
     no_clock: str = "",
-    at_return: bool = False,
+    at_return: bool | None = False,
 ) -> Checked:
     """Check a function; `shape_of` tells what map a value is, None for what is no map.
 
     `names` are those of the program at the place of the handler, `common` the fields that all records of the target
     have, `no_clock` is why it has no clock (empty: it has one). `at_return`: it runs when a function has
-    returned. Raises UsageError with the file and line, the source
-    line and a caret as evidence.
+    returned; where that is None, what depends on it raises PlaceNeededError. Raises UsageError with the file and line,
+    the source line and a caret as evidence.
     """
     try:
         return _check(function, shape_of, names, common, no_clock, at_return)
@@ -91,7 +92,7 @@ def _check(
     names: Names | None,
     common: tuple[tuple[str, Source, FieldType], ...],
     no_clock: str,
-    at_return: bool,
+    at_return: bool | None,
 ) -> Checked:
     scope, start = _begin(read_source(function), shape_of, names)
     scope.handler.no_clock, scope.handler.at_return = no_clock, at_return
@@ -104,7 +105,10 @@ def _check(
             common=common,
         )
     shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
-    program = tree.Program(body, shapes, layout, handler.reads > 0, frozenset(handler.moment), frozenset(handler.entry))
+    program = tree.Program(
+        body, shapes, layout, handler.reads > 0, frozenset(handler.moment), frozenset(handler.entry), handler.results,
+        handler.skips,
+    )  # fmt: skip
     return Checked(program, scope, tuple(handler.maps))
 
 
@@ -184,6 +188,8 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
     match node:
         case ast.Pass():
             return []
+        case ast.Assign([ast.Attribute() as target], value) if is_result(scope, target):
+            return [check_set_result(scope, target, value)]
         case ast.Assign([ast.Name(name)], value):
             return [_assign(scope, name, value, check_value(scope, value))]
         case ast.AugAssign(ast.Name(name) as target, op, value):
@@ -325,6 +331,8 @@ def _check_return(scope: Scope, node: ast.Return, value: ast.expr | None) -> tre
 def _check_call_statement(scope: Scope, call: ast.Call) -> tree.Statement:
     if isinstance(call.func, ast.Name) and call.func.id == "emit" and scope.is_helper("emit"):
         return _check_emit(scope, call)
+    if isinstance(call.func, ast.Name) and call.func.id == "skip" and scope.is_helper("skip"):
+        return check_skip(scope, call)
     value = check_call(scope, call)
     return tree.Evaluate(typed(scope, call, value))
 

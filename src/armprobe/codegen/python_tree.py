@@ -57,6 +57,13 @@ class EntryValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """At a return: what the function returned, u32, or what the handler has set instead so far."""
+
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
 class Convert:
     """The lowest `bits` bits of the operand, extended with their sign or with zeros."""
 
@@ -176,6 +183,7 @@ Expression = (
     | ProbeNumber
     | Moment
     | EntryValue
+    | Result
     | Convert
     | Binary
     | Compare
@@ -254,7 +262,21 @@ class Emit:
     values: tuple[Expression, ...]
 
 
-Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapUpdate | Emit
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """End the handler and the call: the value becomes r0, of 64 bits r0 and r1; without one, both stay."""
+
+    value: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """At a return: let the function have returned the value, of 32 bits."""
+
+    value: Expression
+
+
+Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapUpdate | Emit | Skip | SetResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +292,10 @@ class Program:
     moment: frozenset[str] = frozenset()
     #: the names of the `EntryValue`s in it
     entry: frozenset[str] = frozenset()
+    #: how many registers of the caller's result it may set, from r0 on: `Skip` does, and `SetResult`
+    results: int = 0
+    #: whether there is a `Skip` in it
+    skips: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def read_in_place(body: Body) -> Body:
         written |= insn.usage.writes
     for argument in body.arguments:
         position, number = argument[0], REGISTER_NUMBERS.get(argument[1], SP)
-        if position > 3 or number in (position, SP, PC) or used >> number & 1 or (body.links and position == 0):
+        if position > 3 or number in (position, SP, PC) or used >> number & 1 or position < body.given:
             continue
         renamed = rename(body, ((position, number),))
         if renamed is not None:

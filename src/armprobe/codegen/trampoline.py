@@ -65,13 +65,13 @@ def build_trampoline(
     body, full = handler.body, Label("the ring is nearly full")
     frame = plan_frame(body, handler.live)
     emit_handler(asm, body, handler.symbols, frame, {Exit.DRAIN: full})
-    emit_leave(asm, body, frame)
+    emit_leave(asm, body, frame, results=True)
     way_back = asm.here
     asm.pop((LR, PC), "back to the caller")
     drain = None
     if body.exits:
         asm.bind(full)
-        emit_leave(asm, body, frame)
+        emit_leave(asm, body, frame, results=True)
         if waiting is not None:
             emit_wait(asm, waiting)
             asm.b(way_back, "back to the caller")

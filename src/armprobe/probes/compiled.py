@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from armprobe.codegen.filters import Filter
 from armprobe.codegen.handlers import Call
-from armprobe.codegen.python_host import Fault, Surroundings, host_condition, host_function
+from armprobe.codegen.python_host import Ending, Fault, Surroundings, host_condition, host_function
 from armprobe.codegen.python_objects import Names
-from armprobe.codegen.python_scope import Scope
+from armprobe.codegen.python_scope import PlaceNeededError, Scope
 from armprobe.codegen.python_subset import Checked, check_condition, check_handler
 from armprobe.errors import TargetFault, UsageError
 from armprobe.events.record import HEADER_BYTES, Field, Layout, make_header
+from armprobe.probes.callers import go_to
 from armprobe.probes.host_conditions import Looking, holds
 from armprobe.probes.instruments import RING_WORDS, Instruments
 from armprobe.probes.maps import Map, shape_of
 from armprobe.probes.probe import Hit, Probe
 from armprobe.symbols.data import NamesAt
+from armprobe.targets.base import Registers
 
 
 def compiled_calls(
@@ -68,15 +70,11 @@ def conditions(function: Callable[..., object], places: Iterable[NamesAt]) -> It
             found = None
 
 
-class _PlaceNeededError(Exception):
-    """A function asks for names of the program before its place is known."""
-
-
 class _NoPlaceYet:
     """Stands for the names of a place that is not known yet."""
 
     def variable(self, name: str) -> NoReturn:
-        raise _PlaceNeededError(name)
+        raise PlaceNeededError(name)
 
     argument = type_named = variable
 
@@ -84,31 +82,73 @@ class _NoPlaceYet:
 class OnHost:
     """A host handler that does what a function does in the target. `layout` is that of its records.
 
-    One that uses names of the program runs once `at` has given it a place.
+    One that uses names of the program, or of the call, runs once `at` or `at_return` has given it a place.
     """
 
-    def __init__(self, function: Callable[..., object], instruments: Instruments, names: Names | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., object],
+        instruments: Instruments,
+        names: Names | None = None,
+        *,
+        at_return: bool | None = None,
+    ) -> None:
         """Raises UsageError like `compiled_calls`."""
         self._function = function
         self._instruments = instruments
-        self._run: Callable[[Surroundings, Any, int], bool] | None = None
+        self._run: Callable[[Surroundings, Any, int], Ending] | None = None
         self.layout: Layout | None = None
+        self.skips = False
+        #: what it asks for of the entry of the call, at a return
+        self.entry: frozenset[str] = frozenset()
         try:
-            checked, self._maps = _check(function, instruments, names or _NoPlaceYet())
-        except _PlaceNeededError:
+            checked, self._maps = _check(
+                function, instruments, None if at_return else names or _NoPlaceYet(), at_return=at_return
+            )
+        except PlaceNeededError:
             return
         self._run = host_function(checked)
-        self.layout = checked.program.layout
+        program = checked.program
+        self.layout, self.skips, self.entry = program.layout, program.skips, program.entry
 
     def at(self, names: NamesAt) -> OnHost:
         """The handler at a place. Raises UsageError for names that are not known there."""
-        return self if self._run is not None else OnHost(self._function, self._instruments, names)
+        return self if self._run is not None else OnHost(self._function, self._instruments, names, at_return=False)
 
-    def __call__(self, hit: Hit) -> None:
+    def at_return(self) -> OnHost:
+        """The handler at the return of a function. Raises UsageError for what there is only before it runs."""
+        return OnHost(self._function, self._instruments, at_return=True)
+
+    def check_after(self) -> None:
+        """Raise UsageError for a function that can't run after an instruction: it asks for a place before one."""
+        if self._run is None or self.skips:
+            raise UsageError(f"{self._function.__name__}() can't run after the instruction: it skips a function, or "
+                             "asks for names or for a result", hint="give it as the handler before")  # fmt: skip
+
+    def __call__(self, hit: Hit) -> bool:
         surroundings = _Surroundings(hit, self._maps, self.layout, self._instruments)
         assert self._run is not None
-        if not self._run(surroundings, hit.regs, hit.probe.number):
+        ending = self._run(surroundings, hit.regs, hit.probe.number)
+        if surroundings.changed is not None:
+            hit.regs.r0 = surroundings.changed
+        if ending is Ending.FAULT:
             hit.probe.host_faults += 1
+        return ending is Ending.SKIP
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a function at a return may ask of the entry of the call."""
+
+    registers: Registers
+    time: int | None
+
+
+def keep_entry(names: frozenset[str]) -> Callable[[Hit], object] | None:
+    """An entry handler that keeps what a function at the return asks for; None when that is nothing."""
+    if not names:
+        return None
+    return lambda hit: _Entry(hit.regs.copy(), hit.time if "time" in names else None)
 
 
 def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instruments) -> Callable[[Hit], bool]:
@@ -125,14 +165,14 @@ def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instrume
 
 
 def _check(
-    function: Callable[..., object], instruments: Instruments, names: Names | None, *, at_return: bool = False
+    function: Callable[..., object], instruments: Instruments, names: Names | None, *, at_return: bool | None = False
 ) -> tuple[Checked, list[Map]]:
     moments = instruments.moments
     checked = check_handler(
         function,
         shape_of,
         names,
-        common=moments.common(at_return=at_return),
+        common=moments.common(at_return=bool(at_return)),
         no_clock=moments.no_clock,
         at_return=at_return,
     )
@@ -143,7 +183,7 @@ def _check(
     return checked, maps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Surroundings:
     """What a function reaches at one hit, on the host."""
 
@@ -151,6 +191,8 @@ class _Surroundings:
     maps: list[Map]
     layout: Layout | None
     instruments: Instruments
+    #: the result that was set; registers show it when the handler has run
+    changed: int | None = None
 
     def read(self, address: int, size: int) -> bytes:
         if not self.instruments.can_read(address, size):
@@ -176,6 +218,24 @@ class _Surroundings:
         assert self.layout is not None
         common = {field.name: self._common(field) for field in self.layout.common}
         self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values, common))
+
+    def skip(self, words: Sequence[int]) -> None:
+        regs = self.hit.regs
+        for number, word in enumerate(words):
+            regs.values[number] = word
+        go_to(regs, regs.lr)
+
+    @property
+    def result(self) -> int:
+        return self.hit.retval if self.changed is None else self.changed
+
+    def set_result(self, value: int) -> None:
+        self.changed = value
+
+    def at_entry(self, name: str) -> int:
+        entry = self.hit.entry
+        assert isinstance(entry, _Entry)
+        return int(getattr(entry if name == "time" else entry.registers, name))
 
     def _common(self, field: Field) -> bytes:
         """What target code would store in a field that all records have."""

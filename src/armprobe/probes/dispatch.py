@@ -32,6 +32,7 @@ class PointKind(Enum):
     SITE = "the site of a probe"
     STOP = "in a detour, after the compiled part: host handlers want to run"
     DRAIN = "in a detour, after the compiled part: the ring is nearly full"
+    DRAIN_AND_SKIP = "the same, on the way to the caller of a function that is skipped"
     POST = "behind an out-of-line copy: post handlers want to run"
 
 
@@ -100,10 +101,13 @@ class Dispatcher:
         elif point.kind is PointKind.SITE and site.code.entry is not None:
             # The compiled part runs in the detour, whether a branch or a trap leads there.
             regs.pc = site.code.entry
-        elif point.kind is PointKind.DRAIN:
+        elif point.kind in (PointKind.DRAIN, PointKind.DRAIN_AND_SKIP):
             engine.instruments.drain()
             engine.returns.reclaim(site.probes)
             regs.pc = site.code.copy
+            if point.kind is PointKind.DRAIN_AND_SKIP:
+                assert site.code.skip is not None
+                regs.pc = site.code.skip
         elif point.kind is PointKind.POST:
             regs.pc = site.next_address
             self._run(site, regs, post=True)

@@ -517,6 +517,7 @@ def _points_of(site: Site) -> dict[int, Point]:
         (site.address, PointKind.SITE),
         (code.stop, PointKind.STOP),
         (code.drain, PointKind.DRAIN),
+        (code.drain_and_skip, PointKind.DRAIN_AND_SKIP),
         (code.post, PointKind.POST),
     )
     return {address: Point(kind, site) for address, kind in places if address is not None}
@@ -525,7 +526,8 @@ def _points_of(site: Site) -> dict[int, Point]:
 def _noted(site: Site) -> list[Code]:
     """What the journal is told of the code of a site: the way out of it without us."""
     code = site.code
-    ways = ((code.stop, code.copy), (code.drain, code.copy), (code.post, code.way_back))
+    ways = ((code.stop, code.copy), (code.drain, code.copy), (code.drain_and_skip, code.skip),
+            (code.post, code.way_back))  # fmt: skip
     exits = tuple((trap, way) for trap, way in ways if trap is not None and way is not None)
     return [Code(place.address, place.end, site.address, exits if place is site.slot else ()) for place in site.places]
 

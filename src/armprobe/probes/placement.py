@@ -20,7 +20,7 @@ from armprobe.patching.slots import Slot
 from armprobe.patching.window import prove_window
 from armprobe.probes.probe import Probe
 from armprobe.probes.program import CodeMap
-from armprobe.probes.returning import check_entry
+from armprobe.probes.returning import check_entry, check_first
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 from armprobe.symbols.imagecheck import ImageCheck
@@ -134,15 +134,16 @@ class Placement:
         return original, insn, relocate(insn, address, architecture=engine.target.architecture)
 
     def check_entry(self, probe: Probe) -> None:
-        """Raise Refused unless a probe that follows returns may do so from its address."""
+        """Raise Refused unless a probe that follows returns, or skips its function, may do so from its address."""
+        if probe.returning is None and not probe.skips:
+            return
+        address, code_map = probe.address, self._code_map
+        name = self._engine.program.describe(address)
+        bounds = code_map.function_bounds(address) if code_map is not None else None
         if probe.returning is not None:
-            address, code_map = probe.address, self._code_map
-            check_entry(
-                address,
-                self._engine.program.describe(address),
-                bounds=code_map.function_bounds(address) if code_map is not None else None,
-                read_word=self.read_word,
-            )
+            check_entry(address, name, bounds=bounds, read_word=self.read_word)
+        else:
+            check_first(address, name, "skip()", bounds=bounds, read_word=self.read_word)
 
     def read_word(self, address: int) -> int | None:
         """The program's own word at `address`; None where nothing can be read, or what stands there may change."""
@@ -299,11 +300,13 @@ class Placement:
 
     def _handler(self, address: int, probes: Sequence[Probe]) -> Handler | None:
         """The compiled part of the enabled probes, with what is live at the site."""
-        compiled = self._engine.instruments.compile([probe for probe in probes if probe.enabled], address)
+        enabled = [probe for probe in probes if probe.enabled]
+        compiled = self._engine.instruments.compile(enabled, address)
         if compiled is None:
             return None
-        if any(probe.enabled and (probe.pre or probe.post or probe.follows_on_host) for probe in probes):
-            # A host handler is shown all registers, dead for the program or not.
+        if any(probe.pre or probe.post or probe.follows_on_host or probe.skips for probe in enabled):
+            # A host handler is shown all registers, dead for the program or not; a caller may count on more of them
+            # than the function that is skipped.
             return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE, compiled.guard)
         visited: list[int] = []
 

@@ -71,8 +71,15 @@ class Hit:
 
     @property
     def retval(self) -> int:
-        """What the function of a return probe returned: r0. A result of 64 bits has its upper half in `regs.r1`."""
+        """What the function of a return probe returned: r0. A result of 64 bits has its upper half in `regs.r1`.
+
+        Where it is set, the caller gets that instead.
+        """
         return self.regs.r0
+
+    @retval.setter
+    def retval(self, value: int) -> None:
+        self.regs.r0 = value & 0xFFFFFFFF
 
     @property
     def symbol(self) -> str:
@@ -175,6 +182,8 @@ class Probe:
     host_missed: int = field(default=0, repr=False)
     host_hits: int = 0
     host_faults: int = field(default=0, repr=False)
+    #: whether a handler in Python may skip the function that begins here
+    skips: bool = False
     #: how the records of a handler in Python are laid out
     layout: Layout | None = field(default=None, repr=False)
     #: of a probe that measures latency

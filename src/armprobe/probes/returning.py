@@ -38,17 +38,22 @@ def check_returning(returning: Returning) -> None:
         raise UsageError(f"maxactive is 1 to {MOST_ACTIVE} calls, not {returning.maxactive}")
 
 
-def check_entry(address: int, name: str, *, bounds: tuple[int, int] | None, read_word: ReadWord) -> None:
-    """Raise Refused unless the instruction at `address` may be the entry of a return probe."""
+def check_first(address: int, name: str, what: str, *, bounds: tuple[int, int] | None, read_word: ReadWord) -> None:
+    """Raise Refused unless every call of a function executes the instruction at `address` first; `what` is for that."""
     if bounds is not None and bounds[0] != address:
-        raise Refused(f"no return probe at {name}: that is not the first instruction of the function",
+        raise Refused(f"no {what} at {name}: that is not the first instruction of the function",
                       hint="name the function alone")  # fmt: skip
-    if name.lstrip("_") in _RETURN_TWICE:
-        raise Refused(f"no return probe at {name}: it returns more often than it is called")
     word = read_word(address)
     if word is not None and decode(word).cond != ALWAYS:
-        raise Refused(f"no return probe at {name}: its first instruction is conditional, "
+        raise Refused(f"no {what} at {name}: its first instruction is conditional, "
                       "and a call that does not execute it would not be seen")  # fmt: skip
+
+
+def check_entry(address: int, name: str, *, bounds: tuple[int, int] | None, read_word: ReadWord) -> None:
+    """Raise Refused unless the instruction at `address` may be the entry of a return probe."""
+    check_first(address, name, "return probe", bounds=bounds, read_word=read_word)
+    if name.lstrip("_") in _RETURN_TWICE:
+        raise Refused(f"no return probe at {name}: it returns more often than it is called")
     found = finds_out(read_word, address)
     if found is not None:
         raise Refused(

@@ -19,7 +19,7 @@ from armprobe.events.record import split_header
 from armprobe.events.source import AtEntry
 from armprobe.events.timebase import TimeBase
 from armprobe.probes.binding import check_entry, pointing_at, read_condition, read_definition
-from armprobe.probes.compiled import OnHost, compiled_calls, compiled_return, condition_on_host, conditions
+from armprobe.probes.compiled import OnHost, compiled_calls, compiled_return, condition_on_host, conditions, keep_entry
 from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_histogram import EventHistogram
@@ -180,6 +180,8 @@ class Session:
         compiled: bool,
     ) -> Probe:
         check_handlers(handler, post_handler)
+        if isinstance(post_handler, OnHost):
+            post_handler.check_after()
         if compiled and handler is None:
             raise UsageError("there is no handler to compile", hint="a post handler runs on the host")
         return self._handle([where], handler, post_handler, when, compiled=compiled)[0]
@@ -214,9 +216,10 @@ class Session:
             if compiled:
                 call = next(calls)
                 probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
+                probe.skips = call.program.skips
             else:
                 probe.actions = (AskHost(condition),) if condition is not None else ()
-                probe.layout = own.layout if isinstance(own, OnHost) else None
+                probe.layout, probe.skips = (own.layout, own.skips) if isinstance(own, OnHost) else (None, False)
             probe.pre, probe.post = None if compiled else own, post_handler
             if condition is not None and not compiled:
                 probe.condition = condition_on_host(condition, scope, self._engine.instruments)
@@ -262,7 +265,7 @@ class Session:
     ) -> Probe | Callable[[Callable[..., object]], Probe]:
         """Run `handler` on the host each time the function at `where` returns, with its result as `hit.retval`.
 
-        The handler may set `hit.regs.r0`, the result. `entry` runs when the function is called; what it returns is
+        The handler may set `hit.retval`, the result. `entry` runs when the function is called; what it returns is
         `hit.entry` later. Of at most `maxactive` calls at once the return is seen; the others count as missed. Without
         a handler, returns a decorator for it. docs/return-probes.md tells how it works, and what it can't see.
 
@@ -292,10 +295,18 @@ class Session:
             probe.layout = call.program.layout
             self._return_by_code(probe, maxactive, call)
             return self._register([probe])[0]
-        returning = Returning(handler, entry, maxactive)
+        own = handler.at_return() if isinstance(handler, OnHost) else None
+        if own is not None and own.entry:
+            if entry is not None:
+                raise UsageError("a handler that asks for the entry itself takes no entry handler",
+                                 hint="it knows the entry as hit.entry.r0")  # fmt: skip
+            entry = keep_entry(own.entry)
+        if isinstance(entry, OnHost):
+            entry.check_after()
+        returning = Returning(own or handler, entry, maxactive)
         check_returning(returning)
         probe = self._make(where)
-        probe.returning = returning
+        probe.returning, probe.layout = returning, None if own is None else own.layout
         if entry is None and can_compile(architecture=self.target.architecture, atomic=self.target.concurrent):
             # Then only the return stops the target.
             probe.actions = (Follow(maxactive),)
@@ -308,7 +319,9 @@ class Session:
         probe.actions = (Follow(maxactive, keep=needed_of_entry([action])),)
 
     def on_host(self, handler: Callable[..., object]) -> HostHandler:
-        """Make a host handler of a function that is written for `probe(..., compiled=True)`: it does the same.
+        """Make a host handler of a function that is written for `compiled=True`: it does the same.
+
+        It is given to `probe`, `probe_all` or `retprobe`.
 
         Raises UsageError as `probe` does for a handler that can't be compiled.
         """
