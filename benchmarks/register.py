@@ -14,8 +14,9 @@ from collections.abc import Callable
 from importlib.resources import files
 
 from armprobe import Image, Map, Refused, Session, emulate
+from armprobe.codegen.actions import Action, Count, Record
 from armprobe.codegen.filters import Compare, Constant, Register
-from armprobe.codegen.handlers import Action, Count, Record, compile_actions
+from armprobe.codegen.handlers import compile_actions
 from armprobe.codegen.helpers import emit, log2
 from armprobe.isa.decoder import decode, find_row
 from armprobe.patching.slots import Pool

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 from tests.codegen.test_handlers import DATA, PAGE, Machine
 
+from armprobe.codegen.actions import Call
 from armprobe.codegen.body import Exit
-from armprobe.codegen.handlers import Call, compile_actions, compile_guard
+from armprobe.codegen.handlers import compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_host import Ending, Fault, host_condition, host_function
 from armprobe.codegen.python_subset import Checked, check_condition, check_handler

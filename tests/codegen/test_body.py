@@ -8,8 +8,9 @@ import subprocess
 import pytest
 
 from armprobe.codegen import llvm
+from armprobe.codegen.actions import Count
 from armprobe.codegen.body import END, Exit, Hole, HoleKind, make_body
-from armprobe.codegen.handlers import Count, compile_actions
+from armprobe.codegen.handlers import compile_actions
 from armprobe.codegen.object_file import read_object
 from armprobe.errors import InternalError, MissingDependency, Refused
 

@@ -3,10 +3,11 @@
 import pytest
 from tests.codegen.python_functions import define
 
+from armprobe.codegen.actions import Call, Count, Record, Stop
 from armprobe.codegen.assembler import row
 from armprobe.codegen.detour import Handler, SlotCode, build_slot
 from armprobe.codegen.filters import And, Compare, Constant, Register
-from armprobe.codegen.handlers import Call, Count, Record, Stop, compile_actions, compile_guard
+from armprobe.codegen.handlers import compile_actions, compile_guard
 from armprobe.codegen.python_subset import check_handler
 from armprobe.errors import Refused
 from armprobe.events.record import make_layout

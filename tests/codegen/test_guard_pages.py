@@ -13,8 +13,9 @@ from tests.codegen.python_functions import define, shape_of
 from tests.codegen.test_handlers import NAMES, UC_REGISTERS, state
 from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_MODE_ARM, Uc, UcError, arm_const
 
+from armprobe.codegen.actions import Action, Call, Count, Record
 from armprobe.codegen.body import Body
-from armprobe.codegen.handlers import Action, Call, Count, Record, compile_actions, compile_guard
+from armprobe.codegen.handlers import compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapKind, MapShape
 from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.events.record import make_header

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.codegen.filter_model import convert, holds
 from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_HOOK_MEM_WRITE, UC_MODE_ARM, Uc, arm_const
 
+from armprobe.codegen.actions import Count, Record, Stop
 from armprobe.codegen.body import Body, Exit
 from armprobe.codegen.filters import And, Compare, Constant, Not, Or, Register
-from armprobe.codegen.handlers import Count, Record, Stop, compile_actions, compile_guard
+from armprobe.codegen.handlers import compile_actions, compile_guard
 from armprobe.errors import Refused, UsageError
 from armprobe.events.record import TYPES, make_header, make_layout
 from armprobe.events.ring import BUFFER, Ring, drain, initialize

@@ -6,7 +6,8 @@ import pytest
 from tests.codegen.test_handlers import COUNTER, DATA, SYMBOLS, Machine, state
 from unicorn import arm_const
 
-from armprobe.codegen.handlers import Record, compile_actions
+from armprobe.codegen.actions import Record
+from armprobe.codegen.handlers import compile_actions
 from armprobe.events.record import NAMED_TYPES, make_header, make_layout
 from armprobe.events.ring import Ring, drain
 from armprobe.events.source import Read

@@ -1,7 +1,8 @@
 import pytest
 
+from armprobe.codegen.actions import Count
 from armprobe.codegen.body import Body
-from armprobe.codegen.handlers import Count, compile_actions
+from armprobe.codegen.handlers import compile_actions
 from armprobe.codegen.rename import rename
 from armprobe.isa.decoder import decode
 

@@ -16,7 +16,8 @@ from tests.probes.definition_model import (
 )
 from unicorn import UC_ARCH_ARM, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, UC_MODE_ARM, Uc, arm_const
 
-from armprobe.codegen.handlers import Record, compile_actions
+from armprobe.codegen.actions import Record
+from armprobe.codegen.handlers import compile_actions
 from armprobe.codegen.memory import readable_ranges
 from armprobe.codegen.page_walk import make_routines
 from armprobe.errors import Refused

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from armprobe.codegen.actions import Call
 from armprobe.codegen.filters import Filter
-from armprobe.codegen.handlers import Call
 from armprobe.codegen.python_host import Ending, Fault, Surroundings, host_condition, host_function
 from armprobe.codegen.python_objects import Names
 from armprobe.codegen.python_scope import PlaceNeededError, Scope

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from operator import attrgetter
 
-from armprobe.codegen.handlers import Action
+from armprobe.codegen.actions import Action
 from armprobe.errors import NoMemory, Refused, TargetError, TargetLost, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch, show

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from armprobe.codegen.actions import Call, Count, Record, Stop
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.detour import SlotCode
-from armprobe.codegen.handlers import Call, Count, Record, Stop
 from armprobe.errors import Refused
 from armprobe.isa.insn import Insn
 from armprobe.isa.relocate import Relocation

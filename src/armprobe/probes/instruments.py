@@ -8,22 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from armprobe.codegen import latency
+from armprobe.codegen.actions import Action, Call, Count, Follow, Latency, Record, Stop
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
-from armprobe.codegen.handlers import (
-    SITE,
-    Action,
-    Call,
-    Count,
-    Follow,
-    Latency,
-    Record,
-    Stop,
-    compile_actions,
-    compile_guard,
-    split_filter,
-)
+from armprobe.codegen.handlers import SITE, compile_actions, compile_guard, split_filter
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.memory import readable_ranges
 from armprobe.codegen.page_walk import make_routines

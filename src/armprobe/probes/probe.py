@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from armprobe.codegen.handlers import Action, Follow
+from armprobe.codegen.actions import Action, Follow
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
 from armprobe.events.source import Source

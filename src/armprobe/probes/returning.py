@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from armprobe.codegen.handlers import Action
+from armprobe.codegen.actions import Action
 from armprobe.errors import Refused, UsageError
 from armprobe.isa.decoder import decode
 from armprobe.isa.flow import ReadWord

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from armprobe.codegen.actions import kept_bytes
 from armprobe.codegen.calls import ENTRY, MOST, SILENT, TAKEN
 from armprobe.codegen.frame import Handler
-from armprobe.codegen.handlers import can_compile, kept_bytes
+from armprobe.codegen.handlers import can_compile
 from armprobe.codegen.trampoline import LIVE_AT_RETURN, TrampolineCode, build_trampoline
 from armprobe.errors import Refused
 from armprobe.patching.execute import execute

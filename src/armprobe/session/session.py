@@ -8,9 +8,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from armprobe.codegen.actions import Action, Count, Follow, Latency, Record, needed_of_entry
+from armprobe.codegen.actions import Stop as AskHost
 from armprobe.codegen.filters import And, Filter
-from armprobe.codegen.handlers import Action, Count, Follow, Latency, Record, can_compile, needed_of_entry
-from armprobe.codegen.handlers import Stop as AskHost
+from armprobe.codegen.handlers import can_compile
 from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import Refused, TargetError, UsageError
 from armprobe.events.batch import Batch, Origin, Store
