@@ -223,3 +223,23 @@ def test_without_memory_for_slots_nothing_is_planted(firmware: Board, demo: Path
         "  a branch reaches 32 MiB: memory further away costs more at each hit, and may leave traps\n"
         "help: for example --slots 0x00020000:0x00030000, if neither its heap nor its stack come there\n"
     )
+
+
+def test_commands_are_executed_by_the_emulator(firmware: Board, image: Image, capsys):
+    with armprobe.attach_gdb(firmware.address, image, slots=[SLOTS], monitor=["info version"]) as session:
+        version = capsys.readouterr().err
+        assert re.fullmatch(r"\d+\.\d+\.\d+.*\s+", version)
+        session.run(until="scheduler_tick")
+        place = session.locate("scheduler_tick")
+        assert f"R15={place:08x}" in session.target.monitor("info registers")
+        # The program goes on, and is stopped again before anything else is asked.
+        session.target.monitor("cont")
+        session.run(until="scheduler_tick")
+        assert session.regs.pc == place
+
+
+def test_a_command_is_given_on_the_command_line(firmware: Board, demo: Path, capsys):
+    options = ["--gdb", firmware.address, "--slots", f"{SLOTS.start:#x}:{SLOTS.end:#x}", "--monitor", "info status"]
+    options += ["--until", "scheduler_tick"]
+    assert main(["stat", str(demo), *options, "-e", "malloc"]) == 0
+    assert "paused" in capsys.readouterr().err

@@ -429,3 +429,45 @@ def test_addresses_are_read():
     assert parse_address(":1234") == ("127.0.0.1", 1234)
     assert parse_address("board.lan:3333") == ("board.lan", 3333)
     assert parse_address("[::1]:3333") == ("::1", 3333)
+
+
+# --- commands for the server
+
+
+def hexadecimal(text: str) -> bytes:
+    return text.encode().hex().encode()
+
+
+def test_a_command_may_change_registers_and_what_was_written_before_it_counts():
+    def answer(request: bytes) -> bytes | None:
+        if not request.startswith(b"qRcmd,"):
+            return None
+        registers = stub.target.read_registers()
+        seen.append(registers.r0)
+        registers.pc = BASE + 8
+        stub.target.write_registers(registers)
+        return packet(b"O" + hexadecimal("halted\n")) + packet(b"OK")
+
+    seen: list[int] = []
+    with attached() as (target, stub):
+        stub.answer = answer
+        registers = target.read_registers()
+        registers.r0 = 77
+        target.write_registers(registers)
+        assert target.monitor("reset halt") == "halted\n"
+        assert seen == [77]
+        assert target.read_registers().pc == BASE + 8
+        assert b"qRcmd," + hexadecimal("reset halt") in stub.requests
+
+
+def test_a_command_that_is_empty_is_not_sent():
+    with attached() as (target, stub), pytest.raises(UsageError, match=r"^a command for the stub is empty$"):
+        target.monitor(" ")
+    assert not any(request.startswith(b"qRcmd") for request in stub.requests)
+
+
+def test_a_command_that_ends_the_program_is_told():
+    with attached() as (target, stub):
+        stub.answer = lambda came: {b"q": packet(b"OK"), b"?": packet(b"W00")}.get(came[:1])
+        with pytest.raises(TargetError, match=r"^the program at \S+ has ended with the command 'shutdown'$"):
+            target.monitor("shutdown")

@@ -55,6 +55,7 @@ class ProgramOptions:
     kernel: bool
     spawn: bool
     root: Path | None
+    monitor: tuple[str, ...]
     journal: Path | None
 
 
@@ -147,6 +148,10 @@ _PARAMETERS = (
         "--root", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False),
         help="Where a Linux program finds its libraries: with --spawn as qemu-arm -L, with --gdb a copy of them.",
     ),
+    click.option(
+        "--monitor", metavar="COMMAND", multiple=True,
+        help="With --gdb: a command for the stub's server, executed first of all; for example `reset halt` (OpenOCD).",
+    ),
     journal_option,
 )  # fmt: skip
 
@@ -158,7 +163,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_program(
         *, image: Path | None, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
         after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None,
-        journal: Path | None, **rest: Any,
+        monitor: tuple[str, ...], journal: Path | None, **rest: Any,
     ) -> Any:  # fmt: skip
         if image is None and not kernel:
             raise click.UsageError("Missing argument 'IMAGE'.", ctx=click.get_current_context())
@@ -177,6 +182,11 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--kernel wants --gdb HOST:PORT, and none of --machine, --cpu, --base, --slots and --after",
                 hint="for example --kernel --gdb :1234",
             )
+        if monitor and (gdb is None or kernel):
+            raise UsageError(
+                "--monitor is for the server behind a GDB stub: it wants --gdb HOST:PORT, without --kernel",
+                hint="for example --gdb :3333 --monitor 'reset halt'",
+            )
         if journal is not None and gdb is None:
             raise UsageError(
                 "--journal is for a target behind --gdb; the embedded emulator ends with armprobe", hint="leave it out"
@@ -188,7 +198,9 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
             )
         if root is not None and not spawn and gdb is None:
             raise UsageError("--root is for a Linux program", hint="say --spawn, or --gdb HOST:PORT, as well")
-        options = ProgramOptions(image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root, journal)
+        options = ProgramOptions(
+            image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root, monitor, journal
+        )
         return command(program=options, **rest)
 
     decorated: Callable[..., Any] = with_program
@@ -258,7 +270,8 @@ def _start(
     if arguments:
         raise UsageError("a program behind a GDB stub has got its arguments already", hint="leave them out")
     return attach_gdb(
-        program.gdb, image, cpu=program.cpu, output=output, root=program.root, journal=program.journal
+        program.gdb, image, cpu=program.cpu, output=output, root=program.root, monitor=program.monitor,
+        journal=program.journal,
     )  # fmt: skip
 
 

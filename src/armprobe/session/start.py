@@ -65,6 +65,7 @@ def attach_gdb(
     output: Callable[[bytes], object] | None = None,
     slots: Sequence[Region] = (),
     root: str | Path | None = None,
+    monitor: Sequence[str] = (),
     journal: str | Path | None = None,
 ) -> Session:
     """Take hold of the program behind the GDB stub at `HOST:PORT`, and start a session on it.
@@ -74,11 +75,13 @@ def attach_gdb(
     binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
     none by itself, but in a Linux process (gdbserver), whose libraries are looked for below the directory `root`, then
     where it runs. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
-    the program prints through the stub (default: standard output). `journal` is the file that says what `restore`
+    the program prints through the stub (default: standard output). `monitor` are commands for the stub's server, as
+    after GDB's `monitor`, that it executes first, one after the other; what it prints goes to standard error. Later
+    ones are for `session.target.monitor`. `journal` is the file that says what `restore`
     undoes, should this process be killed (default: in the user's directory for state).
     Before a probe is placed, the code of the program is compared with the target's; what differs is refused.
-    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program, Refused
-    when another session works on the target, or one did not end.
+    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program,
+    TargetError when a command fails, Refused when another session works on the target, or one did not end.
     """
     from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.machine import cpu_named
@@ -91,6 +94,13 @@ def attach_gdb(
         target = GdbRemoteTarget.connect(
             address, architecture=architecture, output=output if output is not None else _print, journal=file
         )
+    try:
+        for command in monitor:
+            sys.stderr.write(target.monitor(command))
+            sys.stderr.flush()
+    except BaseException:
+        let_go(target.detach, file)
+        raise
     if target.process:
         from armprobe.session.process import attach_process
 

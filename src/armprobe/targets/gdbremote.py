@@ -24,10 +24,11 @@ from armprobe.targets.journal import Journal
 from armprobe.targets.processevents import ProcessEvents
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
+from armprobe.targets.remotemonitor import execute_command
 from armprobe.targets.remoterun import RemoteRun
 from armprobe.targets.remotesetup import negotiate
 from armprobe.targets.remotethreads import RemoteThreads
-from armprobe.targets.rsp import StopKind, StopReply, error_of
+from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
 from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
@@ -36,6 +37,8 @@ TRAP = 0xE125BE70
 #: stands for memory that nobody knows of: compiled handlers read none of it
 EVERYWHERE = Region(0, 1 << 32, readable=False, name="unknown")
 _INTERRUPT_SIGNAL, _TRAP_SIGNAL, _FIRST_REAL_TIME = 2, 5, 45
+#: seconds that the server has between two lines of what it prints at a command: it may erase flash meanwhile
+_COMMAND_SECONDS = 60.0
 #: signals, in GDB's numbering, that stand for a fault of the program: kind of access, and what happened
 _FAULTS = {
     4: ("undefined", "undefined instruction"),
@@ -247,6 +250,34 @@ class GdbRemoteTarget:
     def ask(self, request: bytes) -> bytes:
         """Send a request and return the reply. Raises TargetLost, ProtocolError."""
         return self._connection.ask(request)
+
+    def monitor(self, command: str) -> str:
+        """Have the server behind the stub execute a command of its own, as GDB's `monitor` does; return what it prints.
+
+        The target stands still afterwards, with the registers and the memory that the command left; one that the
+        command let run is stopped where the stub can. Raises UsageError for an empty command, TargetError when the
+        stub takes no commands, this one fails or it ends the program, TargetLost when it does not come to its end.
+        """
+        if not command.strip():
+            raise UsageError("a command for the stub is empty", hint="for example `info registers` (QEMU)")
+        connection = self._connection
+        self.push_registers()
+        patience, connection.timeout = connection.timeout, max(connection.timeout, _COMMAND_SECONDS)
+        try:
+            printed = execute_command(connection, command)
+        except KeyboardInterrupt:
+            # Its answer would be taken for that to the next request.
+            connection.lose(f"the command {command!r} was interrupted", hint="attach again")
+            raise
+        finally:
+            connection.timeout = patience
+        if not self.process:
+            # A server of processes has no command that lets them run, and may tell of an older stop once more.
+            stop = stop_reply(connection.ask(b"?"))
+            if isinstance(stop, Output) or stop.kind is not StopKind.STOPPED:
+                raise TargetError(f"the program at {connection.name} has ended with the command {command!r}")
+            self.threads.current = stop.thread or self.threads.current
+        return printed
 
     def execute(self, registers: Registers, until: int) -> Registers:
         """Run the stopped thread alone from `registers` up to `until`, and put its own registers back.

@@ -14,7 +14,8 @@ def execute_command(connection: Connection, command: str) -> str:
     says that this one failed, TargetLost when it does not come to its end.
     """
     printed = bytearray()
-    reply: bytes | None = connection.ask(b"qRcmd," + command.encode().hex().encode())
+    connection.start(b"qRcmd," + command.encode().hex().encode())
+    reply = connection.wait(timeout=connection.timeout)
     # Output comes in packets of its own (O), and from some stubs in the last one, in the place of OK.
     while reply is not None and reply[:1] == b"O" and reply != b"OK":
         printed += data_of(reply[1:], what="output of a command")
