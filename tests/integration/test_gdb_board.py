@@ -13,7 +13,7 @@ from tests.targets.qemu_board import SLOTS, Board, board
 
 import armprobe
 from armprobe.cli.main import main
-from armprobe.errors import TargetLost
+from armprobe.errors import TargetLost, UsageError
 from armprobe.patching.plan import show
 from armprobe.probes.probe import Hit
 from armprobe.session import Session
@@ -121,6 +121,41 @@ def test_every_instruction_is_counted_as_in_the_emulator(firmware: Board, target
     assert len(sites) > 500
     target.detach()
     assert b"crc_disagreements 0" in firmware.output()
+
+
+def test_each_access_to_watched_data_is_seen_once_with_probes_on_the_code_that_makes_it(
+    target: GdbRemoteTarget, image: Image
+):
+    """The firmware counts its checksums itself, in crc32_calls."""
+    seen: list[tuple[int, int]] = []
+    with start(target, image) as session:
+        session.run(until="firmware_main")
+        calls = session.count("crc32")
+        # The load, the addition, and the store that the watchpoint sees: it is made out of line then.
+        inside = session.count_all(session.locate("crc32") + offset for offset in (0x14, 0x18, 0x1C, 0x20))
+        session.optimize_now()
+        watch = session.watch("crc32_calls", lambda access: seen.append((access.old, access.value)))
+        session.run(until="leave")
+        (variable,) = {symbol.address for symbol in session.symbols.named("crc32_calls")}
+        total = int.from_bytes(session.read_memory(variable, 4), "little")
+        assert total > 1000
+        assert seen == [(number, number + 1) for number in range(total)]
+        assert [watch.hits, calls.hits, *(probe.hits for probe in inside)] == [total] * 6
+        watch.remove()
+        assert not target.own_breakpoints.others(None)
+
+
+def test_what_a_stub_does_not_watch_is_said(target: GdbRemoteTarget, image: Image):
+    with start(target, image) as session:
+        session.watch("ticks", lambda _: None, access="any")
+        with pytest.raises(UsageError, match=r"^0x[0-9a-f]{8} is watched already, or has a breakpoint$"):
+            session.watch("ticks", lambda _: None)
+        with pytest.raises(
+            UsageError, match=r"^1, 2, 4 or 8 bytes at a multiple of their number can be watched, not 4"
+        ):
+            session.watch("ticks+2", lambda _: None)
+        with pytest.raises(UsageError, match=r"^no symbol is called 'tick'$"):
+            session.watch("tick", lambda _: None)
 
 
 def test_post_handlers_conditions_and_calls_work(firmware: Board, target: GdbRemoteTarget, image: Image):

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from armprobe.errors import ArmprobeError, HandlerError, UsageError
 from armprobe.isa.insn import condition_holds
@@ -199,7 +199,15 @@ class Dispatcher:
         return True
 
 
-def call_handler(handler: Callable[[Hit], object], hit: Hit) -> object:
+class _AtPlace(Protocol):
+    @property
+    def symbol(self) -> str: ...
+
+
+_Seen = TypeVar("_Seen", bound=_AtPlace)
+
+
+def call_handler(handler: Callable[[_Seen], object], hit: _Seen) -> object:
     """Call a user's handler; whatever it raises becomes a HandlerError that shows the user's own line."""
     try:
         return handler(hit)

@@ -33,12 +33,13 @@ from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.returning import Returning, check_returning
 from armprobe.probes.stops import explain_stop, program_place
+from armprobe.probes.watch import Watch, WatchHandler
 from armprobe.session.event import Event
 from armprobe.symbols.data import NamesAt
 from armprobe.symbols.image import Image
-from armprobe.symbols.location import resolve
+from armprobe.symbols.location import data_address, resolve
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import LiveTarget, Region, Registers, Stop, StopReason, Target
+from armprobe.targets.base import Access, LiveTarget, Region, Registers, Stop, StopReason, Target
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import TargetGone, note
 
@@ -87,6 +88,7 @@ class Session:
         self._store = Store()
         self._on_event: Callable[[Event], object] | None = None
         self._closed = False
+        self._watches: list[Watch] = []
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +123,11 @@ class Session:
         if self._ends_target:
             self._engine.keep_results()
             return
-        self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+        try:
+            for watch in self._watches:
+                watch.remove()
+        finally:
+            self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
 
     # --- probes
 
@@ -598,6 +604,25 @@ class Session:
         self.target.stop()
 
     # --- looking
+
+    def watch(
+        self,
+        where: str | int,
+        handler: WatchHandler,
+        *,
+        size: int = 4,
+        access: Literal["write", "read", "any"] = "write",
+    ) -> Watch:
+        """Call `handler` on the host after each access to `size` bytes at `where`, an address or `SYMBOL[+OFFSET]`.
+
+        The target stops for each, by a watchpoint of its own, of which there are few. The handler gets an `Accessed`:
+        registers, and the old and the new value. Raises UsageError, Refused where the target has no watchpoints,
+        TargetError when it sets no more.
+        """
+        self._check_open()
+        address = where if isinstance(where, int) else data_address(where, self.symbols)
+        self._watches.append(Watch(self._engine, address, size, Access(access), handler))
+        return self._watches[-1]
 
     @property
     def regs(self) -> Registers:

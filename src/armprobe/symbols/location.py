@@ -80,6 +80,14 @@ def symbol_address(name: str, table: SymbolTable) -> int:
     return _one_symbol(name, table).address
 
 
+def data_address(text: str, table: SymbolTable) -> int:
+    """The address of `SYMBOL`, `SYMBOL+OFFSET` or a number. Raises UsageError when there is none, or several."""
+    if _NUMBER.fullmatch(text):
+        return int(text, 0)
+    name, offset = _split_offset(text)
+    return symbol_address(name, table) + offset
+
+
 def check(address: int, table: SymbolTable, *, what: str, symbol: Symbol | None = None) -> None:
     """Raise Refused with the reason unless an A32 instruction can be at `address`, which messages call `what`."""
     found = table.at(address & ~1)

@@ -212,6 +212,28 @@ class Breakpoints(Protocol):
         """Regard traps as ours that a session before this one may have set, each with its kind (`journal.Traps`)."""
 
 
+class Access(Enum):
+    """What a watchpoint stops at."""
+
+    WRITE = "write"
+    READ = "read"
+    ANY = "any"
+
+
+class Watchpoints(Protocol):
+    """Stops at accesses to data, by means of the target's own."""
+
+    def insert(self, address: int, size: int, access: Access, handler: Callable[[], object]) -> None:
+        """Call `handler` after each access to one of `size` bytes at `address`, 1, 2, 4 or 8, a multiple of `size`.
+
+        The target stands still then, behind the instruction that did it. Raises TargetError when the target does not
+        do this, UsageError when there is a watchpoint already.
+        """
+
+    def remove(self, address: int) -> None:
+        """Take a watchpoint away. Raises TargetError when it stays."""
+
+
 class BulkMemory(Protocol):
     """Many accesses to memory for the price of few: each alone would cost a round trip."""
 
@@ -397,6 +419,10 @@ class Target(Protocol):
 
     @property
     def threads(self) -> Threads | None: ...
+
+    @property
+    def watchpoints(self) -> Watchpoints | None:
+        """Stops at accesses to data."""
 
     @property
     def breakpoints(self) -> Breakpoints | None:

@@ -26,6 +26,7 @@ class FakeTarget:
     own_faults = shared_memory = None
     threads = None
     breakpoints = None
+    watchpoints = None
     bulk = None
     journal = None
     clock = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Self
 
 from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
@@ -28,6 +29,7 @@ from armprobe.targets.remotemonitor import execute_command
 from armprobe.targets.remoterun import RemoteRun
 from armprobe.targets.remotesetup import negotiate
 from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.remotewatchpoints import RemoteWatchpoints
 from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
 from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
@@ -99,6 +101,9 @@ class GdbRemoteTarget:
         self._known = abilities.regions or tuple(regions)
         self.journal = journal
         self._breakpoints = RemoteBreakpoints(connection, journal)
+        self.watchpoints = RemoteWatchpoints(self._breakpoints)
+        #: what the last stop was for, besides its signal
+        self._reasons: dict[str, str] = {}
         self._own_breakpoints = abilities.breakpoints
         frequency = abilities.timer_frequency
         self.clock = GenericTimer(frequency) if frequency else None
@@ -200,9 +205,16 @@ class GdbRemoteTarget:
                     if not on_trap(pc):
                         return Stop(StopReason.TRAP, pc)
                     continue
+                self._reasons = {}
                 stop = self._go(pc, step=limit is not None)
                 if stop is not None:
                     return stop
+                watched = self.watchpoints.find(self._reasons)
+                if watched is not None:
+                    stop = self.watchpoints.take(watched, partial(self._go, pc, step=True, only=True))
+                    if stop is not None:
+                        return stop
+                    continue
                 if limit is None and not self.runner.stopping:
                     pc = self.read_registers().pc
                     if pc == until or on_trap(pc):
@@ -392,6 +404,7 @@ class GdbRemoteTarget:
                 # What has stopped already does so no second time; a process gets a signal, which waits.
                 self.runner.sent = 0
             if reply.code == _TRAP_SIGNAL:
+                self._reasons = reply.reasons
                 return None
             if reply.code == 0 or (reply.code == _INTERRUPT_SIGNAL and not self.process):
                 # Ours, or that of somebody who holds the emulator's monitor.

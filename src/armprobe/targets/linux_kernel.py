@@ -38,6 +38,7 @@ from armprobe.targets.pagetables import PageTables
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.remotewatchpoints import RemoteWatchpoints
 from armprobe.targets.reservedmemory import ReservedMemory
 from armprobe.targets.systemregisters import QemuProcessors
 
@@ -257,6 +258,10 @@ class KernelTarget:
     @property
     def bulk(self) -> BulkMemory:
         return self
+
+    @property
+    def watchpoints(self) -> RemoteWatchpoints:
+        return self._stub.watchpoints
 
     @property
     def breakpoints(self) -> RemoteBreakpoints | None:

@@ -259,6 +259,11 @@ class LinuxProcess:
         return self.stub.threads
 
     @property
+    def watchpoints(self) -> None:
+        """None: its stubs watch nothing (QEMU), or take no steps (gdbserver), and a step is what an access needs."""
+        return None
+
+    @property
     def breakpoints(self) -> RemoteBreakpoints | None:
         return self.stub.breakpoints
 

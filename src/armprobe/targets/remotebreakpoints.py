@@ -9,7 +9,6 @@ from armprobe.targets.connection import Connection
 from armprobe.targets.journal import Journal, Traps, TrapsGone, note
 from armprobe.targets.rsp import error_of
 
-_WORD = 4
 #: Z0, and Z1 for code that the stub cannot write, as in flash
 _SOFTWARE, _HARDWARE = b"0", b"1"
 
@@ -56,6 +55,19 @@ class RemoteBreakpoints:
             listed = ", ".join(f"0x{address:08x}" for address in left)
             raise TargetError(f"the stub at {self._connection.name} keeps its breakpoints at {listed}")
 
+    def watch(self, address: int, size: int, kind: bytes) -> None:
+        """Set a watchpoint: a `kind` of Z packets. Raises TargetError when the stub does not."""
+        refused = self._set([address], b"%b,%x" % (kind, size))
+        if refused:
+            note(self._journal, TrapsGone((address,)))
+            answer = error_of(refused[address]) or refused[address].decode("latin-1")
+            raise TargetError(
+                f"the stub at {self._connection.name} does not watch {size} bytes at 0x{address:08x}: "
+                f"it answers {answer!r}",
+                hint="processors have few watchpoints, and some stubs, as QEMU's for user mode, none",
+            )
+        self._owners[address] = {None}
+
     def adopt(self, traps: Mapping[int, str]) -> None:
         for address, kind in traps.items():
             if address not in self._kinds:
@@ -75,13 +87,13 @@ class RemoteBreakpoints:
 
     def removals(self) -> list[bytes]:
         """The requests that take all of them from another process, which has inherited them."""
-        return [_clearing(kind, address) for address, kind in self._kinds.items()]
+        return [_request(b"z", kind, address) for address, kind in self._kinds.items()]
 
     def _set(self, addresses: Sequence[int], kind: bytes) -> dict[int, bytes]:
         """Set them; return the replies of those that the stub does not set."""
         if addresses:
             note(self._journal, Traps(kind.decode(), tuple(addresses)))
-        replies = self._connection.exchange([b"Z%b,%x,%x" % (kind, address, _WORD) for address in addresses])
+        replies = self._connection.exchange([_request(b"Z", kind, address) for address in addresses])
         refused = {}
         for address, reply in zip(addresses, replies, strict=True):
             if reply == b"OK":
@@ -92,7 +104,7 @@ class RemoteBreakpoints:
 
     def _clear(self, addresses: Sequence[int]) -> list[int]:
         """Take them away; return those that stay."""
-        replies = self._connection.exchange([_clearing(self._kinds[at], at) for at in addresses])
+        replies = self._connection.exchange([_request(b"z", self._kinds[at], at) for at in addresses])
         left, gone = [], []
         for address, reply in zip(addresses, replies, strict=True):
             if reply == b"OK" or address in self._adopted:
@@ -107,5 +119,7 @@ class RemoteBreakpoints:
         return left
 
 
-def _clearing(kind: bytes, address: int) -> bytes:
-    return b"z%b,%x,%x" % (kind, address, _WORD)
+def _request(letter: bytes, kind: bytes, address: int) -> bytes:
+    """A packet that sets (Z) or clears (z). A kind that is no breakpoint's has the size of the data with it."""
+    number, _, size = kind.partition(b",")
+    return b"%b%b,%x,%b" % (letter, number, address, size or b"4")

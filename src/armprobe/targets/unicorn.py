@@ -216,6 +216,10 @@ class UnicornTarget:
         return None
 
     @property
+    def watchpoints(self) -> None:
+        return None
+
+    @property
     def breakpoints(self) -> None:
         return None
 
