@@ -82,6 +82,38 @@ def probe_all(session: Session, image: Image) -> tuple[dict[str, int], list[dict
     return {session.symbols.describe(probe.address): probe.hits for probe in counters}, events, seen
 
 
+def inject_faults(session: Session) -> tuple[list[dict[str, int]], list[int]]:
+    """Calls of malloc that are skipped, and results of crc32 that are changed, in the target; and what comes of it."""
+
+    @session.probe("malloc", compiled=True)
+    def short_of_memory(r0):
+        if r0 > 24:
+            emit(size=r0)  # noqa: F821  words of the language
+            skip(0)  # noqa: F821
+
+    @session.retprobe("crc32", compiled=True)
+    def wrong(hit):
+        emit(was=hit.retval)  # noqa: F821
+        hit.retval = hit.retval ^ 1
+
+    others = session.count_all(["malloc+4", "free"])
+    session.optimize_now()
+    assert session.run(until="leave").reason is StopReason.ADDRESS
+    seen = [dict(event.values) for event in session.events()]
+    hits = [probe.hits for probe in (short_of_memory, wrong, *others)]
+    assert hits[0] > hits[2] > 0
+    return seen, hits
+
+
+def test_faults_that_are_injected_on_a_board_have_the_same_effect(target: GdbRemoteTarget, image: Image):
+    with emulated(image) as session:
+        expected = inject_faults(session)
+    expected_memory = memory(session, image)
+    with start(target, image) as session:
+        assert inject_faults(session) == expected
+    assert memory(session, image) == expected_memory
+
+
 def test_counts_events_and_handlers_are_those_of_the_emulator_and_all_is_restored(
     firmware: Board, target: GdbRemoteTarget, image: Image
 ):
