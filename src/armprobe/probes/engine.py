@@ -23,15 +23,16 @@ from armprobe.probes.optimizer import Optimizer
 from armprobe.probes.placement import Placement, planted_bytes
 from armprobe.probes.probe import Probe
 from armprobe.probes.program import CodeMap, Program
-from armprobe.probes.quiescence import find_references, leave_slots
+from armprobe.probes.quiescence import find_references, go_on_without_traps, leave_slots
 from armprobe.probes.returns import Returns
 from armprobe.probes.site import Site
+from armprobe.probes.sleepers import find_sleepers, writable_memory
 from armprobe.probes.state import SiteState, next_state
 from armprobe.symbols.image import Image
 from armprobe.symbols.imagecheck import ImageCheck
 from armprobe.targets.base import ASKING_SIZE, AskedKernel, LiveTarget, Region, Stop, Target
 from armprobe.targets.interrupt import hold_interrupt
-from armprobe.targets.journal import Code, Settled, note
+from armprobe.targets.journal import Code, Settled, Writable, note
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -60,6 +61,9 @@ class Engine:
         """
         self.target = target
         self._live = live
+        self._image = image
+        #: where tasks that sleep in slots have their PCs; None: none has come there yet
+        self._writable: tuple[tuple[int, int], ...] | None = None
         self._runs_meanwhile = False
         self.slots = SlotAllocator(target, regions=regions)
         self.sites: dict[int, Site] = {}
@@ -261,6 +265,7 @@ class Engine:
         new_code = [write for site, _ in moves for write in self._placement.code_writes(site)]
         self._enter_points([site for site, _ in moves])
         if moves:
+            self._know_memory()
             note(self.target.journal, *(code for site, _ in moves for code in _noted(site)))
         try:
             self.patch(moves, new_code=new_code, new_traps=_traps_in_slots([site for site, _ in moves]))
@@ -385,6 +390,33 @@ class Engine:
             slots.append((routine, routine + ASKING_SIZE, routine))
         return leave_slots(self.target, [*slots, *self.returns.slots], step)
 
+    def _know_memory(self) -> None:
+        """Find out, once, where tasks may sleep that are in slots: before there is anything in a slot."""
+        if self._writable is None:
+            self._writable = writable_memory(self.target, self._image) if self._may_sleep else ()
+            if self._writable:
+                note(self.target.journal, Writable(self._writable))
+
+    @property
+    def _may_sleep(self) -> bool:
+        """Whether the program may switch between tasks of its own. Linux and its processes have ways of their own."""
+        target = self.target
+        linux = self._live is not None or target.own_faults is not None
+        return target.concurrent and not linux and (target.threads is None or target.threads.complete)
+
+    def _keep_sleepers(self) -> list[str]:
+        """Find the slots that a task sleeps in, and let their code go on by itself where there are any."""
+        if not self._may_sleep:
+            return []
+        sites = (*self.sites.values(), *self.retired)
+        slots = [(place.address, place.end, site.address) for site in sites for place in site.places]
+        slots += self.returns.slots
+        found = find_sleepers(self.target, slots, self._writable or (), self.slots.__contains__, self.returns.pads)
+        if found and self.target.breakpoints is None:
+            exits = [way for site in sites for code in _noted(site) for way in code.exits]
+            go_on_without_traps(self.target, [*exits, *self.returns.exits])
+        return found
+
     def _with_memory(self, step: Callable[[], None]) -> None:
         """Do `step`; when it finds no memory for a slot, free the retired ones and do it again."""
         try:
@@ -497,7 +529,9 @@ class Engine:
             left.append("a thread stays in a slot: its memory was not given back")
         unreturned = self.returns.restore()
         left += unreturned
-        if left_slots and not unreturned:
+        sleepers = self._keep_sleepers() if left_slots else []
+        left += [f"{line}; it stays, and goes on by itself" for line in sleepers]
+        if left_slots and not unreturned and not sleepers:
             self.returns.forget()
             self.sites.clear()
             self.retired.clear()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from armprobe.errors import TargetFault
+from armprobe.isa.branch import branch_word
+from armprobe.patching.execute import execute
+from armprobe.patching.plan import Write, plan_patch
 from armprobe.targets.base import Registers, Stop, StopReason, Target
 
 #: bytes of each stack that are searched for return addresses and saved PCs
@@ -15,10 +18,10 @@ STEPS = 4096
 _PAGE = 4096
 
 
-def find_references(target: Target, ranges: Sequence[tuple[int, int]]) -> set[int]:
+def find_references(target: Target, ranges: Sequence[tuple[int, int]], *, but: Collection[int] = ()) -> set[int]:
     """The starts of those [start, end) ranges that a register or a word on a stack points into.
 
-    Conservative: every word of up to 64 KiB above SP counts, whether it is an address or not.
+    Conservative: every word of up to 64 KiB above SP counts, whether it is an address or not, but for those in `but`.
     """
     ordered = sorted(ranges)
     starts = [start for start, _ in ordered]
@@ -26,9 +29,16 @@ def find_references(target: Target, ranges: Sequence[tuple[int, int]]) -> set[in
     for registers in _all_registers(target):
         for word in (*registers.values, *_stack_words(target, registers.sp)):
             index = bisect_right(starts, word) - 1
-            if index >= 0 and word < ordered[index][1]:
+            if index >= 0 and word < ordered[index][1] and word not in but:
                 found.add(starts[index])
     return found
+
+
+def go_on_without_traps(target: Target, exits: Iterable[tuple[int, int]]) -> None:
+    """Put branches in place of traps in slots, given as (trap, where a thread goes on): the code needs no host."""
+    ways = [Write(trap, None, branch_word(trap, way).to_bytes(4, "little"), "go on") for trap, way in exits]
+    if ways:
+        execute(plan_patch([], new_code=ways), target)
 
 
 def leave_slots(target: Target, slots: Sequence[tuple[int, int, int]], step: Callable[[], Stop]) -> bool:

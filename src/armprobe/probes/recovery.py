@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 
 from armprobe.codegen.calls import ENTRY, SILENT
 from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, TargetLost
-from armprobe.isa.branch import branch_word, far_jump
+from armprobe.isa.branch import far_jump
 from armprobe.patching.execute import PatchedBytes, execute, plan_restore
 from armprobe.patching.plan import Write, plan_patch, show
 from armprobe.probes.callers import all_registers, go_to, put_back
-from armprobe.probes.quiescence import find_references, leave_slots
+from armprobe.probes.quiescence import find_references, go_on_without_traps, leave_slots
+from armprobe.probes.sleepers import find_sleepers
 from armprobe.probes.word_search import can_search
 from armprobe.targets.base import StopReason, Target, TrapHandler, read_all
 from armprobe.targets.journal import MARK, Call, CallEnded, Code, Left, Memory, Pads, Settled, TargetGone, note
@@ -94,7 +95,7 @@ def _recover(target: Target, left: Left, done: Recovery) -> None:
         if not done.restarted and not _end_call(target, call, done):
             break
         note(target.journal, CallEnded(done.returned.get(call.function, 0)))
-    _leave(target, codes, pads, ours, done)
+    _leave(target, codes, pads, ours, left.writable, done)
     if done.complete:
         _give_back(target, ours, done)
     if done.complete:
@@ -158,9 +159,7 @@ def _restore_words(target: Target, left: Left, exits: Sequence[tuple[int, int]],
             done.unknown.append(f"0x{address:08x} held {show(original)}, and holds {show(found)}, which is not ours")
     if intact and target.code_sync is not None:
         target.code_sync.synchronize(intact)  # the session may have come no further than to write them
-    ways = [Write(trap, None, branch_word(trap, way).to_bytes(_WORD, "little"), "go on") for trap, way in exits]
-    if ways:
-        execute(plan_patch([], new_code=ways), target)
+    go_on_without_traps(target, exits)
     try:
         if patched:
             execute(plan_restore(patched), target)
@@ -218,7 +217,14 @@ def _came_back(target: Target, call: Call, done: Recovery) -> bool:
     return False
 
 
-def _leave(target: Target, codes: Sequence[Code], pads: Sequence[Pads], ours: Sequence[Memory], done: Recovery) -> None:
+def _leave(
+    target: Target,
+    codes: Sequence[Code],
+    pads: Sequence[Pads],
+    ours: Sequence[Memory],
+    writable: Sequence[tuple[int, int]],
+    done: Recovery,
+) -> None:
     """See to it that no thread is in a slot or comes back to one, as far as that can be known."""
     slots = [(code.start, code.end, code.site) for code in codes]
     slots += [(item.start, item.end, item.start) for item in pads if item.code]
@@ -226,7 +232,11 @@ def _leave(target: Target, codes: Sequence[Code], pads: Sequence[Pads], ours: Se
     in_progress = _calls_in_progress(target, pads)
     if in_progress and not can_search(target):
         in_progress = _await_returns(target, pads, in_progress)
-    done.kept += put_back(target, in_progress, lambda at: any(memory.start <= at < memory.end for memory in ours))
+
+    def is_own(address: int) -> bool:
+        return any(memory.start <= address < memory.end for memory in ours)
+
+    done.kept += put_back(target, in_progress, is_own)
     if target.threads is None or target.threads.complete:
         # Elsewhere tasks sleep in memory only: who gives the memory back waits for them.
         ranges = [(start, end) for start, end, _ in slots]
@@ -236,12 +246,8 @@ def _leave(target: Target, codes: Sequence[Code], pads: Sequence[Pads], ours: Se
             if _run(target, seconds) is not StopReason.INTERRUPT:
                 break
             left = leave_slots(target, slots, lambda: target.run(lambda _: False, limit=1))
-        used = find_references(target, ranges)
-        done.kept += [
-            f"0x{start:08x}..0x{end:08x}, code of the probe at 0x{site:08x}: a register or a stack points there"
-            for start, end, site in slots
-            if start in used
-        ]
+        ways_back = {pad for item in pads for pad in range(item.start, item.start + ENTRY * item.size, ENTRY)}
+        done.kept += find_sleepers(target, slots, writable, is_own, ways_back)
     elif not left:
         done.kept.append("a thread stays in a slot: its memory was not given back")
 

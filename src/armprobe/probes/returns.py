@@ -81,6 +81,17 @@ class Returns:
         """The (start, end, site) of all pads."""
         return [(item.pads.address, item.pads.end, item.probe.address) for item in self._all()]
 
+    @property
+    def pads(self) -> Collection[int]:
+        """The addresses that calls come back to."""
+        return self._pads.keys()
+
+    @property
+    def exits(self) -> list[tuple[int, int]]:
+        """The traps in the code of trampolines, and where a thread goes on that stopped at one."""
+        codes = [item.code for item in self._all()]
+        return [(code.drain, code.way_back) for code in codes if code.drain is not None and code.way_back is not None]
+
     # --- life
 
     def add(self, probe: Probe) -> None:

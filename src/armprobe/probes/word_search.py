@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from armprobe.errors import TargetFault
@@ -21,12 +21,18 @@ def can_search(target: Target) -> bool:
 
 def find_words(target: Target, wanted: Collection[int]) -> Iterator[tuple[int, int]]:
     """Addresses and values of the aligned words of writable memory that are in `wanted`, as far as it can be read."""
+    known = [(region.start, region.end) for region in target.regions if region.readable and region.writable]
+    return find_words_in(target, known, wanted)
+
+
+def find_words_in(
+    target: Target, spans: Iterable[tuple[int, int]], wanted: Collection[int]
+) -> Iterator[tuple[int, int]]:
+    """The same for the memory in [start, end) spans."""
     halves = {(word >> 16).to_bytes(2, "little") for word in wanted}
-    for region in target.regions:
-        if not (region.readable and region.writable):
-            continue
-        for start in range(region.start & -_WORD, region.end, _CHUNK):
-            for base, data in _read(target, start, min(start + _CHUNK, region.end)):
+    for first, last in spans:
+        for start in range(first & -_WORD, last, _CHUNK):
+            for base, data in _read(target, start, min(start + _CHUNK, last)):
                 for half in halves:
                     for at in _occurrences(data, half):
                         word = int.from_bytes(data[at - 2 : at + 2], "little")

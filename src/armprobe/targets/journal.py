@@ -52,6 +52,13 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Writable:
+    """The [start, end) spans of the program's memory in which a task that sleeps may have its PC."""
+
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """Code is about to be written to [start, end), for the site at `site`.
 
@@ -137,8 +144,8 @@ class TargetGone:
 
 
 Change = (
-    Words | Traps | TrapsGone | Memory | Code | Pads | PadsGone | Call | CallEnded | KernelMemory | KernelMemoryGone
-    | Settled | TargetGone
+    Words | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | KernelMemory
+    | KernelMemoryGone | Settled | TargetGone
 )  # fmt: skip
 
 
@@ -171,6 +178,8 @@ class Left:
     words: dict[int, tuple[bytes, set[bytes]]] = field(default_factory=dict)
     traps: dict[int, str] = field(default_factory=dict)
     memory: list[Memory] = field(default_factory=list)
+    #: where a task that sleeps may have its PC
+    writable: tuple[tuple[int, int], ...] = ()
     #: newest last: where two overlap, the memory of the older one was free
     code: list[Code] = field(default_factory=list)
     pads: list[Pads] = field(default_factory=list)
@@ -202,6 +211,8 @@ class Left:
                     self.traps.pop(address, None)
             case Memory():
                 self.memory.append(change)
+            case Writable(spans):
+                self.writable = spans
             case Code():
                 self.code.append(change)
             case Pads():
@@ -221,11 +232,13 @@ class Left:
             case Settled():
                 for settled in (self.words, self.memory, self.code, self.pads):
                     settled.clear()
+                self.writable = ()
 
     def clear(self) -> None:
         for part in (self.words, self.traps, self.memory, self.code, self.pads, self.calls):
             part.clear()
         self.kernel = None
+        self.writable = ()
 
     def _add_word(self, address: int, before: bytes, after: bytes) -> None:
         original, ours = self.words.get(address, (before, set()))
