@@ -292,8 +292,12 @@ def test_without_memory_for_slots_nothing_is_planted(firmware: Board, demo: Path
     )
 
 
-def test_commands_are_executed_by_the_emulator(firmware: Board, image: Image, capsys):
-    with armprobe.attach_gdb(firmware.address, image, slots=[SLOTS], monitor=["info version"]) as session:
+def test_commands_are_executed_by_the_emulator(demo: Path, image: Image, capsys):
+    # As many packets as take longer than the test.
+    with (
+        board("-kernel", str(demo), arguments=["demo", "1000000000"]) as firmware,
+        armprobe.attach_gdb(firmware.address, image, slots=[SLOTS], monitor=["info version"]) as session,
+    ):
         version = capsys.readouterr().err
         assert re.fullmatch(r"\d+\.\d+\.\d+.*\s+", version)
         session.run(until="scheduler_tick")
