@@ -110,7 +110,9 @@ def test_kernel_works_on_while_probes_are_prepared(guest):
         session.runs_meanwhile = True
         guest.start("calls")
         for _ in range(100):
-            session.unregister_all(session.count_all(places))
+            probes = session.count_all(places)
+            assert {probe.state for probe in probes} == {"branch"}
+            session.unregister_all(probes)
             if calls.hits == PROCESSORS * CALLS:
                 break
         guest.start("true", when_ended=session.stop)

@@ -94,7 +94,7 @@ class Engine:
 
     @property
     def runs_meanwhile(self) -> bool:
-        """Whether the target runs while new probes are prepared."""
+        """Whether the target runs while new probes are prepared. Those that can be are planted as branches."""
         return self._runs_meanwhile
 
     @runs_meanwhile.setter
@@ -112,9 +112,10 @@ class Engine:
         try:
             with self._live.meanwhile() if self._live is not None and running else nullcontext():
                 self._place(batch, fresh, replaced)
+                new_code = self._note_code([*fresh, *(new for _, new in replaced)])
             self.instruments.clear(batch)
             try:
-                self._exchange(fresh, replaced)
+                self._exchange(fresh, replaced, new_code)
             except Refused:
                 # The code is not what it was when it was read.
                 self._placement.known = 0, b""
@@ -240,7 +241,7 @@ class Engine:
         try:
             for site, probes in changes.items():
                 replaced.append((site, self._placement.rebuild(site, probes)))
-            self._exchange([], replaced)
+            self._exchange([], replaced, self._note_code([new for _, new in replaced]))
         except BaseException:
             for _, new in replaced:
                 self._placement.release(new)
@@ -248,25 +249,30 @@ class Engine:
         finally:
             self._placement.forget()
 
-    def _exchange(self, fresh: Sequence[Site], replaced: Sequence[tuple[Site, Site]]) -> None:
-        """Arm new sites, and let rebuilt ones take the place of old ones, in one patch."""
-        moves = [(site, "arm") for site in fresh]
+    def _note_code(self, sites: Sequence[Site]) -> list[Write]:
+        """What has to be written to the slots of new sites, and the journal knows of."""
+        if sites:
+            self._know_memory()
+            note(self.target.journal, *(code for site in sites for code in _noted(site)))
+        return [write for site in sites for write in self._placement.code_writes(site)]
+
+    def _exchange(
+        self, fresh: Sequence[Site], replaced: Sequence[tuple[Site, Site]], new_code: Sequence[Write]
+    ) -> None:
+        """Plant new sites, and let rebuilt ones take the place of old ones, in one patch. `new_code` fills slots."""
+        moves = [(site, self.optimizer.planting_verb(site)) for site in fresh]
         for old, new in replaced:
             new.planted, new.state, new.false_conditions = old.planted, old.state, old.false_conditions
             if new.island == old.island:
                 new.island_way = old.island_way
             if new.state is SiteState.DISARMED:
-                moves.append((new, "arm"))
+                moves.append((new, self.optimizer.planting_verb(new)))
             elif new.state in (SiteState.OPTIMIZED, SiteState.PARKED) and new.reason:
                 new.state = SiteState.OPTIMIZED
                 moves.append((new, "unoptimize"))
             else:
                 moves.append((new, ""))
-        new_code = [write for site, _ in moves for write in self._placement.code_writes(site)]
         self._enter_points([site for site, _ in moves])
-        if moves:
-            self._know_memory()
-            note(self.target.journal, *(code for site, _ in moves for code in _noted(site)))
         try:
             self.patch(moves, new_code=new_code, new_traps=_traps_in_slots([site for site, _ in moves]))
         except BaseException:

@@ -100,6 +100,10 @@ class Optimizer:
             return 0
         return len(batch)
 
+    def planting_verb(self, site: Site) -> str:
+        """How a site is planted that has its own bytes: a target that runs meanwhile is not stopped twice for it."""
+        return "publish" if self._engine.runs_meanwhile and self._wants(site) else "arm"
+
     def _wants(self, site: Site) -> bool:
         """Whether the site should be, or stay, a branch."""
         return self._enabled and not site.reason

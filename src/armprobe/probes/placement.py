@@ -357,5 +357,5 @@ class Placement:
         return [
             (site.address + _WORD, site.code.second)
             for site, verb in moves
-            if verb == "optimize" and site.code.second is not None
+            if verb in ("optimize", "publish") and site.code.second is not None
         ]

@@ -26,6 +26,7 @@ TRANSITIONS: dict[tuple[SiteState, str], SiteState] = {
     (SiteState.UNREGISTERED, "register"): SiteState.DISARMED,
     (SiteState.DISARMED, "unregister"): SiteState.RETIRED,
     (SiteState.DISARMED, "arm"): SiteState.ARMED,
+    (SiteState.DISARMED, "publish"): SiteState.OPTIMIZED,
     (SiteState.ARMED, "disarm"): SiteState.DISARMED,
     (SiteState.ARMED, "optimize"): SiteState.OPTIMIZED,
     (SiteState.OPTIMIZED, "unoptimize"): SiteState.ARMED,

@@ -510,7 +510,8 @@ class Session:
     def runs_meanwhile(self) -> bool:
         """Whether the target runs while new probes are prepared, and stands still only while they are planted.
 
-        Then it is no more where it stopped before. Setting it raises UsageError for a target that is no live kernel.
+        Then it is no more where it stopped before, and probes that can be branches are branches at once. Setting it
+        raises UsageError for a target that is no live kernel.
         """
         return self._engine.runs_meanwhile
 

@@ -152,6 +152,14 @@ def live_a_life(session: Session, address: int) -> None:
     probe.park()
     probe.unregister()  # a parked branch goes
     session.optimize_now()
+    session._engine._runs_meanwhile = True  # plants branches, as on a live kernel
+    probe = session.count(address)
+    assert probe.state == "branch"
+    probe.disable()
+    probe.enable()
+    assert probe.state == "branch"
+    probe.unregister()
+    session.optimize_now()
 
 
 def test_every_verb_that_writes_is_recorded_in_every_state(changes):
