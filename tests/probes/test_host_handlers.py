@@ -11,6 +11,7 @@ from tests.probes.program import (
     LOOP,
     PASSES,
     RETURN,
+    WORDS,
     contents,
     final_state,
     start,
@@ -263,3 +264,23 @@ def test_a_post_handler_alone_runs_where_hits_are_counted_as_well():
         session.run(until=END)
         assert seen == [LOOP + 4] * PASSES
         assert (counter.hits, probe.hits) == (PASSES, PASSES)
+
+
+def test_traps_of_a_processor_without_bkpt_are_undefined_instructions():
+    words = [0xE1A0F00E if word == 0xE12FFF1E else word for word in WORDS]  # mov pc, lr for bx lr, which is as young
+    with start(words, cpu="sa1110") as session:
+        expected = final_state(session)
+    seen = []
+    with start(words, cpu="sa1110") as session:
+        probes = [session.probe(place, lambda hit: seen.append(hit.address)) for place in (LOOP, CONDITIONAL, DOUBLE)]
+        after = session.probe(LITERAL_LOAD, post_handler=lambda hit: seen.append(hit.regs.r2))
+        assert word_at(session, LOOP) == 0xE7F5BEF0  # udf #0x5be0
+        assert final_state(session) == expected
+        assert [probe.hits for probe in (*probes, after)] == [PASSES, PASSES // 2, PASSES, PASSES]
+        assert seen.count(0x12345678) == PASSES
+        session.close()
+        assert [word_at(session, BASE + 4 * at) for at in range(len(words))] == words
+    with start([0xE7F5BEF0], cpu="sa1110") as session:
+        assert session.run().reason is StopReason.TRAP
+    with start([0xE7F000F0], cpu="sa1110") as session:
+        assert session.run().access == "undefined"

@@ -28,6 +28,8 @@ from armprobe.targets.semihosting import SVC_A32, SVC_T32, Exit, Semihosting
 
 #: BKPT #0x5be0: an immediate no compiler or library uses (DDI 0406C A8.8.24)
 TRAP = 0xE125BE70
+#: UDF #0x5be0, for processors without BKPT, which came with architecture 5 (A8.8.247)
+UNDEFINED_TRAP = 0xE7F5BEF0
 STACK_SIZE = HEAP_SIZE = 1 << 20
 #: where `until` stands when there is none: no 32-bit PC equals it
 _NEVER = 1 << 40
@@ -136,7 +138,7 @@ class UnicornTarget:
 
     @property
     def trap(self) -> int:
-        return TRAP
+        return TRAP if self.architecture >= 5 else UNDEFINED_TRAP
 
     @property
     def own_faults(self) -> None:
@@ -317,11 +319,25 @@ class UnicornTarget:
             return Stop(StopReason.EXIT, pc, message="waits for an interrupt (WFI), and the emulator has none")
         return Stop(StopReason.LIMIT, pc) if limit else None
 
+    def _trapped(self, pc: int) -> bool:
+        return self.read_memory(pc, 4) == UNDEFINED_TRAP.to_bytes(4, "little")
+
+    def _take_trap(self, pc: int) -> Stop | None:
+        """Unicorn ends a run at an undefined instruction: a limit counts from there again."""
+        assert self._on_trap is not None
+        if not self._on_trap(pc):
+            return Stop(StopReason.TRAP, pc)
+        if self._memory.clock is not None:
+            self._memory.clock.executed()
+        return None
+
     def _judge(self, failure: Exception, entry: int, limit: int) -> Stop | None:
         pc, message = self._file.entry & ~1, str(failure)
         if self._access is not None:
             access, address = self._access
             return Stop(StopReason.FAULT, pc, address=address, access=access, message=message)
+        if self.trap == UNDEFINED_TRAP and self._trapped(pc):
+            return self._take_trap(pc)
         # Behind WFE and YIELD Unicorn says that the instruction is undefined. If it really is, it will say so again
         # when it starts there.
         if pc != entry & ~1 and self._hint_before(pc) in (_WFE, _YIELD):
