@@ -23,6 +23,7 @@ from tests.integration.linux_programs import (
     threads_output,
     threads_program,
 )
+from tests.integration.test_killed import kill, victim
 from tests.targets.contract import BASE, Contract, Make
 
 import armprobe
@@ -31,6 +32,8 @@ from armprobe.targets.gdbremote import GdbRemoteTarget
 
 PAGE = 4096
 MANY, FEW, SIGNALS = 20_000, 10, 25
+#: seconds of work
+LONG = 1_000_000
 SIGUSR1, SIGKILL, SIGSEGV, SIGTERM = 10, 9, 11, 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,6 +45,7 @@ def programs(tmp_path_factory) -> dict[str, Path]:
     return {
         "blank": blank_program(folder),
         "many": threads_program(folder, rounds=MANY, name="many"),
+        "long": threads_program(folder, rounds=LONG, name="long"),
         "few": threads_program(folder, rounds=FEW, name="few"),
         "fork": forking_program(folder, "fork"),
         "vfork": forking_program(folder, "vfork", shares=True),
@@ -142,6 +146,53 @@ def test_leaving_a_session_lets_the_process_run_on_without_a_trace(attach, guest
     assert calls.hits < threads_calls(MANY)
     assert guest.finish() == threads_output(MANY)
     attach("few").close()  # nothing of the first session is left to be undone
+
+
+# --- armprobe is killed
+
+KILLED = """
+import sys, armprobe
+address, program, moment = sys.argv[1:]
+session = armprobe.attach_gdb(address, program)
+session.count("work")
+session.optimization = moment != "traps"
+session.optimize_now()
+def all_threads_are_there(hit):
+    if threads.hits == 4:
+        print("now", flush=True)
+        if moment == "traps":
+            sys.stdin.read()
+threads = session.probe("thread", all_threads_are_there)
+session.run()
+"""
+
+
+@pytest.mark.parametrize("moment", ["running", "traps"])
+def test_a_process_is_restored_after_armprobe_was_killed_and_comes_to_its_end(
+    guest: GdbserverGuest, programs: dict[str, Path], moment: str
+):
+    address = guest.serve("/bin/long")
+    with victim(KILLED, address, programs["long"], moment) as process:
+        kill(process)
+    with pytest.raises(armprobe.Refused, match=rf"\(long, process {process.pid}\) did not end"):
+        armprobe.attach_gdb(address, programs["long"])
+    done = armprobe.restore(address)
+    assert done is not None
+    assert (done.complete, done.ended, done.restarted, done.memory) == (True, False, False, 0)
+    assert bool(done.restored) == (moment == "running")
+    assert done.traps >= 1
+    assert guest.finish() == threads_output(LONG)
+
+
+def test_with_once_the_program_goes_with_the_connection(guest: GdbserverGuest, programs: dict[str, Path]):
+    address = guest.serve("/bin/long", options="--once")
+    with victim(KILLED, address, programs["long"], "running") as process:
+        kill(process)
+    assert guest.finish() == ""
+    done = armprobe.restore(guest.serve("/bin/long"))
+    assert done is not None
+    assert done.restarted
+    assert guest.finish() == threads_output(LONG)
 
 
 # --- children, and other programs

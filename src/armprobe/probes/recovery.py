@@ -316,6 +316,8 @@ def _give_back(target: Target, ours: Sequence[Memory], done: Recovery) -> None:
                 target.write_memory(memory.start, memory.original)
             elif target.executable_memory is not None:
                 target.executable_memory.free(memory.start, memory.end - memory.start)
+            else:
+                continue  # a process keeps it, unused
             done.memory += memory.end - memory.start
         except TargetLost:
             raise
