@@ -43,6 +43,8 @@ _SVC = CALL_CODE[:4]
 _PAGE = 0x1000
 _PAGES_SEARCHED = 1024
 _ERRORS = 4095
+#: r0 of a thread that comes out of an interrupted call: -ERESTARTSYS to -ERESTART_RESTARTBLOCK (linux/errno.h)
+_INTERRUPTED = range((1 << 32) - 516, (1 << 32) - 511)
 
 
 class SystemCalls:
@@ -68,7 +70,28 @@ class SystemCalls:
         self._place = self._found
 
     def call(self, number: int, *arguments: int) -> int:
-        """Make a call and return its result, unsigned. Raises TargetError with the error number's name."""
+        """Make a call and return its result, unsigned.
+
+        Raises TargetError with the error number's name, and where no thread can make one.
+        """
+        stopped, *_ = self._stub.threads.ids()
+        self._stub.threads.select(self._able())
+        try:
+            return self._call(number, *arguments)
+        finally:
+            self._stub.threads.select(stopped)
+
+    def _able(self) -> int:
+        """A thread that does not come out of a call of its own: the kernel would forget to begin that one again."""
+        for thread in self._stub.threads.ids():
+            if self._stub.threads.read_registers(thread).r0 not in _INTERRUPTED:
+                return thread
+        raise TargetError(
+            f"no thread of {self._stub.name} can make a system call: all of them come out of one that was interrupted",
+            hint="let it run for a moment",
+        )
+
+    def _call(self, number: int, *arguments: int) -> int:
         registers = self._stub.read_registers()
         registers.cpsr &= ~CPSR_T
         registers.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
