@@ -30,6 +30,8 @@ PROCESSORS = 4
 VERBS = ("park", "unpark", "unoptimize", "optimize", "park", "unpark")
 _HITS = (SiteState.OPTIMIZED, SiteState.ARMED)
 _SLOTS = Region(0x40200000, 0x40300000, name="slots")
+#: of each processor (start.S)
+_STACK_BYTES = 4096
 _WORKER = struct.Struct("<10I24x")
 #: by the numbers of image.c
 _FAILURES = (
@@ -169,6 +171,9 @@ def _toggle(
         problems.append("the protocols do not end where they began")
         session.target.write_memory(address, site.planted)
     awake = read("awake_at_store", PROCESSORS)
+    # What is left of interrupts in a detour, and of the table, looks like somebody who will come back to it.
+    write("trap_entry", 0)
+    session.target.write_memory(symbol("stacks"), bytes(_STACK_BYTES * PROCESSORS))
     return Outcome(read("done_toggles")[0], tuple(workers), counted, awake, tuple(problems))
 
 
