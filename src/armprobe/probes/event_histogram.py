@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+from armprobe.codegen.filters import And
+from armprobe.errors import UsageError
 from armprobe.events.record import FieldType
-from armprobe.probes.hist_trigger import HITCOUNT, HistTrigger
+from armprobe.probes.definition import Kind
+from armprobe.probes.hist_trigger import HITCOUNT, HistTrigger, parse_trigger
 from armprobe.probes.maps import Map
+
+if TYPE_CHECKING:
+    from armprobe.probes.engine import Engine
+    from armprobe.probes.probe import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +94,32 @@ class EventHistogram:
             case "hex":
                 return f"{key & 0xFFFFFFFF:x}"
         return str(key)
+
+
+def sum_up(engine: Engine, probes: Iterable[Probe], text: str, describe: Callable[[int], str]) -> EventHistogram:
+    """Let the probes of an event carry out a trigger, too: those of `probes` that the trigger names.
+
+    Raises UsageError for a trigger that can't be read, an event that does not exist, and fields that it does not have.
+    """
+    trigger = parse_trigger(text)
+    actions = {}
+    maps: tuple[Map, ...] = ()
+    for probe in probes:
+        definition = probe.definition
+        if definition is None or trigger.event not in (definition.event, f"{definition.group}/{definition.event}"):
+            continue
+        if definition.kind is Kind.RETURN:
+            raise UsageError(f"the event {trigger.event} is one of returns, which have no hist trigger yet",
+                             hint="emit() and maps in a handler can do it")  # fmt: skip
+        fields = {argument.name: (argument.source, argument.type) for argument in definition.arguments}
+        action = trigger.action(fields)
+        maps = maps or tuple(
+            engine.instruments.add_map(f"{trigger.event}.{name}", action.shape) for name in ("hitcount", *trigger.sums)
+        )
+        wanted = [condition for condition in (definition.filter, trigger.filter(fields)) if condition is not None]
+        condition = And(*wanted) if len(wanted) == 2 else wanted[0] if wanted else None
+        actions[probe] = replace(action, filter=condition, maps=tuple(known.address for known in maps))
+    if not actions:
+        raise UsageError(f"there is no event {trigger.event}", hint="define it first: p:EVENT LOCATION FIELD=...")
+    engine.add_actions(actions)
+    return EventHistogram(trigger, next(iter(actions.values())).key[1], maps, describe)

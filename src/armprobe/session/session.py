@@ -4,38 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from armprobe.codegen.actions import Action, Count, Follow, Latency, Record, needed_of_entry
-from armprobe.codegen.actions import Stop as AskHost
-from armprobe.codegen.filters import And, Filter
-from armprobe.codegen.handlers import can_compile
 from armprobe.codegen.map_layout import MapKind
-from armprobe.errors import Refused, TargetError, UsageError
-from armprobe.events.batch import Batch, Origin, Store
-from armprobe.events.optional import needed_for
-from armprobe.events.record import split_header
-from armprobe.events.source import AtEntry
+from armprobe.errors import TargetError, UsageError
+from armprobe.events.batch import Batch, Origin
 from armprobe.events.timebase import TimeBase
-from armprobe.probes.binding import check_entry, pointing_at, read_condition, read_definition
-from armprobe.probes.compiled import OnHost, compiled_calls, compiled_return, condition_on_host, conditions, keep_entry
-from armprobe.probes.definition import DEFAULT_GROUP, MAXACTIVE, Kind, ProbeDefinition, parse_removal
+from armprobe.probes.binding import read_definition
+from armprobe.probes.compiled import OnHost
+from armprobe.probes.definition import MAXACTIVE, parse_removal
 from armprobe.probes.engine import Engine
-from armprobe.probes.event_histogram import EventHistogram
+from armprobe.probes.event_histogram import EventHistogram, sum_up
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
-from armprobe.probes.hist_trigger import parse_trigger
-from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
-from armprobe.probes.returning import Returning, check_returning
 from armprobe.probes.stops import explain_stop, program_place
 from armprobe.probes.watch import Watch, WatchHandler
 from armprobe.session.event import Event
-from armprobe.symbols.data import NamesAt
+from armprobe.session.making import ProbeMaker, When
+from armprobe.session.recorded import Recorded
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import data_address, resolve
 from armprobe.symbols.table import SymbolTable
@@ -45,10 +35,6 @@ from armprobe.targets.journal import TargetGone, note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-#: a filter in the language of definitions, or a function in the subset of Python that handlers are written in
-When = str | Callable[..., object]
 
 
 class Session:
@@ -80,13 +66,13 @@ class Session:
         self._ends_target = ends_target
         self.symbols = symbols
         self._engine = Engine(target, regions=slots, code_map=symbols, live=live, image=image)
-        self._engine.instruments.sink = self._on_records
+        self._maker = ProbeMaker(self._engine, symbols)
+        self._recorded = Recorded(self._engine, symbols)
+        self._engine.instruments.sink = self._recorded.add
         if target.own_faults is not None:
             target.own_faults.show_at(lambda pc: program_place(self._engine, pc))
         if target.shared_memory is not None:
             target.shared_memory.while_running(self._drain)
-        self._store = Store()
-        self._on_event: Callable[[Event], object] | None = None
         self._closed = False
         self._watches: list[Watch] = []
 
@@ -191,7 +177,7 @@ class Session:
             post_handler.check_after()
         if compiled and handler is None:
             raise UsageError("there is no handler to compile", hint="a post handler runs on the host")
-        return self._handle([where], handler, post_handler, when, compiled=compiled)[0]
+        return self._register_one(self._maker.handled([where], handler, post_handler, when, compiled=compiled)[0])
 
     def probe_all(
         self, places: Iterable[str | int], handler: Callable[..., object], *, compiled: bool = False, when: When = ""
@@ -199,42 +185,7 @@ class Session:
         """Give many places one handler, planted together; all or none. The rest is as in `probe`."""
         if handler is None:
             raise UsageError("handler must be a function that takes the hit, not None")
-        return self._handle(places, handler, None, when, compiled=compiled)
-
-    def _handle(
-        self,
-        places: Iterable[str | int],
-        handler: Callable[..., object] | None,
-        post_handler: HostHandler | None,
-        when: When,
-        *,
-        compiled: bool,
-    ) -> list[Probe]:
-        probes = [self._make(where) for where in places]
-        names = [
-            NamesAt(partial(self.symbols.scope, probe.address), self.symbols.describe(probe.address))
-            for probe in probes
-        ]
-        calls = iter(compiled_calls(handler, self._engine.instruments, names) if compiled and handler else ())
-        decided = iter(conditions(when, names) if callable(when) else ())
-        for probe, known in zip(probes, names, strict=True):
-            condition, scope = next(decided) if callable(when) else (self._condition(when, probe.address), None)
-            own = handler.at(known) if isinstance(handler, OnHost) else handler
-            if compiled:
-                call = next(calls)
-                probe.actions, probe.layout = (replace(call, filter=condition),), call.program.layout
-                probe.skips = call.program.skips
-            else:
-                probe.actions = (AskHost(condition),) if condition is not None else ()
-                probe.layout, probe.skips = (own.layout, own.skips) if isinstance(own, OnHost) else (None, False)
-            probe.pre, probe.post = None if compiled else own, post_handler
-            if condition is not None and not compiled:
-                probe.condition = condition_on_host(condition, scope, self._engine.instruments)
-        return self._register(probes)
-
-    def _condition(self, when: When, address: int) -> Filter | None:
-        assert isinstance(when, str)
-        return read_condition(when, self.symbols, address) if when else None
+        return self._register(self._maker.handled(places, handler, None, when, compiled=compiled))
 
     @overload
     def retprobe(
@@ -284,46 +235,10 @@ class Session:
         if compiled and entry is not None:
             raise UsageError("a compiled handler takes no entry handler", hint="it knows the entry as hit.entry.r0")
         if handler is None:
-            return lambda function: self._retprobe(where, function, entry, maxactive, compiled=compiled)
-        return self._retprobe(where, handler, entry, maxactive, compiled=compiled)
-
-    def _retprobe(
-        self,
-        where: str | int,
-        handler: Callable[..., object],
-        entry: Callable[[Hit], object] | None,
-        maxactive: int,
-        *,
-        compiled: bool,
-    ) -> Probe:
-        if compiled:
-            probe = self._make(where)
-            call = compiled_return(handler, self._engine.instruments)
-            probe.layout = call.program.layout
-            self._return_by_code(probe, maxactive, call)
-            return self._register([probe])[0]
-        own = handler.at_return() if isinstance(handler, OnHost) else None
-        if own is not None and own.entry:
-            if entry is not None:
-                raise UsageError("a handler that asks for the entry itself takes no entry handler",
-                                 hint="it knows the entry as hit.entry.r0")  # fmt: skip
-            entry = keep_entry(own.entry)
-        if isinstance(entry, OnHost):
-            entry.check_after()
-        returning = Returning(own or handler, entry, maxactive)
-        check_returning(returning)
-        probe = self._make(where)
-        probe.returning, probe.layout = returning, None if own is None else own.layout
-        if entry is None and can_compile(architecture=self.target.architecture, atomic=self.target.concurrent):
-            # Then only the return stops the target.
-            probe.actions = (Follow(maxactive),)
-        return self._register([probe])[0]
-
-    def _return_by_code(self, probe: Probe, maxactive: int, action: Action) -> None:
-        """Let an action happen in the target at each return, and what it needs of the entry be kept there."""
-        probe.returning = Returning(None, maxactive=maxactive, actions=(action,))
-        check_returning(probe.returning)
-        probe.actions = (Follow(maxactive, keep=needed_of_entry([action])),)
+            return lambda function: self._register_one(
+                self._maker.returning(where, function, entry, maxactive, compiled=compiled)
+            )
+        return self._register_one(self._maker.returning(where, handler, entry, maxactive, compiled=compiled))
 
     def on_host(self, handler: Callable[..., object]) -> HostHandler:
         """Make a host handler of a function that is written for `compiled=True`: it does the same.
@@ -341,21 +256,10 @@ class Session:
         `maxactive` calls at once. Raises Refused with the reason where there is no clock, where returns can't be
         followed, and without a compiler.
         """
-        engine, target = self._engine, self.target
         self._check_open()
-        if not can_compile(architecture=target.architecture, atomic=target.concurrent):
-            raise Refused(
-                f"latency is measured by code in the target, which can't be made for {target.name}",
-                hint="install llvmlite: pip install 'armprobe[compile]'; before ARMv6, only one processor is supported",
-            )
-        probe = self._make(where)
-        latencies = engine.instruments.add_latencies(probe.location)
-        now, then = (engine.moments.time_source(at_return=returned) for returned in (True, False))
-        self._return_by_code(probe, maxactive, Latency(now, AtEntry(then), address=latencies.address))
-        probe.latencies = latencies
-        self._register([probe])
-        latencies.probe = probe
-        return latencies
+        measuring = self._register_one(self._maker.latency(where, maxactive)).latencies
+        assert measuring is not None
+        return measuring
 
     # --- maps
 
@@ -387,16 +291,11 @@ class Session:
         A conditional instruction whose condition is false is not executed. `false_conditions` counts these as well, in
         the probe's attribute of that name; the probe then stays a trap.
         """
-        probe = self._make(where)
-        probe.actions, probe.watch_condition = (Count(),), false_conditions
-        return self._register([probe])[0]
+        return self._register_one(self._maker.counting(where, false_conditions=false_conditions))
 
     def count_all(self, places: Iterable[str | int]) -> list[Probe]:
         """Count at many places, planted together; all or none."""
-        probes = [self._make(where) for where in places]
-        for probe in probes:
-            probe.actions = (Count(),)
-        return self._register(probes)
+        return self._register([self._maker.counting(where) for where in places])
 
     def define(self, definition: str) -> Probe:
         """Add a probe by one line of Linux's kprobe_events grammar: `p:packet parse_packet len=%r1 if len > 64`.
@@ -421,31 +320,12 @@ class Session:
             if removal is not None:
                 gone.update(events.remove(removal))
                 continue
-            parsed = read_definition(line, self.symbols)
-            try:
-                probe = self._make(parsed.location)
-            except UsageError as error:
-                raise pointing_at(error, line, parsed.location) from None
-            check_entry(parsed, probe.address, self.symbols)
-            probe.definition = parsed
-            action = self._action_of(parsed) if records else Count(filter=parsed.filter)
-            probe.layout = action.layout if isinstance(action, Record) else None
-            if parsed.kind is Kind.RETURN:
-                self._return_by_code(probe, parsed.maxactive, action)
-            else:
-                probe.actions = (action,)
+            probe = self._maker.defined(line, read_definition(line, self.symbols), records=records)
             events.add(probe)
             probes.append(probe)
         fresh = self._register([probe for probe in probes if probe not in gone])
         self.unregister_all(gone.difference(probes))
         return fresh
-
-    def _action_of(self, definition: ProbeDefinition) -> Count | Record:
-        """The compiled action that a definition asks for."""
-        if definition.kind is Kind.COUNT:
-            return Count(filter=definition.filter)
-        common = self._engine.moments.common(at_return=definition.kind is Kind.RETURN)
-        return Record(definition.layout(common), RING_WORDS, definition.filter, stops=True)
 
     def trigger(self, text: str) -> EventHistogram:
         """Sum up the hits of an event by a field, in target memory: `packet.hist:keys=length.log2 if kind > 1`.
@@ -453,30 +333,7 @@ class Session:
         The event is one of `define`; the language is that of the kernel's `hist` trigger: docs/definitions.md.
         """
         self._check_open()
-        trigger = parse_trigger(text)
-        probes = [probe for probe in self.probes if probe.definition is not None and trigger.event in (
-            probe.definition.event, f"{probe.definition.group}/{probe.definition.event}")]  # fmt: skip
-        if not probes:
-            raise UsageError(f"there is no event {trigger.event}", hint="define it first: p:EVENT LOCATION FIELD=...")
-        actions = {}
-        maps: tuple[Map, ...] = ()
-        for probe in probes:
-            definition = probe.definition
-            assert definition is not None
-            if definition.kind is Kind.RETURN:
-                raise UsageError(f"the event {trigger.event} is one of returns, which have no hist trigger yet",
-                                 hint="emit() and maps in a handler can do it")  # fmt: skip
-            fields = {argument.name: (argument.source, argument.type) for argument in definition.arguments}
-            action = trigger.action(fields)
-            maps = maps or tuple(
-                self._engine.instruments.add_map(f"{trigger.event}.{name}", action.shape)
-                for name in ("hitcount", *trigger.sums)
-            )
-            wanted = [condition for condition in (definition.filter, trigger.filter(fields)) if condition is not None]
-            condition = And(*wanted) if len(wanted) == 2 else wanted[0] if wanted else None
-            actions[probe] = replace(action, filter=condition, maps=tuple(known.address for known in maps))
-        self._engine.add_actions(actions)
-        return EventHistogram(trigger, actions[probes[0]].key[1], maps, self.symbols.describe)
+        return sum_up(self._engine, self.probes, text, self.symbols.describe)
 
     def remove(self, event: str) -> None:
         """Remove the probes of an event, `[GROUP/]EVENT`, or of a group, `GROUP/`. Raises UsageError for none."""
@@ -497,14 +354,13 @@ class Session:
         self._check_open()
         self._engine.unregister(probes)
 
-    def _make(self, where: str | int) -> Probe:
-        place = self.locate(where)
-        return Probe(self._engine, place, where if isinstance(where, str) else self.symbols.describe(place))
-
     def _register(self, probes: list[Probe]) -> list[Probe]:
         self._check_open()
         self._engine.register(probes)
         return probes
+
+    def _register_one(self, probe: Probe) -> Probe:
+        return self._register([probe])[0]
 
     @property
     def runs_meanwhile(self) -> bool:
@@ -528,15 +384,7 @@ class Session:
 
     def locate(self, where: str | int) -> int:
         """The address of a place. Raises UsageError when there is none or several, Refused where no A32 code is."""
-        if isinstance(where, int):
-            return where
-        places = resolve(where, self.symbols)
-        if len(places) > 1:
-            raise UsageError(
-                f"{where!r} stands for {len(places)} places, and one is wanted here",
-                hint="session.places() gives all of them",
-            )
-        return places[0].address
+        return self._maker.locate(where)
 
     def places(self, pattern: str) -> list[int]:
         """The addresses of all functions whose names match a shell pattern."""
@@ -648,8 +496,7 @@ class Session:
         In the embedded emulator it counts the instructions of the program, without those that probes add: times are
         the same in every run. On a machine with a generic timer it is real time.
         """
-        clock = self._engine.moments.clock
-        return None if clock is None else TimeBase(clock.name, clock.unit, clock.ns_per_tick, clock.start)
+        return self._recorded.clock
 
     @property
     def timestamps(self) -> bool:
@@ -663,11 +510,11 @@ class Session:
     def events(self) -> Iterator[Event]:
         """Take the events recorded so far, oldest first."""
         self._drain()
-        yield from self._take_events()
+        yield from self._recorded.take()
 
     def on_event(self, callback: Callable[[Event], object] | None) -> None:
         """Call `callback` for every event as it is drained, instead of keeping it for `events`."""
-        self._on_event = callback
+        self._recorded.callback = callback
 
     def to_numpy(self, probe: Probe) -> NDArray[Any]:
         """The arguments of the events of a probe that `events` did not take yet, oldest first, as a structured array.
@@ -676,15 +523,8 @@ class Session:
         objects; where memory may be unreadable, it is a masked array. Raises MissingDependency without NumPy,
         UsageError for a probe that records nothing.
         """
-        with needed_for("to_numpy()", extra="events"):
-            from armprobe.events.decode import decode
-        origin = self.origins().get(probe.number)
-        if origin is None:
-            raise UsageError(f"{probe.name} records no events", hint="session.define('p:EVENT LOCATION ...') does")
         self._drain()
-        return decode(
-            origin.layout, self._store.batches, probe.number, describe=self.symbols.place, timebase=self.clock
-        )
+        return self._recorded.numpy(probe)
 
     def to_arrow(self) -> Any:
         """All events that `events` did not take yet, oldest first, as a pyarrow.Table.
@@ -692,29 +532,17 @@ class Session:
         Its columns are number, time and cpu (where the target knows them), group, event, address, symbol, and a struct
         for each event that has arguments; see `armprobe.events.arrow`. Raises MissingDependency without pyarrow.
         """
-        with needed_for("to_arrow()", extra="arrow"):
-            from armprobe.events.arrow import Converter
         self._drain()
-        return Converter(self.origins(), describe=self.symbols.place, timebase=self.clock).table(
-            self._store.batches, self._store.first
-        )
+        return self._recorded.arrow()
 
     def take_records(self) -> tuple[int, list[Batch]]:
         """Take what `events` would, as it came from the target: the number of the first event, and the records."""
         self._drain()
-        return self._store.first, self._store.take()
+        return self._recorded.take_records()
 
     def origins(self) -> dict[int, Origin]:
         """What records stand for, by the numbers of the probes in their headers."""
-        found = {}
-        for number, probe in self._engine.instruments.probes.items():
-            definition, layout = probe.definition, probe.layout
-            if layout is not None:
-                group = DEFAULT_GROUP if definition is None else definition.group
-                place = self.symbols.place(probe.address)
-                at_return = probe.returning is not None
-                found[number] = Origin(group, probe.name, probe.address, place, layout, at_return)
-        return found
+        return self._recorded.origins()
 
     def lost(self, probe: Probe) -> int:
         """Records of the probe that found the ring full."""
@@ -728,20 +556,6 @@ class Session:
     def _drain(self) -> None:
         if not self._closed:
             self._engine.instruments.drain()
-
-    def _on_records(self, records: Batch) -> None:
-        self._store.add(records)
-        if self._on_event is not None:
-            for event in self._take_events():
-                self._on_event(event)
-
-    def _take_events(self) -> Iterator[Event]:
-        places: dict[Probe, str] = {}
-        for number, record in self._store.take_each():
-            probe = self._engine.instruments.probes[split_header(int.from_bytes(record[:4], "little"))[0]]
-            if probe not in places:
-                places[probe] = self.symbols.place(probe.address)
-            yield Event(number, probe, places[probe], bytes(record), self.symbols, self.clock)
 
     def _check_open(self) -> None:
         if self._closed:
