@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from contextlib import nullcontext
 
 import pytest
 
-from armprobe.targets.interrupt import hold_interrupt
+from armprobe.targets.interrupt import hold_interrupt, stop_on_interrupt
 
 
 def interrupt(times: int, *, patience: int | None, each_held: bool = False) -> tuple[int, bool]:
@@ -46,3 +48,23 @@ def test_a_handler_of_the_program_is_called_when_the_block_is_left():
         assert came == [signal.SIGINT]
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def test_a_ctrl_c_whose_thread_tells_of_it_late_stops_no_later_run():
+    stops: list[str] = []
+    taken, far = os.pipe()
+    os.set_blocking(far, False)
+    with stop_on_interrupt(lambda: stops.append("first")):
+        own = signal.set_wakeup_fd(far)
+        signal.raise_signal(signal.SIGINT)
+        signal.set_wakeup_fd(own)
+        # The thread that took the signal was not let on until now.
+        late = threading.Timer(0.05, os.write, [own, os.read(taken, 1)])
+        late.start()
+    with stop_on_interrupt(lambda: stops.append("second")):
+        late.join()
+    with stop_on_interrupt(lambda: stops.append("third")):
+        pass
+    os.close(taken)
+    os.close(far)
+    assert stops == ["first"]

@@ -188,6 +188,8 @@ class GdbRemoteTarget:
         if limit is not None and limit < 1:
             raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
         self.runner.stopping = False
+        if not self.process:
+            self.runner.sent = 0  # one that came too late for the last run is not heeded by a target that stands
         executed = 0
         ctrl_c = heed_interrupt(self.runner.interrupted) if self.process else stop_on_interrupt(self.stop)
         with ctrl_c, self._stops_at(until):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 _RETRY_SECONDS = 0.02
-_PATIENCE_SECONDS = 1.0
+_MOMENT_SECONDS = 0.001
+_PATIENCE_SECONDS = 5.0
 #: no signal has this number
 _SETTLE = b"\xff"
 
@@ -23,6 +25,8 @@ class _Watcher:
         os.set_blocking(self.write_end, False)
         self.stop: Callable[[], None] | None = None
         self.over = threading.Event()
+        #: signals that were heard of since the block was entered
+        self.heard = 0
         self._settled = threading.Event()
         threading.Thread(target=self._watch, name="armprobe-interrupt", daemon=True).start()
 
@@ -31,18 +35,26 @@ class _Watcher:
             if byte == _SETTLE:
                 self._settled.set()
                 continue
+            self.heard += 1
             # The request is lost if it comes just before the C code starts: repeat it until the run is over.
             while (stop := self.stop) is not None:
                 stop()
                 if self.over.wait(_RETRY_SECONDS):
                     break
 
-    def settle(self) -> None:
-        """Return when no signal is left that came before: what is late must not stop the next run."""
-        self._settled.clear()
-        with suppress(BlockingIOError):
-            os.write(self.write_end, _SETTLE)
-        self._settled.wait(_PATIENCE_SECONDS)
+    def settle(self, handled: int) -> None:
+        """Return when no signal is left of those that were `handled`: what is late must not stop the next run.
+
+        The system may have any thread take a signal, and that one may tell of it long after Python's handler ran.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            self._settled.clear()
+            with suppress(BlockingIOError):
+                os.write(self.write_end, _SETTLE)
+            if self._settled.wait(left) and self.heard >= handled:
+                return
+            time.sleep(_MOMENT_SECONDS)
 
 
 _watcher: _Watcher | None = None
@@ -118,16 +130,17 @@ def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         return
     if _watcher is None:
         _watcher = _Watcher()
-    came = False
+    came = 0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal came
-        if came:
+        came += 1
+        if came > 1:
             signal.default_int_handler(number, frame)
-        came = True
         stop()
 
     _watcher.over.clear()
+    _watcher.heard = 0
     _watcher.stop = stop
     previous = signal.set_wakeup_fd(_watcher.write_end, warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, on_signal)
@@ -139,4 +152,4 @@ def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         _watcher.stop = None
         _watcher.over.set()
         if came:
-            _watcher.settle()
+            _watcher.settle(came)

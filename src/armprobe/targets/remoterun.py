@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +40,8 @@ class RemoteRun:
         self._output = output
         self._interrupt = interrupt or connection.interrupt
         self._running = False
+        #: a signal handler and another thread may ask for the same stop at once
+        self._asking = threading.RLock()
         #: when Ctrl-C came last, and whether the program does not know of it yet
         self._interrupted, self._untold = -_AGAIN, False
         self._tell = tell or self.stop
@@ -62,9 +65,11 @@ class RemoteRun:
         """Ask for a stop; may be called from another thread or a signal handler."""
         self.stopping = True
         # A second one would come when the first was dealt with, and pass for the program's own signal.
-        if self._running and not self.sent:
+        with self._asking:
+            asks = self._running and not self.sent
+            self.sent += asks
+        if asks:
             with suppress(TargetLost):  # whoever waits for the stop hears of it
-                self.sent += 1
                 self._interrupt()
 
     def interrupted(self) -> None:
