@@ -89,16 +89,16 @@ def test_a_slot_is_freed_only_when_nothing_points_into_it():
         session.target.write_registers(regs)
         probe.unregister()
         session.optimize_now()
-        assert [site.slot for site in engine.retired] == [slot]
+        assert [site.slot for site in engine.leaving.retired] == [slot]
         regs.lr = 0
         regs.sp -= 8
         session.target.write_memory(regs.sp + 4, slot.address.to_bytes(4, "little"))
         session.target.write_registers(regs)
         session.optimize_now()
-        assert [site.slot for site in engine.retired] == [slot]
+        assert [site.slot for site in engine.leaving.retired] == [slot]
         session.target.write_memory(regs.sp + 4, bytes(4))
         session.optimize_now()
-        assert engine.retired == []
+        assert engine.leaving.retired == []
         assert engine.slots.statistics()[Pool.CODE].used == 0
 
 
@@ -235,7 +235,7 @@ def test_a_thread_that_stopped_at_a_trap_that_is_gone_executes_what_is_there_now
         assert slot.address < session.regs.pc < slot.end
         session.run(until=LOOP)
         session.optimize_now()
-        assert engine.retired == []
+        assert engine.leaving.retired == []
         assert engine.dispatcher.on_trap(LOOP)
         assert session.regs.pc == LOOP
         assert not engine.dispatcher.on_trap(DOUBLE)
@@ -248,7 +248,7 @@ def test_words_read_before_a_patch_are_not_taken_for_the_programs_later():
         probe.disable()
         probe.enable()
         session.optimize_now()
-        assert session._engine._placement.read_word(LOOP) == WORDS[2]
+        assert session._engine.placement.read_word(LOOP) == WORDS[2]
         session.count(LOOP + 4)
         probe.unregister()
-        assert session._engine._placement.read_word(LOOP) == WORDS[2]
+        assert session._engine.placement.read_word(LOOP) == WORDS[2]

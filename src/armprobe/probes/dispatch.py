@@ -7,7 +7,7 @@ removed the trap (patching.md 4.4). A trap that was removed stays in the table a
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -43,6 +43,24 @@ class Point(NamedTuple):
     site: Site
 
 
+def points_of(site: Site) -> dict[int, Point]:
+    """The addresses of all traps of a site, in its slot and at the site itself."""
+    code = site.code
+    places = (
+        (site.address, PointKind.SITE),
+        (code.stop, PointKind.STOP),
+        (code.drain, PointKind.DRAIN),
+        (code.drain_and_skip, PointKind.DRAIN_AND_SKIP),
+        (code.post, PointKind.POST),
+    )
+    return {address: Point(kind, site) for address, kind in places if address is not None}
+
+
+def traps_in_slots(sites: Iterable[Site]) -> list[int]:
+    """The addresses of the traps of these sites, but for those at the sites themselves."""
+    return [address for site in sites for address in points_of(site) if address != site.address]
+
+
 class Dispatcher:
     """Handles the traps of one target. `running` is the control block: which CPU is in whose handler."""
 
@@ -55,6 +73,18 @@ class Dispatcher:
         #: sites whose traps are being handled: threads are about to go on in their slots
         self.handling: list[Site] = []
         self._deaf = False
+
+    def enter(self, sites: Iterable[Site]) -> None:
+        """Know the traps of these sites, before one of them is planted."""
+        for site in sites:
+            self.points.update(points_of(site))
+
+    def leave(self, site: Site) -> None:
+        """The traps of this site are gone; a thread may have been stopped by one before."""
+        for address, point in points_of(site).items():
+            if self.points.get(address) == point:
+                del self.points[address]
+                self.gone.add(address)
 
     def on_trap(self, pc: int) -> bool:
         """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""

@@ -12,27 +12,26 @@ from itertools import groupby
 from operator import attrgetter
 
 from armprobe.codegen.actions import Action
-from armprobe.errors import NoMemory, Refused, TargetError, TargetLost, UsageError
+from armprobe.errors import NoMemory, Refused, UsageError
 from armprobe.patching.execute import execute
-from armprobe.patching.plan import PatchPlan, Write, plan_patch, show
+from armprobe.patching.plan import PatchPlan, Write, plan_patch
 from armprobe.patching.slots import SlotAllocator
-from armprobe.probes.dispatch import Dispatcher, Point, PointKind
+from armprobe.probes.dispatch import Dispatcher, traps_in_slots
 from armprobe.probes.instruments import Instruments
+from armprobe.probes.leaving import Leaving
 from armprobe.probes.moments import Moments
 from armprobe.probes.optimizer import Optimizer
 from armprobe.probes.placement import Placement, planted_bytes
 from armprobe.probes.probe import Probe
 from armprobe.probes.program import CodeMap, Program
-from armprobe.probes.quiescence import find_references, go_on_without_traps, leave_slots
 from armprobe.probes.returns import Returns
 from armprobe.probes.site import Site
-from armprobe.probes.sleepers import find_sleepers, writable_memory
 from armprobe.probes.state import SiteState, next_state
 from armprobe.symbols.image import Image
 from armprobe.symbols.imagecheck import ImageCheck
-from armprobe.targets.base import ASKING_SIZE, AskedKernel, LiveTarget, Region, Stop, Target
+from armprobe.targets.base import LiveTarget, Region, Target
 from armprobe.targets.interrupt import hold_interrupt
-from armprobe.targets.journal import Code, Settled, Writable, note
+from armprobe.targets.journal import note
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -43,7 +42,7 @@ _STATE_NAMES = {
 
 
 class Engine:
-    """All probes of one target. `sites` is keyed by address; `retired` are slots that some thread may still be in."""
+    """All probes of one target. `sites` is keyed by address; `leaving` knows the slots that nobody wants any more."""
 
     def __init__(
         self,
@@ -61,21 +60,18 @@ class Engine:
         """
         self.target = target
         self._live = live
-        self._image = image
-        #: where tasks that sleep in slots have their PCs; None: none has come there yet
-        self._writable: tuple[tuple[int, int], ...] | None = None
         self._runs_meanwhile = False
         self.slots = SlotAllocator(target, regions=regions)
         self.sites: dict[int, Site] = {}
-        self.retired: list[Site] = []
         self.program = Program(target, self.sites, self.slots, code_map)
         self.dispatcher = Dispatcher(self)
         self.optimizer = Optimizer(self)
         self.moments = Moments(target, self.slots)
         self.instruments = Instruments(target, self.slots, self.moments)
         self.returns = Returns(self)
+        self.leaving = Leaving(self, live, image)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
-        self._placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)
+        self.placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)
         self._numbers = 0
 
     # --- registering
@@ -118,37 +114,37 @@ class Engine:
                 self._exchange(fresh, replaced, new_code)
             except Refused:
                 # The code is not what it was when it was read.
-                self._placement.known = 0, b""
+                self.placement.known = 0, b""
                 raise
         except BaseException:
             for site in (*fresh, *(new for _, new in replaced)):
-                self._placement.release(site)
+                self.placement.release(site)
             for probe in batch:
                 self.instruments.discard(probe)
                 self.returns.discard(probe)
             raise
         finally:
-            self._placement.forget()
+            self.placement.forget()
 
     def _place(self, batch: Sequence[Probe], fresh: list[Site], replaced: list[tuple[Site, Site]]) -> None:
         """Prepare everything that is new; nothing leads there yet."""
-        self._placement.forget()
-        self._placement.expect(probe.address for probe in batch)
+        self.placement.forget()
+        self.placement.expect(probe.address for probe in batch)
         for address, group in groupby(batch, key=attrgetter("address")):
             added = list(group)
             for probe in added:
                 self._numbers += 1
                 probe.number = self._numbers
                 self.instruments.add(probe)
-                self._placement.check_entry(probe)
+                self.placement.check_entry(probe)
                 self.returns.add(probe)
             old = self.sites.get(address)
             if old is None:
-                fresh.append(self._placement.place(address, added))
+                fresh.append(self.placement.place(address, added))
             else:
-                replaced.append((old, self._placement.rebuild(old, [*old.probes, *added])))
-        for site in self._placement.dependents():
-            replaced.append((site, self._placement.rebuild(site, site.probes)))
+                replaced.append((old, self.placement.rebuild(old, [*old.probes, *added])))
+        for site in self.placement.dependents():
+            replaced.append((site, self.placement.rebuild(site, site.probes)))
 
     @hold_interrupt()
     def unregister(self, probes: Iterable[Probe]) -> None:
@@ -232,29 +228,29 @@ class Engine:
         self.patch([(site, "unregister") for site in gone])
         for site in gone:
             del self.sites[site.address]
-            self._retire(site)
+            self.leaving.retire(site)
         self.optimizer.kick()
 
     def _rebuild(self, changes: Mapping[Site, Sequence[Probe]]) -> None:
         replaced: list[tuple[Site, Site]] = []
-        self._placement.forget()
+        self.placement.forget()
         try:
             for site, probes in changes.items():
-                replaced.append((site, self._placement.rebuild(site, probes)))
+                replaced.append((site, self.placement.rebuild(site, probes)))
             self._exchange([], replaced, self._note_code([new for _, new in replaced]))
         except BaseException:
             for _, new in replaced:
-                self._placement.release(new)
+                self.placement.release(new)
             raise
         finally:
-            self._placement.forget()
+            self.placement.forget()
 
     def _note_code(self, sites: Sequence[Site]) -> list[Write]:
         """What has to be written to the slots of new sites, and the journal knows of."""
         if sites:
-            self._know_memory()
-            note(self.target.journal, *(code for site in sites for code in _noted(site)))
-        return [write for site in sites for write in self._placement.code_writes(site)]
+            self.leaving.know_memory()
+            note(self.target.journal, *(code for site in sites for code in site.notes()))
+        return [write for site in sites for write in self.placement.code_writes(site)]
 
     def _exchange(
         self, fresh: Sequence[Site], replaced: Sequence[tuple[Site, Site]], new_code: Sequence[Write]
@@ -272,20 +268,20 @@ class Engine:
                 moves.append((new, "unoptimize"))
             else:
                 moves.append((new, ""))
-        self._enter_points([site for site, _ in moves])
+        self.dispatcher.enter([site for site, _ in moves])
         try:
-            self.patch(moves, new_code=new_code, new_traps=_traps_in_slots([site for site, _ in moves]))
+            self.patch(moves, new_code=new_code, new_traps=traps_in_slots([site for site, _ in moves]))
         except BaseException:
             for site, _ in moves:
-                self._leave_points(site)
-            self._enter_points([old for old, _ in replaced])
+                self.dispatcher.leave(site)
+            self.dispatcher.enter([old for old, _ in replaced])
             raise
         for site, _ in moves:
             self.sites[site.address] = site
         for old, new in replaced:
             if old.island == new.island:
                 old.island = None
-            self._retire(old)
+            self.leaving.retire(old)
 
     # --- patching
 
@@ -320,7 +316,7 @@ class Engine:
         plan = plan_patch(
             writes,
             new_code=[*new_code, *(write for write in islands if write.before is None)],
-            moves=self._placement.thread_moves(moves),
+            moves=self.placement.thread_moves(moves),
             clear_traps=cleared,
             set_traps=armed,
         )
@@ -336,7 +332,7 @@ class Engine:
         if state is SiteState.ARMED and self.target.breakpoints is not None:
             return site.original
         needed = islands if islands is not None else []
-        return planted_bytes(site, state, self.target.trap, lambda place: self._placement.way_to(site, place, needed))
+        return planted_bytes(site, state, self.target.trap, lambda place: self.placement.way_to(site, place, needed))
 
     @contextmanager
     def trial(self, probe: Probe) -> Iterator[Site]:
@@ -346,112 +342,28 @@ class Engine:
         """
         self.instruments.add(probe)
         try:
-            site = self._placement.place(probe.address, [probe])
+            site = self.placement.place(probe.address, [probe])
             try:
                 yield site
             finally:
-                self._placement.release(site)
+                self.placement.release(site)
         finally:
             if self.dispatcher.handling:
-                self._placement.forget()
+                self.placement.forget()
             self.instruments.discard(probe)
 
     def forget_code(self) -> None:
         """The target is about to run, or the user has changed memory: code that was read may be out of date."""
-        self._placement.forget()
-
-    def _enter_points(self, sites: Iterable[Site]) -> None:
-        """Tell the dispatcher of the traps of these sites, before one of them is planted."""
-        for site in sites:
-            self.dispatcher.points.update(_points_of(site))
-
-    def _leave_points(self, site: Site) -> None:
-        for address, point in _points_of(site).items():
-            if self.dispatcher.points.get(address) == point:
-                del self.dispatcher.points[address]
-                self.dispatcher.gone.add(address)
-
-    # --- quiescence
-
-    def _retire(self, site: Site) -> None:
-        self.retired.append(site)
-        self.optimizer.kick()
-
-    def quiescent_slots(self) -> list[Site]:
-        """The retired sites whose slot no PC, return address or stacked word of any thread points into."""
-        threads = self.target.threads
-        if not self.retired or (threads is not None and not threads.complete):
-            return []
-        used = find_references(self.target, [(site.slot.address, site.slot.end) for site in self.retired])
-        handling = self.dispatcher.handling
-        return [site for site in self.retired if site.slot.address not in used and site not in handling]
-
-    def leave_slots(self, step: Callable[[], Stop]) -> bool:
-        """Lead all threads out of all slots; `step` executes one instruction. False if one stays there."""
-        sites = (*self.sites.values(), *self.retired)
-        slots = [(place.address, place.end, site.address) for site in sites for place in site.places]
-        if slots and isinstance(self.target.translation, AskedKernel):
-            # Who is in the routine comes back to a slot.
-            routine = self.target.translation.routine
-            slots.append((routine, routine + ASKING_SIZE, routine))
-        return leave_slots(self.target, [*slots, *self.returns.slots], step)
-
-    def _know_memory(self) -> None:
-        """Find out, once, where tasks may sleep that are in slots: before there is anything in a slot."""
-        if self._writable is None:
-            self._writable = writable_memory(self.target, self._image) if self._may_sleep else ()
-            if self._writable:
-                note(self.target.journal, Writable(self._writable))
-
-    @property
-    def _may_sleep(self) -> bool:
-        """Whether the program may switch between tasks of its own. Linux and its processes have ways of their own."""
-        target = self.target
-        linux = self._live is not None or target.own_faults is not None
-        return target.concurrent and not linux and (target.threads is None or target.threads.complete)
-
-    def _keep_sleepers(self) -> list[str]:
-        """Find the slots that a task sleeps in, and let their code go on by itself where there are any."""
-        if not self._may_sleep:
-            return []
-        sites = (*self.sites.values(), *self.retired)
-        slots = [(place.address, place.end, site.address) for site in sites for place in site.places]
-        slots += self.returns.slots
-        found = find_sleepers(self.target, slots, self._writable or (), self.slots.__contains__, self.returns.pads)
-        if found and self.target.breakpoints is None:
-            exits = [way for site in sites for code in _noted(site) for way in code.exits]
-            go_on_without_traps(self.target, [*exits, *self.returns.exits])
-        return found
+        self.placement.forget()
 
     def _with_memory(self, step: Callable[[], None]) -> None:
         """Do `step`; when it finds no memory for a slot, free the retired ones and do it again."""
         try:
             step()
         except NoMemory:
-            if not self.reclaim():
+            if not self.leaving.reclaim():
                 raise
             step()
-
-    def reclaim(self) -> bool:
-        """Free all retired slots where the target has to run until no thread is in them; False when it can't.
-
-        Host handlers do not run meanwhile: a hit that wants one counts as missed. Raises what `LiveTarget.settle` does.
-        """
-        retired = list(self.retired)
-        if self._live is None or not retired or self.dispatcher.handling:
-            return False
-        with self.dispatcher.deaf():
-            self._live.settle(self.dispatcher.on_trap)
-        self.free_slots(retired)
-        return True
-
-    def free_slots(self, sites: Sequence[Site]) -> None:
-        if self.target.breakpoints is not None and sites:
-            self.target.breakpoints.remove(_traps_in_slots(sites))
-        for site in sites:
-            self.retired.remove(site)
-            self._leave_points(site)
-            self._placement.release(site)
 
     # --- looking and calling
 
@@ -486,91 +398,7 @@ class Engine:
             raise UsageError(f"the probe at {probe.location} is not registered any more")
         return site
 
-    # --- the end
-
     def keep_results(self) -> None:
         """Read the counters and the ring of a target that is gone, where they are in memory that is left."""
         if self.target.shared_memory is not None:
             self.instruments.close()
-
-    @hold_interrupt()
-    def close(self, run: Callable[[], Stop]) -> None:
-        """Restore every byte and give all memory back.
-
-        `run` executes one instruction, to lead a thread out of a slot. Raises TargetError when something could not be
-        restored; `evidence` lists it, and everything else is restored. Raises TargetLost when nothing could be.
-        """
-        try:
-            self._close(run)
-        except TargetLost as error:
-            changed = [site for site in self.sites.values() if site.planted != site.original]
-            lines = [f"{self.program.describe(site.address)} held {show(site.original)}" for site in changed]
-            raise TargetLost(error.message, evidence="\n".join(lines), hint=error.hint) from error
-
-    def _close(self, run: Callable[[], Stop]) -> None:
-        left: list[str] = []
-        armed = [site for site in self.sites.values() if site.state is not SiteState.DISARMED]
-        try:
-            self.patch([(site, "disarm") for site in armed])
-        except TargetLost:
-            raise
-        except (Refused, TargetError):
-            # One of them was changed by someone else, or can't be written: restore all others.
-            for site in armed:
-                try:
-                    self.patch([(site, "disarm")])
-                except (Refused, TargetError) as error:
-                    left.append(f"{self.program.describe(site.address)}: {error}")
-        left_slots = self.leave_slots(run)
-        if self.target.breakpoints is not None:
-            try:
-                self.target.breakpoints.remove(_traps_in_slots([*self.sites.values(), *self.retired]))
-                self.returns.remove_traps()
-            except TargetLost:
-                raise
-            except TargetError as error:
-                left.append(str(error))
-        self.instruments.close()
-        if not left_slots:
-            left.append("a thread stays in a slot: its memory was not given back")
-        unreturned = self.returns.restore()
-        left += unreturned
-        sleepers = self._keep_sleepers() if left_slots else []
-        left += [f"{line}; it stays, and goes on by itself" for line in sleepers]
-        if left_slots and not unreturned and not sleepers:
-            self.returns.forget()
-            self.sites.clear()
-            self.retired.clear()
-            self.dispatcher.points.clear()
-            self.slots.close()
-        if left:
-            changes = "1 change" if len(left) == 1 else f"{len(left)} changes"
-            raise TargetError(f"{changes} could not be undone", evidence="\n".join(left))
-        if self.slots.touched:
-            note(self.target.journal, Settled())
-
-
-def _points_of(site: Site) -> dict[int, Point]:
-    """The addresses of all traps of a site, in its slot and at the site itself."""
-    code = site.code
-    places = (
-        (site.address, PointKind.SITE),
-        (code.stop, PointKind.STOP),
-        (code.drain, PointKind.DRAIN),
-        (code.drain_and_skip, PointKind.DRAIN_AND_SKIP),
-        (code.post, PointKind.POST),
-    )
-    return {address: Point(kind, site) for address, kind in places if address is not None}
-
-
-def _noted(site: Site) -> list[Code]:
-    """What the journal is told of the code of a site: the way out of it without us."""
-    code = site.code
-    ways = ((code.stop, code.copy), (code.drain, code.copy), (code.drain_and_skip, code.skip),
-            (code.post, code.way_back))  # fmt: skip
-    exits = tuple((trap, way) for trap, way in ways if trap is not None and way is not None)
-    return [Code(place.address, place.end, site.address, exits if place is site.slot else ()) for place in site.places]
-
-
-def _traps_in_slots(sites: Iterable[Site]) -> list[int]:
-    return [address for site in sites for address in _points_of(site) if address != site.address]

@@ -71,17 +71,17 @@ class Optimizer:
         undo = [site for site in engine.sites.values() if site.state is SiteState.OPTIMIZED and not self._wants(site)]
         engine.patch([(site, "unoptimize") for site in undo])
         log.debug("step 1: %d branches became traps", len(undo))
-        quiescent = engine.quiescent_slots()
-        log.debug("step 2: %d of %d retired slots are quiescent", len(quiescent), len(engine.retired))
+        quiescent = engine.leaving.quiescent()
+        log.debug("step 2: %d of %d retired slots are quiescent", len(quiescent), len(engine.leaving.retired))
         batch = [site for site in engine.sites.values() if site.state is SiteState.ARMED and self._wants(site)]
         optimized = self._optimize(batch)
         log.debug("step 3: %d of %d traps became branches", optimized, len(batch))
-        engine.free_slots(quiescent)
+        engine.leaving.free(quiescent)
         engine.returns.free_quiescent()
         log.debug("step 4: %d slots freed", len(quiescent))
-        if engine.retired or engine.returns.retired:
+        if engine.leaving.retired or engine.returns.retired:
             self.kick()
-        log.debug("step 5: %s", "another pass will follow" if engine.retired else "no work left")
+        log.debug("step 5: %s", "another pass will follow" if engine.leaving.retired else "no work left")
         return optimized
 
     def _optimize(self, batch: Sequence[Site]) -> int:

@@ -9,7 +9,8 @@ from armprobe.isa.insn import Insn
 from armprobe.isa.relocate import Relocation
 from armprobe.patching.slots import Slot
 from armprobe.probes.probe import Probe
-from armprobe.probes.state import SiteState, next_state
+from armprobe.probes.state import SiteState
+from armprobe.targets.journal import Code
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +52,12 @@ class Site:
     def next_address(self) -> int:
         return self.address + self.insn.length
 
-    def move(self, verb: str) -> None:
-        """Change the state by `verb`; InternalError if that is no legal move."""
-        self.state = next_state(self.state, verb)
+    def notes(self) -> list[Code]:
+        """What the journal is told of the code of the site: the way out of it without us."""
+        code = self.code
+        ways = ((code.stop, code.copy), (code.drain, code.copy), (code.drain_and_skip, code.skip),
+                (code.post, code.way_back))  # fmt: skip
+        exits = tuple((trap, way) for trap, way in ways if trap is not None and way is not None)
+        return [
+            Code(place.address, place.end, self.address, exits if place is self.slot else ()) for place in self.places
+        ]

@@ -35,7 +35,7 @@ def program_place(engine: Engine, pc: int) -> int:
 
 
 def _site_with_slot_at(engine: Engine, pc: int) -> Site | None:
-    sites = (*engine.sites.values(), *engine.retired)
+    sites = (*engine.sites.values(), *engine.leaving.retired)
     return next((site for site in sites if site.slot.address <= pc < site.slot.end), None)
 
 

@@ -113,7 +113,7 @@ class Session:
             for watch in self._watches:
                 watch.remove()
         finally:
-            self._engine.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+            self._engine.leaving.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
 
     # --- probes
 
@@ -444,7 +444,7 @@ class Session:
         engine.instruments.drain()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
             # Whoever looks at registers now wants to see the program, not our code.
-            engine.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
+            engine.leaving.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
             return replace(stop, pc=self.target.read_registers().pc)
         return explain_stop(engine, stop)
 
