@@ -346,7 +346,7 @@ def test_the_evidence_is_the_place_the_line_and_a_caret():
         ("def handler(hit):\n    x = hit\n", "'hit' is no number", "write hit.pc, hit.probe or hit.regs.r0"),
         (
             "def handler(hit):\n    x = hit.when\n", "a hit has no 'when' in a compiled handler",
-            "it has pc, probe, time, cpu, regs, args and vars",
+            "it has pc, probe, time, cpu, pid, tgid, comm, regs, args and vars",
         ),
         (
             "def handler(hit):\n    x = hit.regs.r16\n", "there is no register 'r16'",

@@ -18,15 +18,15 @@ from armprobe.events.arrow import Converter
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.decode import decode
 from armprobe.events.files import create
-from armprobe.events.record import NAMED_TYPES, TYPES, FieldType, Layout, make_header, make_layout
-from armprobe.events.source import Read
+from armprobe.events.record import COMM_TYPE, NAMED_TYPES, TYPES, Layout, make_header, make_layout
+from armprobe.events.source import KnownText, Read
 from armprobe.events.timebase import TimeBase
 from armprobe.events.values import show_common, unpack, unpack_common
 from armprobe.isa.reading import CNTVCT, PROCESSOR, Constant
 
 TIME = ("time", Read(CNTVCT), NAMED_TYPES["u64"])
 CPU = ("cpu", Read(PROCESSOR), TYPES["u32"])
-TASK = (("pid", Read(Constant(0)), TYPES["s32"]), ("comm", Read(Constant(0)), FieldType(1, "char", count=16)))
+TASK = (("pid", Read(Constant(0)), TYPES["s32"]), ("comm", KnownText(Constant(0), 16), COMM_TYPE))
 EVERYTHING = (TIME, CPU, *TASK)
 TIMER = TimeBase("generic timer, 24 MHz", "ns", Fraction(125, 3))
 INSTRUCTIONS = TimeBase("instructions executed", "instructions", Fraction(1))

@@ -185,6 +185,38 @@ def test_time_processor_and_task_are_those_that_the_kernels_own_trace_shows(gues
     assert str(found[2]).startswith(f"{ours[0]['comm']}-{ours[0]['pid']} [{ours[0]['cpu']:03}] ")
 
 
+def test_hits_are_filtered_and_counted_by_task_and_processor_in_the_kernel(guest):
+    def measure(hit):
+        by_task[hit.pid] += 1
+        if hit.comm == "few":
+            emit(tgid=hit.tgid, comm=hit.comm)  # noqa: F821  a word of the language
+
+    with armprobe.attach_kernel(guest.address) as session:
+        by_task = session.table("by_task", 256)
+        filters = ['COMM == "calls"', 'COMM ~ "f*w"', "common_tgid == 1", *(f"CPU == {n}" for n in range(PROCESSORS))]
+        counts = [session.define(f"sys_getppid if {text}") for text in filters]
+        session.probe("sys_getppid", measure, compiled=True)
+        seen = []
+        stops = session.probe(
+            "sys_getppid", lambda hit: seen.append((hit.pid, hit.tgid, hit.comm, hit.cpu)),
+            when=lambda hit: hit.comm == "few" and hit.cpu == 1,
+        )  # fmt: skip
+        session.optimize_now()
+        assert stops.state == "branch"
+        guest.start("calls & few; wait", when_ended=session.stop)
+        session.run()
+        guest.finish()
+        events = [event.values | event.common for event in session.events()]
+        hits = [probe.hits for probe in counts]
+    assert hits == [PROCESSORS * CALLS, PROCESSORS * FEW, 0, *[CALLS + FEW] * PROCESSORS]
+    assert sorted(by_task.values().values()) == [FEW] * PROCESSORS + [CALLS] * PROCESSORS
+    assert len(events) == PROCESSORS * FEW
+    # A process of one thread has the number of its task.
+    assert all(event["comm"] == "few" and event["tgid"] == event["pid"] for event in events)
+    on_one = {event["pid"] for event in events if event["cpu"] == 1}
+    assert seen == [(pid, pid, "few", 1) for pid in on_one] * FEW
+
+
 def test_symbols_come_from_the_image_that_runs_and_from_no_other(guest, tmp_path):
     with armprobe.attach_kernel(guest.address) as session:
         entry = session.locate("sys_getppid")

@@ -32,6 +32,7 @@ class Bench:
     no_clock = "it is a bench"
     processors = None
     task = None
+    no_task = "it is a bench"
     translation = None
 
     def __init__(self) -> None:

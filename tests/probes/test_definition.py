@@ -278,5 +278,3 @@ def test_a_return_probe_has_another_spelling():
 def test_a_filter_knows_the_address_of_the_probe_by_the_kernels_name():
     definition = parse_definition("p malloc if __probe_ip == 0x8000")
     assert definition.filter == Compare("==", Register("pc", TYPES["x32"]), Constant(0x8000))
-    with pytest.raises(UsageError, match=r"^common_pid is a field of the kernel.s own events$"):
-        parse_definition("p malloc if common_pid == 1")

@@ -12,6 +12,7 @@ from armprobe.events.source import Memory, Number, SymbolAddress, Text
 from armprobe.probes.definition import Argument, parse_definition
 
 SYMBOLS = {"jiffies": 0x9000, "ns::var": 0x9100}
+VARIABLES = "there are $stack, $stack0, ..., $arg1, $arg2, ..., $comm, $common_pid, $common_tgid, $common_cpu"
 FETCHES = "there are %r0, @ADDRESS, @SYMBOL, +4(%r0), $stack, $stack0, $arg1, \\5"
 EXAMPLE = "an example: if (len > 64 && %r2:s16 < 0) || flags & 0x10"
 TYPES = (
@@ -127,12 +128,12 @@ def test_types(text, kind):
         ('\\"a', 0, 'a constant is \\NUMBER or \\"TEXT", not \'\\\\"a\'', FETCHES),
         ("$stack2048", 0, "$stack2048 is too far: $stack0 to $stack2047 are the words that can be read", ""),
         ("$arg0", 0, "there is no argument $arg0: $arg1 is the first word", ""),
-        ("$foo", 0, "there is no variable $foo", "there are $stack, $stack0, ... and $arg1, $arg2, ..."),
+        ("$foo", 0, "there is no variable $foo", VARIABLES),
         (
             "$comm",
             0,
-            "$comm is the name of a task, which all events of a kernel show, and no other target has",
-            "",
+            "comm is a field of tasks, and there are none here: no target is known here",
+            "a live kernel has them: --kernel, attach_kernel()",
         ),
         (
             "$arg*",

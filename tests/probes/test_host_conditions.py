@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,10 @@ def read(address: int, size: int) -> bytes:
     return MEMORY[address - START :][:size]
 
 
+def nothing(source: object) -> NoReturn:
+    raise AssertionError(f"{source!r} is not in memory, nor in a register")
+
+
 @pytest.mark.slow
 @given(
     condition=conditions, values=st.lists(st.sampled_from(INTERESTING), min_size=8, max_size=8), seed=st.integers(0, 99)
@@ -37,7 +42,7 @@ def read(address: int, size: int) -> bytes:
 @settings(max_examples=150)
 def test_filters_of_registers_hold_as_in_the_model(condition, values, seed):
     registers = state(seed, **dict(zip(("r0", "r1", "r3", "r4", "r5", "lr", "sp", "pc"), values, strict=True)))
-    looking = Looking(registers.__getitem__, read)
+    looking = Looking(registers.__getitem__, read, nothing, nothing)
     assert holds(condition, looking) is model_holds(condition, registers.__getitem__)
 
 
@@ -67,7 +72,7 @@ def at(source, kind: str | FieldType = "u32") -> Fetch:
     ],
 )
 def test_what_is_in_memory_is_read_and_what_is_not_holds_nothing(condition, expected):
-    assert holds(condition, Looking({"r0": START, "r1": 0}.__getitem__, read)) is expected
+    assert holds(condition, Looking({"r0": START, "r1": 0}.__getitem__, read, nothing, nothing)) is expected
 
 
 def test_handlers_that_share_a_place_look_at_variables_of_the_program():

@@ -196,7 +196,7 @@ def handler_with(names: str, *lines: str):
         ("hit", ["emit(x=hit.args.found)"], "hit.args", "follow has no argument 'found'; it has: m, wanted, tiny",
          "'found' is a variable there"),
         ("hit", ["emit(x=hit.here)"], "hit.here", "a hit has no 'here' in a compiled handler",
-         "it has pc, probe, time, cpu, regs, args and vars"),
+         "it has pc, probe, time, cpu, pid, tgid, comm, regs, args and vars"),
     ],
 )  # fmt: skip
 def test_what_there_is_not_is_refused_with_the_line_and_a_caret(names, lines, spot, message, hint):

@@ -103,6 +103,10 @@ class Contract:
             assert target.clock.unit in ("ns", "instructions")
             assert target.clock.ns_per_tick > 0
 
+    def test_the_task_is_known_or_there_is_a_reason(self, make: Make) -> None:
+        target = make([NOP])
+        assert (target.task is None) is bool(target.no_task)
+
     def test_registers_read_back_what_was_written(self, make: Make) -> None:
         target = make([NOP])
         registers = target.read_registers()

@@ -55,7 +55,7 @@ def read_definitions(path: Path) -> list[tuple[str, str]]:
 
 
 def expand(
-    definitions: Iterable[tuple[str, str]], table: SymbolTable, *, record: bool, summed: Collection[str] = ()
+    definitions: Iterable[tuple[str, str]], session: Session, *, record: bool, summed: Collection[str] = ()
 ) -> tuple[list[Wish], list[Skipped]]:
     """Make one wish for each place of each definition (a text and the file it comes from, or "").
 
@@ -72,7 +72,7 @@ def expand(
             if removal is not None:
                 _remove(removal, wishes)
                 continue
-            for wish in _expand_one(text, table, record, skipped, summed):
+            for wish in _expand_one(text, session, record, skipped, summed):
                 key = wish.address, wish.definition
                 if key not in wishes or not wish.optional:
                     wishes[key] = wish
@@ -93,9 +93,10 @@ def _remove(removal: Removal, wishes: dict[tuple[int, str], Wish]) -> None:
 
 
 def _expand_one(
-    text: str, table: SymbolTable, record: bool, skipped: list[Skipped], summed: Collection[str]
+    text: str, session: Session, record: bool, skipped: list[Skipped], summed: Collection[str]
 ) -> list[Wish]:
-    definitions = _at_each_place(text, table, skipped)
+    table = session.symbols
+    definitions = _at_each_place(text, session, skipped)
     wishes = []
     for place, parsed in definitions:
         known = parsed.event in summed or f"{parsed.group}/{parsed.event}" in summed
@@ -121,19 +122,19 @@ def _expand_one(
     return wishes
 
 
-def _at_each_place(text: str, table: SymbolTable, skipped: list[Skipped]) -> list[tuple[Location, ProbeDefinition]]:
+def _at_each_place(text: str, session: Session, skipped: list[Skipped]) -> list[tuple[Location, ProbeDefinition]]:
     """The definition as it is at each of its places. Of several, those where a name is not known are left out."""
-    location = location_of(text)
+    location, table, hit = location_of(text), session.symbols, session.hit_fields
     try:
         places = resolve(location, table)
     except UsageError as error:
-        read_definition(text, table)  # what is malformed comes first
+        read_definition(text, table, hit)  # what is malformed comes first
         raise pointing_at(error, text, location) from None
     found: list[tuple[Location, ProbeDefinition]] = []
     problems: list[tuple[Location, UsageError]] = []
     for place in places:
         try:
-            found.append((place, read_definition(text, table, address=place.address)))
+            found.append((place, read_definition(text, table, hit, address=place.address)))
         except UsageError as error:
             problems.append((place, error))
     if not found:

@@ -35,7 +35,7 @@ def record(
     armprobe record firmware.elf -e 'p:packet parse_packet len=%r1:u32' -e malloc -o run.parquet -- ARGUMENT
     """
     with open_session(program, output=lambda data: click.echo(data, nl=False), arguments=arguments) as session:
-        wishes, skipped = expand(wanted, session.symbols, record=True)
+        wishes, skipped = expand(wanted, session, record=True)
         probes = plant(session, wishes, skipped)
         report_skipped(skipped)
         file = create(path, session.origins(), describe=session.symbols.place, timebase=session.clock)

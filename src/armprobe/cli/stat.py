@@ -59,7 +59,7 @@ def stat(
     output = print_output if live is None else live.print_output
     with open_session(program, output=output, arguments=arguments) as session:
         summed = {parse_trigger(text).event for text in triggers}
-        wishes, skipped = expand(((place, "") for place in places), session.symbols, record=False, summed=summed)
+        wishes, skipped = expand(((place, "") for place in places), session, record=False, summed=summed)
         probes = plant(session, wishes, skipped, records=False)
         latencies = [session.latency(function) for function in functions]
         histograms = [session.trigger(text) for text in triggers]

@@ -49,7 +49,7 @@ def trace(
         printer = _Printer(out, _json_line if as_json or path is not None else str, to_file=path is not None)
         session = stack.enter_context(open_session(program, output=printer.print_output, arguments=arguments))
         printer.session = session
-        wishes, skipped = expand(wanted, session.symbols, record=True)
+        wishes, skipped = expand(wanted, session, record=True)
         probes = plant(session, wishes, skipped)
         if not as_json:
             report_skipped(skipped)

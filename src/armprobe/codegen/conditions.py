@@ -6,7 +6,9 @@ from armprobe.codegen.fetch import Fetched, Fetcher
 from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand
 from armprobe.codegen.python_emit import emit_condition
 from armprobe.codegen.python_tree import Condition
-from armprobe.codegen.text_matcher import match_text
+from armprobe.codegen.read_value import read_value
+from armprobe.codegen.text_matcher import match_known_text, match_text
+from armprobe.events.source import KnownText
 
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 
@@ -22,9 +24,11 @@ def condition(fetcher: Fetcher, wanted: Filter) -> str:
         case CompareText():
             return _text_comparison(fetcher, wanted)
         case Condition():
+            moment = {name: fetcher.fetch(source, size)[0] for name, source, size in wanted.moment}
             return emit_condition(
-                ir, wanted, readable=fetcher.readable, has_clz=fetcher.has_clz, register=fetcher.register
-            )
+                ir, wanted, readable=fetcher.readable, has_clz=fetcher.has_clz, register=fetcher.register,
+                moment=moment.__getitem__,
+            )  # fmt: skip
         case _:
             word = "and" if isinstance(wanted, And) else "or"
             return ir.value(f"{word} i1 {condition(fetcher, wanted.left)}, {condition(fetcher, wanted.right)}")
@@ -47,6 +51,10 @@ def _comparison(fetcher: Fetcher, wanted: Compare) -> str:
 
 def _text_comparison(fetcher: Fetcher, wanted: CompareText) -> str:
     ir = fetcher.ir
+    if isinstance(wanted.source, KnownText):
+        place = read_value(ir, wanted.source.address, fetcher.register)
+        same = match_known_text(ir, place, wanted.source.size, wanted.pattern)
+        return same if wanted.equal else ir.value(f"xor i1 {same}, true")
     address, length = fetcher.text(wanted.source, wanted.pattern.most)
     result, looking, end = ir.variable("i1"), ir.label(), ir.label()
     ir.line(f"store i1 false, ptr {result}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from armprobe.codegen import memory
 from armprobe.codegen.fetch import Fetcher
@@ -12,7 +11,7 @@ from armprobe.codegen.memory import Readable
 from armprobe.codegen.ring_writer import store, write_filled
 from armprobe.errors import InternalError
 from armprobe.events.record import HEADER_BYTES, Field, Layout
-from armprobe.events.source import Memory, Read, is_constant
+from armprobe.events.source import KnownText, Memory, Read
 from armprobe.isa.reading import Load
 
 
@@ -22,19 +21,18 @@ def write_event(fetcher: Fetcher, layout: Layout, *, ring: str, capacity: int, h
     Strings are measured first: the record is as long as they need. All else is fetched when there is room.
     """
     ir = fetcher.ir
-    texts = {field.name: _measure(fetcher, field, layout.text) for field in layout.fields
-             if field.type.is_text and not is_constant(field.source)}  # fmt: skip
+    texts = {field.name: _measure(fetcher, field, layout.text) for field in layout.own if field.type.is_text}
     more = _words(ir, [length for parts in texts.values() for _, length in parts])
 
     def fill(place: str) -> None:
         store_common(fetcher, place, layout)
         faults = ["0"] * layout.faults
         free = str(4 * layout.words)
-        for field in layout.fields:
+        for field in layout.own:
             for number, (address, length) in enumerate(texts.get(field.name, ())):
                 at = field.offset + 4 * number
                 free = _store_text(ir, fetcher.readable, place, at, free, address, length)
-            if not (field.type.is_text or is_constant(field.source)):
+            if not field.type.is_text:
                 good = _store_field(fetcher, place, field)
                 if field.fault is not None and good is not None:
                     word, bit = divmod(field.fault, 32)
@@ -58,7 +56,7 @@ def write_values(
     header: str,
     lost: str,
 ) -> str:
-    """Write a record of values, one for each field: as wide as it, or (address, length) of a string as `_store_text`.
+    """Write a record of values, one for each own field: as wide as it, or of a string (address, length).
 
     `faults` are the bits of those that could not be read. Symbols and result are those of `write_filled`.
     """
@@ -70,7 +68,7 @@ def write_values(
         free = str(4 * layout.words)
         for index in range(layout.faults):
             store(ir, place, HEADER_BYTES + 4 * index, faults, 4)
-        for field, value in zip(layout.fields, values, strict=True):
+        for field, value in zip(layout.own, values, strict=True):
             if isinstance(value, tuple):
                 free = _store_text(ir, fetcher.readable, place, field.offset, free, *value)
             else:
@@ -128,16 +126,15 @@ def _store_text(ir: Lines, readable: Readable, place: str, offset: int, free: st
 def _store_field(fetcher: Fetcher, place: str, field: Field) -> str | None:
     """Store a number or an array; return whether it could be read (None: always)."""
     ir, kind = fetcher.ir, field.type
+    if isinstance(field.source, KnownText):
+        for offset in range(0, kind.size, 4):
+            word, _ = fetcher.fetch(Read(Load(field.source.address, offset)), 4)
+            store(ir, place, field.offset + offset, word, 4)
+        return None
     if not kind.count:
         value, good = fetcher.fetch(field.source, kind.size)
         store(ir, place, field.offset, value, kind.size)
         return good
-    if isinstance(field.source, Read):
-        # At an address that is read, and where memory is.
-        for offset in range(0, kind.stored, 4):
-            word, _ = fetcher.fetch(replace(field.source, reading=Load(field.source.reading, offset)), 4)
-            store(ir, place, field.offset + offset, word, 4)
-        return None
     if not isinstance(field.source, Memory):
         raise InternalError(f"the array {field.name} is not in memory: {field.source!r}")
     address, good = fetcher.array(field.source, kind.stored)

@@ -8,7 +8,7 @@ from armprobe.codegen.python_tree import Condition
 from armprobe.codegen.text_pattern import TextPattern
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
-from armprobe.events.source import Computed, Memory, Source
+from armprobe.events.source import Computed, KnownText, Memory, Source
 
 _UNSIGNED = TYPES["u32"]
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "&"})
@@ -67,7 +67,7 @@ class Compare:
                 if not isinstance(other, Constant):
                     self._check_constant(side.value, other.type)
                 continue
-            if side.type.count or side.type.style in ("string", "symstr"):
+            if side.type.count or side.type.style in ("string", "symstr", "text"):
                 raise UsageError(
                     f"a field of type {side.type.name} can't be compared yet",
                     hint="numbers and strings can: +0(%r0):u8 is a number",
@@ -112,7 +112,7 @@ class CompareText:
     It is read up to its end, or as far as the pattern needs.
     """
 
-    source: Memory
+    source: Memory | KnownText
     pattern: TextPattern
     equal: bool
 

@@ -10,10 +10,10 @@ from armprobe.codegen import memory
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.memory import Readable
-from armprobe.codegen.text_matcher import match_text
+from armprobe.codegen.text_matcher import match_known_text, match_text
 from armprobe.codegen.words import BOOL, Type
 from armprobe.errors import InternalError
-from armprobe.events.record import Layout
+from armprobe.events.record import COMM_TYPE, Layout
 
 _OPERATORS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -31,6 +31,7 @@ class Emitter:
     has_clz: bool
     register: Callable[[str], str]
     probe: Callable[[], str]
+    #: what of the hit is known by a name: the time, the address of the task's name
     moment: Callable[[str], str]
     #: of a name, in so many bytes
     at_entry: Callable[[str, int], str]
@@ -136,7 +137,10 @@ class Emitter:
         ir.line(f"store i32 0, ptr {faults}")
         texts: list[str | tuple[str, str]] = []
         assert self.layout is not None
+        own = {field.name for field in self.layout.own}
         for stored, value in zip(self.layout.fields, values, strict=True):
+            if stored.name not in own:
+                continue  # the name of the task, which all records have
             if isinstance(value, tree.ReadText):
                 texts.append(self._measure(value, self.layout.text))
                 continue
@@ -175,6 +179,9 @@ class Emitter:
 
     def _match(self, node: tree.MatchText) -> str:
         ir, address = self.ir, self.value(node.address)
+        if isinstance(node.address, tree.Moment):
+            same = match_known_text(ir, address, COMM_TYPE.size, node.pattern)
+            return same if node.equal else ir.value(f"xor i1 {same}, true")
         length = memory.measure(ir, address, self.readable, node.pattern.most, self.fault)
         same = match_text(ir, address, length, node.pattern, self.readable, self.fault)
         return same if node.equal else ir.value(f"xor i1 {same}, true")
@@ -325,12 +332,18 @@ def emit_log2(ir: Lines, value: str, bits: int, *, has_clz: bool) -> str:
 
 
 def emit_condition(
-    ir: Lines, condition: tree.Condition, *, readable: Readable, has_clz: bool, register: Callable[[str], str]
+    ir: Lines,
+    condition: tree.Condition,
+    *,
+    readable: Readable,
+    has_clz: bool,
+    register: Callable[[str], str],
+    moment: Callable[[str], str],
 ) -> str:
     """The i1 that a condition is."""
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
-        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, moment=_never,
+        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
         at_entry=_never, update_map=_never, record=_never, skip=_never, result_word=_never, set_result=_never,
         fault=fault, out=end,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.python_calls import check_call
+from armprobe.codegen.python_moments import check_moment
 from armprobe.codegen.python_objects import find_object, read_object
 from armprobe.codegen.python_outcome import check_result
 from armprobe.codegen.python_scope import PlaceNeededError, Scope, Value, check_number, typed, unify
@@ -242,14 +243,17 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
             raise scope.source.error(node, "a condition does not know the number of its probe")
         if node.attr == "probe":
             return tree.ProbeNumber(U32)
-        if node.attr in ("time", "cpu"):
-            return _moment(scope, node)
+        if node.attr in ("time", "cpu", "pid", "tgid"):
+            return check_moment(scope, node)
+        if node.attr == "comm":
+            raise scope.source.error(node, "a string is no value of its own",
+                                     hint='compare it, hit.comm == "cat", or write emit(comm=hit.comm)')  # fmt: skip
         if node.attr == "retval":
             return check_result(scope, node)
         raise scope.source.error(
             node,
             f"a hit has no {node.attr!r} in a compiled handler",
-            hint="it has pc, probe, time, cpu, regs, args and vars",
+            hint="it has pc, probe, time, cpu, pid, tgid, comm, regs, args and vars",
         )
     if isinstance(base, ast.Attribute) and base.attr == "entry" and isinstance(base.value, ast.Name):
         if scope.parameters.get(base.value.id, 0) is None:
@@ -272,16 +276,6 @@ def _check_attribute(scope: Scope, node: ast.Attribute) -> Value:
     raise scope.source.error(
         node, "attributes are those of the hit, of modules, of enumerations, and members of the program's objects"
     )
-
-
-def _moment(scope: Scope, node: ast.Attribute) -> Value:
-    """The time or the processor of the hit."""
-    if scope.condition:
-        raise scope.source.error(node, f"a condition does not know the {node.attr} of the hit")
-    if node.attr == "time" and scope.handler.no_clock:
-        raise scope.source.error(node, f"the target has no clock: {scope.handler.no_clock}")
-    scope.handler.moment.add(node.attr)
-    return tree.Moment(U64 if node.attr == "time" else U32, node.attr)
 
 
 def _entry_value(scope: Scope, node: ast.Attribute) -> Value:

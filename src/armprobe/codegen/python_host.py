@@ -62,6 +62,12 @@ class Surroundings(Protocol):
 
     def cpu(self) -> int: ...
 
+    def task_number(self, name: str) -> int:
+        """The `pid` or `tgid`."""
+
+    def task_name(self) -> bytes:
+        """With its zero."""
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         """Keep a record; bytes for strings, None for what could not be read."""
 
@@ -96,6 +102,19 @@ class _Hit:
     @property
     def cpu(self) -> int:
         return self.surroundings.cpu()
+
+    @property
+    def pid(self) -> int:
+        return self.surroundings.task_number("pid")
+
+    @property
+    def tgid(self) -> int:
+        return self.surroundings.task_number("tgid")
+
+    @property
+    def comm(self) -> _String:
+        name = self.surroundings.task_name()
+        return _String(0, lambda at, size: name[at : at + size])
 
     @property
     def retval(self) -> int:

@@ -49,9 +49,12 @@ class Handler:
     fields: dict[str, Type] | None = None
     #: those of them that are read from memory
     faults: set[str] = field(default_factory=set)
-    #: which of `hit.time` and `hit.cpu` it asks for; why there is no clock, empty where there is one
+    #: the names of the `Moment`s that it asks for; why there is no clock, or no task, empty where there is one
     moment: set[str] = field(default_factory=set)
     no_clock: str = ""
+    no_task: str = ""
+    #: the fields that it emits the name of the task in
+    task_names: set[str] = field(default_factory=set)
     #: whether it runs when a function has returned (None: that is not known yet), and what it asks for of the entry
     at_return: bool | None = False
     entry: set[str] = field(default_factory=set)

@@ -16,6 +16,7 @@ from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_calls import assigned_names, check_call, positional_parameters
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
 from armprobe.codegen.python_maps import check_map_add, check_map_call, check_map_put
+from armprobe.codegen.python_moments import is_task_name
 from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
 from armprobe.codegen.python_outcome import check_set_result, check_skip, is_result
 from armprobe.codegen.python_scope import MAX_PASSES, Handler, Scope, check_number, typed
@@ -52,29 +53,34 @@ def check_handler(
     *,
     common: tuple[tuple[str, Source, FieldType], ...] = (),
     no_clock: str = "",
+    no_task: str = "",
     at_return: bool | None = False,
 ) -> Checked:
     """Check a function; `shape_of` tells what map a value is, None for what is no map.
 
     `names` are those of the program at the place of the handler, `common` the fields that all records of the target
-    have, `no_clock` is why it has no clock (empty: it has one). `at_return`: it runs when a function has
-    returned; where that is None, what depends on it raises PlaceNeededError. Raises UsageError with the file and line,
-    the source line and a caret as evidence.
+    have, `no_clock` is why it has no clock (empty: it has one), `no_task` why no task is known. `at_return`: it runs
+    when a function has returned; where that is None, what depends on it raises PlaceNeededError. Raises UsageError with
+    the file and line, the source line and a caret as evidence.
     """
     try:
-        return _check(function, shape_of, names, common, no_clock, at_return)
+        return _check(function, shape_of, names, common, no_clock, no_task, at_return)
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
 
 
-def check_condition(function: Callable[..., object], names: Names | None = None) -> tuple[tree.Condition, Scope]:
+def check_condition(
+    function: Callable[..., object], names: Names | None = None, *, no_task: str = ""
+) -> tuple[tree.Condition, Scope]:
     """Check a function, or a lambda, that decides whether a hit counts; its scope is for the host.
+
+    What it asks of the hit is in `scope.handler.moment`, and has yet to be put into the condition.
 
     Raises UsageError like `check_handler`.
     """
     try:
         scope, start = _begin(read_source(function, expression=True), lambda _: None, names)
-        scope.condition = True
+        scope.condition, scope.handler.no_task = True, no_task
         body = (*start, *_check_body(scope))
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
@@ -92,16 +98,23 @@ def _check(
     names: Names | None,
     common: tuple[tuple[str, Source, FieldType], ...],
     no_clock: str,
+    no_task: str,
     at_return: bool | None,
 ) -> Checked:
     scope, start = _begin(read_source(function), shape_of, names)
-    scope.handler.no_clock, scope.handler.at_return = no_clock, at_return
+    scope.handler.no_clock, scope.handler.no_task, scope.handler.at_return = no_clock, no_task, at_return
     body = (*start, *_check_body(scope))
     handler = scope.handler
     layout = None
     if handler.fields is not None:
+        shared = {name: (source, kind) for name, source, kind in common}
         layout = make_layout(
-            ((name, Computed(name in handler.faults), _field_type(kind)) for name, kind in handler.fields.items()),
+            (
+                (name, *shared["comm"])
+                if name in handler.task_names
+                else (name, Computed(name in handler.faults), _field_type(kind))
+                for name, kind in handler.fields.items()
+            ),
             common=common,
         )
     shapes = tuple(shape for shape in map(shape_of, handler.maps) if shape is not None)
@@ -356,6 +369,12 @@ def _check_emit(scope: Scope, call: ast.Call) -> tree.Statement:
         known = handler.fields[keyword.arg] if handler.fields is not None else None
         if known is not None and (known == TEXT) is not isinstance(value, tree.ReadText):
             raise source.error(keyword.value, f"the field {keyword.arg!r} is {known.name} elsewhere")
+        if is_task_name(scope, keyword.value):
+            if known is not None and keyword.arg not in handler.task_names:
+                raise source.error(keyword.value, f"the field {keyword.arg!r} is another string elsewhere")
+            handler.task_names.add(keyword.arg)
+        elif keyword.arg in handler.task_names:
+            raise source.error(keyword.value, f"the field {keyword.arg!r} is the name of the task elsewhere")
         checked = typed(scope, keyword.value, value) if known is None else scope.adapt(keyword.value, value, known)
         if handler.reads > reads:
             handler.faults.add(keyword.arg)

@@ -1,4 +1,4 @@
-"""Checks what compiled handlers do with strings: `string(address)` is compared, or is a field of a record."""
+"""Checks what compiled handlers do with strings, `string(address)` and `hit.comm`: they compare and record them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable
 
 from armprobe.codegen import python_tree as tree
+from armprobe.codegen.python_moments import check_moment, is_task_name
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.text_pattern import TextPattern, begins_with, contains, ends_with, exactly
 from armprobe.codegen.words import BOOL, TEXT, U32
@@ -16,15 +17,17 @@ _HINT = 'compare it, string(r0) == "eth0", or write emit(name=string(r0))'
 
 
 def is_text(scope: Scope, node: ast.expr) -> bool:
-    """Whether an expression is a call of string()."""
-    return (
+    """Whether an expression is a call of string(), or the name of the task."""
+    return is_task_name(scope, node) or (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "string"
         and scope.is_helper("string")
     )  # fmt: skip
 
 
 def check_text(scope: Scope, node: ast.expr) -> tree.ReadText:
-    """The string that a call of string() reads."""
+    """The string that a call of string() reads, or the name of the task."""
+    if isinstance(node, ast.Attribute):
+        return tree.ReadText(TEXT, check_moment(scope, node))
     assert isinstance(node, ast.Call)
     if len(node.args) != 1 or node.keywords:
         raise scope.source.error(node, "string() takes one argument, the address")

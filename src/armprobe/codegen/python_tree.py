@@ -11,6 +11,7 @@ from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.text_pattern import TextPattern
 from armprobe.codegen.words import Type
 from armprobe.events.record import Layout
+from armprobe.events.source import Read as Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class ProbeNumber:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """`time`, in ticks of the target's clock (u64), or `cpu`, the number of the processor (u32), at the hit."""
+    """Something of the hit: `time`, in ticks of the target's clock (u64), or, u32, `cpu`, the number of the processor,
+    `pid` and `tgid`, those of the task and of its process, and `comm`, where the name of the task is.
+    """
 
     type: Type
     name: str
@@ -151,7 +154,7 @@ class Bounded:
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """The string at the u32 `address`; as a value of Emit only."""
+    """The string at the u32 `address`, or that of the Moment `comm`; as a value of Emit only."""
 
     type: Type
     address: Expression
@@ -304,3 +307,5 @@ class Condition:
 
     value: Expression
     reads: bool
+    #: how its `Moment`s are read: name, source, size in bytes
+    moment: tuple[tuple[str, Source, int], ...] = ()

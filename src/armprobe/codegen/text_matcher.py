@@ -34,6 +34,41 @@ def match_text(ir: Lines, address: str, length: str, pattern: TextPattern, reada
     return ir.value(f"load i1, ptr {same}")
 
 
+def match_known_text(ir: Lines, address: str, size: int, pattern: TextPattern) -> str:
+    """The i1 that says whether a string matches that ends within `size` bytes, which can be read, from a word on."""
+    same, end = ir.variable("i1", "false"), ir.label()
+    literal = pattern.literal
+    if literal is None:
+        length, never = _measure(ir, address, min(pattern.most, size)), ir.label()
+        matched = match_text(ir, address, length, pattern, Readable(()), never)
+        ir.line(f"store i1 {matched}, ptr {same}")
+        ir.jump(end)
+        ir.begin(never)
+    elif len(literal) <= size:
+        pointer = ir.value(f"inttoptr i32 {address} to ptr")
+        for offset in range(0, len(literal), 4):
+            part = literal[offset : offset + 4]
+            word = ir.value(f"load volatile i32, ptr {ir.offset(pointer, offset)}, align 4")
+            if len(part) < 4:
+                word = ir.value(f"and i32 {word}, {(1 << 8 * len(part)) - 1}")
+            _require(ir, f"icmp eq i32 {word}, {int.from_bytes(part, 'little')}", end)
+        ir.line(f"store i1 true, ptr {same}")
+    ir.jump(end)
+    ir.begin(end)
+    return ir.value(f"load i1, ptr {same}")
+
+
+def _measure(ir: Lines, address: str, most: int) -> str:
+    """The bytes of a string with its zero, or `most`."""
+    found, full, end = ir.label(), ir.label(), ir.label()
+    count = memory.find_zero(ir, address, str(most), found, full)
+    for label in (found, full):
+        ir.begin(label)
+        ir.jump(end)
+    ir.begin(end)
+    return ir.value(f"load i32, ptr {count}")
+
+
 def _compare_pieces(ir: Lines, pointer: str, length: str, pattern: TextPattern, end: str) -> None:
     """Each piece is taken where it is found first: if the rest matches anywhere behind it, it matches there."""
     first, *middle, last = pattern.pieces

@@ -35,6 +35,15 @@ class TextPattern:
             return self.shortest + 1
         return max(self.shortest, 1) if len(self.pieces) == 2 and not self.pieces[-1] else MAX_TEXT
 
+    @property
+    def literal(self) -> bytes | None:
+        """The bytes that a string begins with, its zero among them where it ends there; None for other patterns."""
+        first, *rest = self.pieces
+        if rest not in ([], [()]) or not all(inside and len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+                                             for ranges, inside in first):  # fmt: skip
+            return None
+        return bytes(ranges[0][0] for ranges, _ in first) + (b"" if rest else b"\0")
+
     def matches(self, data: bytes) -> bool:
         """Whether a string matches whose first `most` bytes, or all with the zero, are `data`."""
         text, zero, _ = data.partition(b"\0")

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.decode import (
     Column,
-    common_dtype,
     decode_common,
     decode_field,
     element_dtype,
@@ -107,7 +106,7 @@ class Converter:
         self, name: str, fields: Sequence[tuple[Field, Sequence[int]]], batch: Batch, probes: NDArray[np.uint32]
     ) -> Any:
         """One of the columns that all events have, null where an event does not know it."""
-        values = np.zeros(len(batch), common_dtype(fields[0][0].type))
+        values = np.zeros(len(batch), element_dtype(fields[0][0].type))
         absent = np.ones(len(batch), np.bool_)
         for field, numbers in fields:
             rows = np.flatnonzero(np.isin(probes, numbers))
@@ -161,7 +160,7 @@ def _common_columns(origins: Mapping[int, Origin], timebase: TimeBase | None) ->
     """The columns of what all events have, by name."""
     columns = {}
     for field in (field for origin in origins.values() for field in origin.layout.common):
-        dtype = common_dtype(field.type)
+        dtype = element_dtype(field.type)
         kind = pa.string() if dtype.hasobject else pa.from_numpy_dtype(dtype)
         metadata = None
         if field.name == "time" and timebase is not None:

@@ -78,28 +78,23 @@ def decode(
 
 def dtype_of(layout: Layout) -> np.dtype[Any]:
     """The type of one record in a structured array."""
-    common = [(COMMON + field.name, common_dtype(field.type)) for field in layout.common]
+    common = [(COMMON + field.name, element_dtype(field.type)) for field in layout.common]
     fields = [(field.name, element_dtype(field.type), field.type.count or ()) for field in layout.fields]
     return np.dtype([*common, *fields])
 
 
-def common_dtype(kind: FieldType) -> np.dtype[Any]:
-    """The type of a value that all records have: an array of characters is a string."""
-    return np.dtype(object) if kind.count else element_dtype(kind)
-
-
 def element_dtype(kind: FieldType) -> np.dtype[Any]:
     """The type of a value, of one element where the field is an array."""
-    if kind.style in ("string", "symstr"):
+    if kind.style in ("string", "symstr", "text"):
         return np.dtype(object)
     return np.dtype(f"{'i' if kind.signed else 'u'}{kind.size}")
 
 
 def decode_common(field: Field, batch: Batch, starts: Starts, timebase: TimeBase | None) -> NDArray[Any]:
     """One of the fields that all records have."""
+    if field.type.style == "text":
+        return _texts_in_place(field, batch, starts)
     values = _gather(field.type, batch, starts + np.uint32(field.offset))
-    if field.type.count:
-        return np.array([decode_text(row.tobytes(), 0) for row in values], object)
     return timebase.units(values[:, 0]) if field.name == "time" and timebase is not None else values[:, 0]
 
 
@@ -109,6 +104,8 @@ def decode_field(field: Field, layout: Layout, batch: Batch, starts: Starts, *, 
     if is_constant(field.source):
         constant = unpack(Layout((field,), 1), b"", describe=describe)[field.name]
         return Column(np.full(len(starts), constant, element_dtype(kind)))
+    if kind.style == "text":
+        return Column(_texts_in_place(field, batch, starts))
     values = _gather(kind, batch, starts + np.uint32(field.offset))
     if kind.is_text:
         values = _texts(values, batch, starts, layout.text)
@@ -135,6 +132,16 @@ def _gather(kind: FieldType, batch: Batch, places: Starts) -> NDArray[Any]:
     index = places[:, np.newaxis] // unit + np.arange(kind.stored // unit, dtype=np.uint32)
     signed = "i" if kind.signed else "u"
     return np.ascontiguousarray(data[index]).view(f"<{signed}{kind.size}")
+
+
+def _texts_in_place(field: Field, batch: Batch, starts: Starts) -> NDArray[Any]:
+    """The strings that stand in a field themselves."""
+    size = field.type.size
+    found = [batch.data[begin : begin + size] for begin in (starts + np.uint32(field.offset)).tolist()]
+    known = {data: decode_text(data, 0) for data in set(found)}
+    values = np.empty(len(found), object)
+    values[:] = [known[data] for data in found]
+    return values
 
 
 def _texts(words: NDArray[np.uint32], batch: Batch, starts: Starts, text: int) -> NDArray[Any]:

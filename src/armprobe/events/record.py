@@ -7,7 +7,8 @@
     texts       the bytes of strings, each from a word on
 
 A string's field is a word, `length << 16 | offset` of its bytes in the record, 0 where it could not be read. The bytes
-end in a zero, but for a string longer than `Layout.text`, which is cut. Constants take no place. All is little-endian.
+end in a zero, but for a string longer than `Layout.text`, which is cut. A string that is known to be there stands in
+its field. Constants take no place, and what all records have anyway is not stored twice. All is little-endian.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class FieldType:
     """How a field is read, stored and shown.
 
     `size` is bytes, of one element; `style` is `u`, `s`, `x`, `char`, `symbol`, `symstr` or `string`, as in the
-    kernel's names. `bits` are (width, offset from the lowest bit) of a bit-field in `size` bytes; `count` is the number
-    of elements of an array, 0 if it is none. An array of strings is one of pointers to strings. `labels` are words that
-    stand for numbers in text.
+    kernel's names, or `text`, a string of at most so many bytes that stands in its field. `bits` are (width, offset
+    from the lowest bit) of a bit-field in `size` bytes; `count` is the number of elements of an array, 0 if it is none.
+    An array of strings is one of pointers to strings. `labels` are words that stand for numbers in text.
     """
 
     size: int
@@ -44,7 +45,9 @@ class FieldType:
 
     @property
     def name(self) -> str:
-        """The kernel's name: `u8`, `x32`, `char`, `b4@2/32`, `u8[6]`."""
+        """The kernel's name: `u8`, `x32`, `char`, `b4@2/32`, `u8[6]`, `string`."""
+        if self.style == "text":
+            return "string"
         if self.bits is not None:
             name = f"b{self.bits[0]}@{self.bits[1]}/{self.size * 8}"
         else:
@@ -80,6 +83,8 @@ NAMED_TYPES = TYPES | {kind.name: kind for kind in (*(FieldType(8, style) for st
                        FieldType(4, "symbol"), FieldType(4, "symstr"), FieldType(4, "string"))}  # fmt: skip
 #: the type of a field whose definition names none
 DEFAULT_TYPE = TYPES["x32"]
+#: of a task's name, as long as Linux has it
+COMM_TYPE = FieldType(16, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,12 @@ class Layout:
     #: the fields that all records of a target have
     common: tuple[Field, ...] = ()
 
+    @property
+    def own(self) -> tuple[Field, ...]:
+        """The fields that are stored for this event, and not for all or not at all."""
+        shared = {field.offset for field in self.common}
+        return tuple(field for field in self.fields if not is_constant(field.source) and field.offset not in shared)
+
 
 def make_layout(
     fields: Iterable[tuple[str, Source, FieldType]], *, common: Iterable[tuple[str, Source, FieldType]] = ()
@@ -130,9 +141,10 @@ def make_layout(
         shared.append(Field(name, source, kind, offset))
         offset += kind.stored
     texts = 0
+    stored = {(field.source, field.type): field.offset for field in shared}
     for index, (name, source, kind) in enumerate(wanted):
-        if is_constant(source):
-            placed.append(Field(name, source, kind, 0))
+        if is_constant(source) or (source, kind) in stored:
+            placed.append(Field(name, source, kind, stored.get((source, kind), 0)))
             continue
         offset += -offset % kind.alignment
         placed.append(Field(name, source, kind, offset, faulting.index(index) if index in faulting else None))

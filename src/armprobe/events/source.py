@@ -54,13 +54,18 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What code reads without any doubt that it is there; `privileged`: 0 in user mode, which may not read it.
-
-    For an array it is the address of a whole number of words.
-    """
+    """What code reads without any doubt that it is there; `privileged`: 0 in user mode, which may not read it."""
 
     reading: Reading
     privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KnownText:
+    """A string, with its zero, within `size` bytes that are there without any doubt, whole words from `address` on."""
+
+    address: Reading
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class AtEntry:
     source: str | Read
 
 
-Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read | AtEntry
+Source = str | Memory | Operation | Wide | Number | SymbolAddress | Text | Computed | Read | KnownText | AtEntry
 
 
 def reads_memory(source: Source) -> bool:

@@ -30,11 +30,12 @@ def unpack_common(layout: Layout, record: bytes | memoryview, timebase: TimeBase
     """What all records of the target have, by name: `time` in the unit of its clock, `cpu`, `pid`, `comm`."""
     found: dict[str, int | str] = {}
     for field in layout.common:
-        data = record[field.offset : field.offset + field.type.stored]
-        if field.type.count:
-            found[field.name] = decode_text(bytes(data), 0)
-        else:
-            found[field.name] = int.from_bytes(data, "little", signed=field.type.signed)
+        data = bytes(record[field.offset : field.offset + field.type.stored])
+        found[field.name] = (
+            decode_text(data, 0)
+            if field.type.style == "text"
+            else int.from_bytes(data, "little", signed=field.type.signed)
+        )
     if timebase is not None and "time" in found:
         found["time"] = timebase.units(found["time"])
     return found
@@ -84,6 +85,8 @@ def _value(field: Field, record: bytes | memoryview, text: int, describe: Descri
 def _element(
     kind: FieldType, part: bytes | memoryview, record: bytes | memoryview, text: int, describe: Describe
 ) -> Element:
+    if kind.style == "text":
+        return decode_text(bytes(part), 0)
     number = int.from_bytes(part, "little", signed=kind.signed)
     if kind.is_text:
         return decode_text(bytes(record[number & 0xFFFF :][: number >> 16]), text) if number else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from armprobe.codegen.actions import Call
@@ -57,14 +57,19 @@ def compiled_return(function: Callable[..., object], instruments: Instruments) -
     )  # fmt: skip
 
 
-def conditions(function: Callable[..., object], places: Iterable[NamesAt]) -> Iterator[tuple[Filter, Scope]]:
+def conditions(
+    function: Callable[..., object], instruments: Instruments, places: Iterable[NamesAt]
+) -> Iterator[tuple[Filter, Scope]]:
     """Check a function that decides whether a hit counts, at each of the places; its scope is for the host.
 
     Raises UsageError like `compiled_calls`.
     """
     found: tuple[Filter, Scope] | None = None
+    moments = instruments.moments
     for names in places:
-        found = found or check_condition(function, names)
+        if found is None:
+            condition, scope = check_condition(function, names, no_task=moments.no_task)
+            found = replace(condition, moment=moments.sources(scope.handler.moment, at_return=False)), scope
         yield found
         if found[1].handler.uses_names:
             found = None
@@ -159,7 +164,9 @@ def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instrume
         surroundings = _Surroundings(hit, [], None, instruments)
         if decide is not None:
             return decide(surroundings, hit.regs)
-        return holds(wanted, Looking(lambda name: int(getattr(hit.regs, name)), surroundings.read))
+        moments = instruments.moments
+        looking = Looking(lambda name: int(getattr(hit.regs, name)), surroundings.read, moments.value, moments.text)
+        return holds(wanted, looking)
 
     return condition
 
@@ -174,6 +181,7 @@ def _check(
         names,
         common=moments.common(at_return=bool(at_return)),
         no_clock=moments.no_clock,
+        no_task=moments.no_task,
         at_return=at_return,
     )
     maps = [known for known in checked.maps if isinstance(known, Map)]
@@ -214,6 +222,12 @@ class _Surroundings:
     def cpu(self) -> int:
         return self.hit.cpu
 
+    def task_number(self, name: str) -> int:
+        return self.instruments.moments.task_number(name)
+
+    def task_name(self) -> bytes:
+        return self.instruments.moments.task_name()
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         assert self.layout is not None
         common = {field.name: self._common(field) for field in self.layout.common}
@@ -251,7 +265,7 @@ def pack(
     for field in layout.common:
         record[field.offset : field.offset + field.type.stored] = (common or {})[field.name]
     faults = 0
-    for field in layout.fields:
+    for field in layout.own:
         value = values[field.name]
         if isinstance(value, bytes):
             record[field.offset : field.offset + 4] = (len(value) << 16 | len(record)).to_bytes(4, "little")

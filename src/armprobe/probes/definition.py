@@ -27,6 +27,7 @@ from armprobe.events.source import Source
 from armprobe.events.values import Describe, show, unpack
 from armprobe.probes.fetch_parser import parse_fetch, register_name
 from armprobe.probes.filter_parser import parse_filter, point_at
+from armprobe.probes.hit_fields import NO_TARGET, HitFields
 from armprobe.probes.variables import PATH, all_fields, last_name
 
 if TYPE_CHECKING:
@@ -111,16 +112,17 @@ def parse_definition(
     *,
     symbol_address: Callable[[str], int] | None = None,
     names: Callable[[str], Scope | None] | None = None,
+    hit: HitFields = NO_TARGET,
 ) -> ProbeDefinition:
     """Parse one definition. Raises UsageError with the definition and a caret under the spot as evidence.
 
     `symbol_address` gives the address of a variable, and raises UsageError when there is none; without it, symbols in
     arguments are left as they are, and the definition can't be compiled. `names` gives what debug information knows at
-    a location, None where it knows nothing.
+    a location, None where it knows nothing; `hit` is what the target knows of every hit.
     """
     if len(text) > MAX_DEFINITION:
         raise UsageError(f"a definition has at most {MAX_DEFINITION} characters, not {len(text)}")
-    return _Parser(text, symbol_address, names).parse()
+    return _Parser(text, symbol_address, names, hit).parse()
 
 
 def location_of(text: str) -> str:
@@ -197,10 +199,12 @@ class _Parser:
         text: str,
         symbol_address: Callable[[str], int] | None,
         names: Callable[[str], Scope | None] | None,
+        hit: HitFields,
     ) -> None:
         self.text = text
         self.symbol_address = symbol_address
         self.names = names
+        self.hit = hit
         self.location = ""
 
     def _scope(self) -> Scope | None:
@@ -284,7 +288,9 @@ class _Parser:
         if column is None:
             return None
         fields = {argument.name: (argument.source, argument.type) for argument in arguments}
-        return parse_filter(self.text, column, fields=fields, register_name=register_name, names=self._scope)
+        return parse_filter(
+            self.text, column, fields=fields, register_name=register_name, names=self._scope, hit=self.hit
+        )
 
     def _parse_event(self, column: int, text: str) -> tuple[str, str]:
         parts = re.split(r"[/.]", text)
@@ -326,8 +332,9 @@ class _Parser:
                 )
         at = column + len(token) - len(fetch)
         found = parse_fetch(
-            fetch, at, self._fail_at, symbol_address=self.symbol_address, names=self._scope, at_return=at_return
-        )
+            fetch, at, self._fail_at, symbol_address=self.symbol_address, names=self._scope, at_return=at_return,
+            hit=self.hit,
+        )  # fmt: skip
         path = re.match(PATH, fetch)
         name = name or (last_name(path[0]) if path else f"arg{number}")
         return Argument(name, found.source, found.type, column, found.entry)

@@ -3,6 +3,7 @@
     %REG                register                        $stack      the stack pointer
     @ADDR  @SYM[+-OFF]  memory at an address            $stackN     the N-th word of the stack, from 0
     +-[u]OFF(FETCH)     memory at FETCH + OFF           $argN       the N-th argument word of a function, from 1
+    $comm               the name of the task            $common_pid, $common_tgid, $common_cpu   and its numbers
     \\NUMBER  \\"TEXT"    constants                    NAME[->NAME|.NAME|[N]]...  variables, by debug information
 
 With debug information, $argN is the N-th argument of the function, and $retval has the type of its result.
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from armprobe.errors import UsageError
-from armprobe.events.record import DEFAULT_TYPE, MAX_COUNT, NAMED_TYPES, FieldType
-from armprobe.events.source import AtEntry, Memory, Number, Source, SymbolAddress, Text
+from armprobe.events.record import COMM_TYPE, DEFAULT_TYPE, MAX_COUNT, NAMED_TYPES, FieldType
+from armprobe.events.source import AtEntry, KnownText, Memory, Number, Source, SymbolAddress, Text
 from armprobe.isa.insn import REGISTER_NAMES, REGISTER_NUMBERS
+from armprobe.probes.hit_fields import NO_TARGET, HitFields
 from armprobe.probes.variables import PATH, Names, argument_object, field_of, follow, result_object, source_of
 from armprobe.symbols.data import Object
 
@@ -46,10 +48,6 @@ _ABSENT = {
         for name in ("arg*", "params", "vars")
     },
     "retval": ("$retval is what a function returns, and this is no return probe", "write r in place of p"),
-    **{
-        name: (f"${name} is the name of a task, which all events of a kernel show, and no other target has", "")
-        for name in ("comm", "COMM")
-    },
 }  # fmt: skip
 
 Result = TypeVar("Result")
@@ -82,13 +80,14 @@ def parse_fetch(
     symbol_address: Callable[[str], int] | None = None,
     names: Names | None = None,
     at_return: bool = False,
+    hit: HitFields = NO_TARGET,
 ) -> Fetched:
     """Parse `FETCH[:TYPE]`, which stands at `column` of the definition; mistakes go to `fail`.
 
     `symbol_address` raises UsageError for what is no symbol; without it, symbols are left as they are. `names` gives
-    those that debug information knows at the place, None where it knows nothing.
+    those that debug information knows at the place, None where it knows nothing; `hit` what is known of every hit.
     """
-    return _Parser(text, column, fail, symbol_address, names, at_return).parse()
+    return _Parser(text, column, fail, symbol_address, names, at_return, hit).parse()
 
 
 class _Parser:
@@ -102,6 +101,7 @@ class _Parser:
         symbol_address: Callable[[str], int] | None,
         names: Names | None,
         at_return: bool,
+        hit: HitFields,
     ) -> None:
         self.text = text
         self.column = column
@@ -109,6 +109,9 @@ class _Parser:
         self.symbol_address = symbol_address
         self.names = names
         self.at_return = at_return
+        self.hit = hit
+        #: the type of a value that has one of its own
+        self.own_type: FieldType | None = None
         self.entry = False
 
     def parse(self) -> Fetched:
@@ -123,11 +126,15 @@ class _Parser:
             return Fetched(*self._reporting(0, lambda: field_of(found, asked)), False)
         source, end = self._fetch(0, 0)
         if end == len(self.text):
-            kind = NAMED_TYPES["string"] if isinstance(source, Text) else DEFAULT_TYPE
+            kind = NAMED_TYPES["string"] if isinstance(source, Text) else self.own_type or DEFAULT_TYPE
         elif self.text[end] == ":":
             kind = self._type(end + 1)
         else:
             self._fail(end, f"expected :TYPE or the end of the argument, not {self.text[end:]!r}")
+        if isinstance(source, KnownText):
+            if kind.name != "string":
+                self._fail(end + 1, f"the name of a task is a string, not {kind.name}")
+            kind = COMM_TYPE
         self._check(source, kind, end + 1)
         return Fetched(source, kind, self.entry)
 
@@ -190,7 +197,7 @@ class _Parser:
             self._fail(at, f"there is no register %{match[1]}", _REGISTERS)
         return name, match.end()
 
-    def _variable(self, at: int, _depth: int) -> tuple[Source, int]:
+    def _variable(self, at: int, depth: int) -> tuple[Source, int]:
         match = self._match(_VARIABLE, at, "")
         name, end = match[1], match.end()
         if name == "retval" and self.at_return:
@@ -199,9 +206,20 @@ class _Parser:
             self._fail(at, *_ABSENT[name])
         if name == "stack":
             return "sp", end
+        found = self._reporting(at, lambda: self.hit.find(name))
+        if found is not None:
+            source, kind = found
+            if depth and isinstance(source, KnownText):
+                self._fail(at, f"${name} is a string, and no address")
+            self.own_type = None if depth else kind
+            return source, end
         number = re.fullmatch(r"(stack|arg)(\d{1,9})", name, re.ASCII)
         if number is None:
-            self._fail(at, f"there is no variable ${name}", "there are $stack, $stack0, ... and $arg1, $arg2, ...")
+            self._fail(
+                at,
+                f"there is no variable ${name}",
+                "there are $stack, $stack0, ..., $arg1, $arg2, ..., $comm, $common_pid, $common_tgid, $common_cpu",
+            )
         index = int(number[2])
         if number[1] == "stack":
             if index > MAX_STACK:
@@ -277,6 +295,8 @@ class _Parser:
     def _check(self, source: Source, kind: FieldType, at: int) -> None:
         """The type must suit where the value comes from. (A word of the stack is a value, as a register is.)"""
         in_memory = isinstance(source, Memory) and not self.text.startswith("$")
+        if isinstance(source, KnownText):
+            return
         if isinstance(source, Text):
             if not kind.is_text or kind.count:
                 self._fail(at, f"a constant string has the type string, not {kind.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -23,7 +24,8 @@ from armprobe.codegen.filters import (
 from armprobe.codegen.text_pattern import exactly, parse_glob
 from armprobe.errors import UsageError
 from armprobe.events.record import TYPES, FieldType
-from armprobe.events.source import Memory, Source
+from armprobe.events.source import KnownText, Memory, Source
+from armprobe.probes.hit_fields import COMMON_WORDS, NAMES, NO_TARGET, HitFields
 from armprobe.probes.variables import PATH, Names, field_of, follow
 
 #: Filters are compiled and decided recursively; nobody writes longer ones by hand.
@@ -52,13 +54,14 @@ def parse_filter(
     fields: Mapping[str, tuple[Source, FieldType]],
     register_name: Callable[[str], str | None],
     names: Names = lambda: None,
+    hit: HitFields = NO_TARGET,
 ) -> Filter:
     """Parse `text` from the column `start` to its end.
 
-    `fields` maps names to sources and types; what is no field may be one of `names`. Raises UsageError with `text` and
-    a caret as evidence.
+    `fields` maps names to sources and types; what is no field may be one of `names`, or of `hit`. Raises UsageError
+    with `text` and a caret as evidence.
     """
-    return _Parser(text, start, fields, register_name, names).parse()
+    return _Parser(text, start, fields, register_name, names, hit).parse()
 
 
 def point_at(text: str, column: int) -> str:
@@ -76,11 +79,13 @@ class _Parser:
         fields: Mapping[str, tuple[Source, FieldType]],
         register_name: Callable[[str], str | None],
         names: Names,
+        hit: HitFields,
     ) -> None:
         self._text = text
         self._fields = fields
         self._register_name = register_name
         self._names = names
+        self._hit = hit
         self._tokens = list(self._split(start))
         self._next = 0
         self._comparisons = 0
@@ -166,7 +171,7 @@ class _Parser:
 
     def _text_comparison(self, left: Operand, operator: _Token) -> Filter:
         token, text = self._token, self._token.text[1:-1].encode()
-        if not (isinstance(left, Fetch) and isinstance(left.source, Memory) and left.type.name == "string"):
+        if not (isinstance(left, Fetch) and isinstance(left.source, Memory | KnownText) and left.type.name == "string"):
             self._fail(token, "only a field of type string in memory is compared with a string")
         if operator.text not in ("==", "!=", "~"):
             self._fail(operator, f"strings are compared with ==, != and ~, not {operator.text}")
@@ -176,6 +181,12 @@ class _Parser:
             pattern = parse_glob(text) if operator.text == "~" else exactly(text)
         except UsageError as error:
             self._fail(token, error.message, error.hint)
+        if isinstance(left.source, KnownText) and pattern.shortest >= left.source.size:
+            self._fail(
+                token,
+                f"the name of a task has at most {left.source.size - 1} bytes, and this needs {pattern.shortest}",
+                "Linux cuts longer names",
+            )
         self._next += 1
         return CompareText(left.source, pattern, operator.text != "!=")
 
@@ -197,14 +208,24 @@ class _Parser:
         return Register(name, TYPES[token.type or "u32"])
 
     def _variable(self, token: _Token) -> tuple[Source, FieldType]:
-        """What is no field of the event: a variable of the program, or the address of the probe."""
+        """What is no field of the event: the address of the probe, the task, a variable of the program."""
         if token.text == "__probe_ip":
             return "pc", TYPES["x32"]
-        if token.text.startswith("common_"):
-            self._fail(
-                token, f"{token.text} is a field of the kernel's own events", "a filter knows registers and fields"
-            )
         scope = self._names()
+        if scope is not None and token.text in COMMON_WORDS:
+            with suppress(UsageError):
+                return field_of(follow(token.text, scope), None)
+        try:
+            found = self._hit.find(token.text)
+        except UsageError as error:
+            self._fail(token, error.message, error.hint)
+        if found is not None:
+            return found
+        if token.text.startswith("common_"):
+            self._fail(token, f"there is no field {token.text!r}", f"of every hit there are {', '.join(NAMES)}")
+        if token.text in ("pid", "tid"):
+            self._fail(token, f"there is no field {token.text!r}",
+                       "common_pid is the number of the task (thread), common_tgid that of its process")  # fmt: skip
         if scope is None:
             known = ", ".join(self._fields)
             hint = f"fields are {known}; registers are %r0, ..." if known else "registers are %r0, ..."

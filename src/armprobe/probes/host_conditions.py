@@ -13,7 +13,7 @@ from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter
 from armprobe.codegen.python_host import Fault, read_text
 from armprobe.codegen.words import Type
 from armprobe.errors import InternalError
-from armprobe.events.source import Memory, Number, Operation, Source, Wide
+from armprobe.events.source import KnownText, Memory, Number, Operation, Read, Source, Wide
 from armprobe.symbols.places import compute
 
 _OPERATORS: dict[str, Callable[[int, int], int]] = {
@@ -25,10 +25,12 @@ _WORD = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """What a condition looks at: registers by name, and memory, (address, size) to bytes or Fault."""
+    """What a condition looks at: registers by name, memory, (address, size) to bytes or Fault, and what is known."""
 
     register: Callable[[str], int]
     read: Callable[[int, int], bytes]
+    value: Callable[[Read], int]
+    text: Callable[[KnownText], bytes]
 
 
 def holds(condition: Filter, looking: Looking) -> bool:
@@ -47,7 +49,10 @@ def holds(condition: Filter, looking: Looking) -> bool:
             except Fault:
                 return False
             return bool(_OPERATORS[op](*sides))
+        case CompareText(KnownText() as source, pattern, equal):
+            return pattern.matches(looking.text(source)) is equal
         case CompareText(source, pattern, equal):
+            assert isinstance(source, Memory)
             try:
                 return pattern.matches(read_text(looking.read, _address(source, looking), pattern.most)) is equal
             except Fault:
@@ -72,6 +77,8 @@ def _value(source: Source, size: int, looking: Looking) -> int:
             return value & _WORD
         case Memory():
             return int.from_bytes(looking.read(_address(source, looking), size), "little")
+        case Read():
+            return looking.value(source)
         case Operation(op, left, right):
             return compute(op, _word(left, looking), _word(right, looking))
         case Wide(low, high):

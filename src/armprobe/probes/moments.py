@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from armprobe.errors import Refused, TargetError
-from armprobe.events.record import NAMED_TYPES, TYPES, Field, FieldType
-from armprobe.events.source import AtEntry, Read, Source
+from armprobe.events.record import COMM_TYPE, NAMED_TYPES, TYPES, Field, FieldType
+from armprobe.events.source import AtEntry, KnownText, Read, Source
 from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Slot, SlotAllocator
-from armprobe.targets.base import CPSR_MODE, MODE_USER, Clock, Target
+from armprobe.probes.hit_fields import HitFields
+from armprobe.targets.base import CPSR_MODE, MODE_USER, Clock, Target, Task
 
-_COMM = FieldType(1, "char", count=16)
 _ONE_PROCESSOR = Read(Constant(0))
 _WORD = 0xFFFFFFFF
 
@@ -43,7 +43,8 @@ class Moments:
             fields.append(("cpu", self.cpu_source, TYPES["u32"]))
         task = self._target.task
         if task is not None:
-            fields += [("pid", Read(task.pid), TYPES["s32"]), ("comm", Read(task.comm), _COMM)]
+            comm = KnownText(task.comm, COMM_TYPE.size)
+            fields += [("pid", Read(task.pid), TYPES["s32"]), ("comm", comm, COMM_TYPE)]
         return tuple(fields)
 
     def time_source(self, *, at_return: bool) -> Read:
@@ -57,6 +58,11 @@ class Moments:
         processors = self._target.processors
         return _ONE_PROCESSOR if processors is None else Read(processors.number, processors.privileged)
 
+    @property
+    def fields(self) -> HitFields:
+        """What definitions may ask of a hit."""
+        return HitFields(self.cpu_source, self._target.task, self._target.no_task)
+
     def time(self, *, returned: bool) -> int:
         """The ticks of the clock where the target stopped: at a site, or when a call came back.
 
@@ -64,7 +70,7 @@ class Moments:
         """
         clock = self.need_clock()
         now = clock.now(returned=returned)
-        return self._value(self.time_source(at_return=returned)) if now is None else now
+        return self.value(self.time_source(at_return=returned)) if now is None else now
 
     def start(self) -> None:
         """Let the clock run, if there is one, before somebody asks for the time."""
@@ -76,12 +82,17 @@ class Moments:
         return self._target.no_clock
 
     def sources(self, names: Iterable[str], *, at_return: bool) -> tuple[tuple[str, Read, int], ...]:
-        """How target code reads `time` and `cpu`, as far as they are wanted: the name, the source, its bytes."""
-        wanted = []
-        for name in sorted(names):
-            source = self.time_source(at_return=at_return) if name == "time" else self.cpu_source
-            wanted.append((name, source, 8 if name == "time" else 4))
-        return tuple(wanted)
+        """How target code reads what a handler asks of the hit: its name (`tree.Moment`), the source, its bytes."""
+        return tuple(
+            (name, self.time_source(at_return=at_return), 8) if name == "time" else (name, self._word_source(name), 4)
+            for name in sorted(names)
+        )
+
+    def _word_source(self, name: str) -> Read:
+        if name == "cpu":
+            return self.cpu_source
+        task = self._need_task()
+        return Read({"pid": task.pid, "tgid": task.tgid, "comm": task.comm}[name])
 
     def at_entry(self, names: Iterable[str]) -> tuple[tuple[str, AtEntry], ...]:
         """What of the entry target code keeps for the return: registers and `time`."""
@@ -89,13 +100,30 @@ class Moments:
             (name, AtEntry(self.time_source(at_return=False) if name == "time" else name)) for name in sorted(names)
         )
 
+    @property
+    def no_task(self) -> str:
+        """Why no task is known; empty where one is."""
+        return self._target.no_task
+
+    def task_number(self, name: str) -> int:
+        """The `pid` or the `tgid` of the task that the target works for where it stopped. Raises Refused for none."""
+        return self.value(self._word_source(name))
+
+    def task_name(self) -> bytes:
+        """The bytes of its name, with the zero. Raises Refused where no task is known."""
+        return self.text(KnownText(self._need_task().comm, COMM_TYPE.size))
+
+    def _need_task(self) -> Task:
+        if self._target.task is None:
+            raise Refused(f"{self._target.name} has no task: {self._target.no_task}")
+        return self._target.task
+
     def stored(self, field: Field) -> bytes:
         """The bytes that target code would store in a field that all records have."""
+        if isinstance(field.source, KnownText):
+            return self.text(field.source)
         assert isinstance(field.source, Read)
-        value = self._value(field.source)
-        if field.type.count:
-            return self._target.read_memory(value, field.type.stored)
-        return (value & (1 << 8 * field.type.size) - 1).to_bytes(field.type.size, "little")
+        return (self.value(field.source) & (1 << 8 * field.type.size) - 1).to_bytes(field.type.size, "little")
 
     def cpu(self) -> int:
         """The number of the processor that stopped."""
@@ -109,7 +137,11 @@ class Moments:
             raise Refused(f"{self._target.name} has no clock: {self._target.no_clock}")
         return clock
 
-    def _value(self, source: Read) -> int:
+    def text(self, source: KnownText) -> bytes:
+        """The bytes among which a string is, where the target stopped."""
+        return self._target.read_memory(self._evaluate(source.address), source.size)
+
+    def value(self, source: Read) -> int:
         """What target code would read where the target stopped."""
         if source.privileged and self._target.read_registers().cpsr & CPSR_MODE == MODE_USER:
             return 0

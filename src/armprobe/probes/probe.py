@@ -10,6 +10,7 @@ from armprobe.codegen.actions import Action, Follow
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
 from armprobe.events.source import Source
+from armprobe.events.values import decode_text
 from armprobe.probes.named_values import NamedValues, values_at
 from armprobe.symbols.data import NamesAt
 from armprobe.symbols.values import State, read_string, value_as
@@ -68,6 +69,25 @@ class Hit:
         if self._time is None:
             self._time = self._engine.moments.time(returned=self._returned)
         return self._time
+
+    @property
+    def pid(self) -> int:
+        """The number of the task (the thread), as the kernel counts and its traces show it.
+
+        Ask before the handler lets the target do anything, of this, `tgid` and `comm`. Raises Refused where no task is
+        known: they are those of a kernel.
+        """
+        return self._engine.moments.task_number("pid")
+
+    @property
+    def tgid(self) -> int:
+        """The number of the task's process, which its threads share."""
+        return self._engine.moments.task_number("tgid")
+
+    @property
+    def comm(self) -> str:
+        """The name of the task: at most 15 bytes."""
+        return decode_text(self._engine.moments.task_name(), 0)
 
     @property
     def retval(self) -> int:

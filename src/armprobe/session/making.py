@@ -72,7 +72,7 @@ class ProbeMaker:
             for probe in probes
         ]
         calls = iter(compiled_calls(handler, self._engine.instruments, names) if compiled and handler else ())
-        decided = iter(conditions(when, names) if callable(when) else ())
+        decided = iter(conditions(when, self._engine.instruments, names) if callable(when) else ())
         for probe, known in zip(probes, names, strict=True):
             condition, scope = next(decided) if callable(when) else (self._condition(when, probe.address), None)
             own = handler.at(known) if isinstance(handler, OnHost) else handler
@@ -90,7 +90,7 @@ class ProbeMaker:
 
     def _condition(self, when: When, address: int) -> Filter | None:
         assert isinstance(when, str)
-        return read_condition(when, self._symbols, address) if when else None
+        return read_condition(when, self._symbols, self._engine.moments.fields, address) if when else None
 
     def returning(
         self,

@@ -18,6 +18,7 @@ from armprobe.probes.engine import Engine
 from armprobe.probes.event_histogram import EventHistogram, sum_up
 from armprobe.probes.event_names import EventNames
 from armprobe.probes.explain import Explanation, explain
+from armprobe.probes.hit_fields import HitFields
 from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
@@ -320,12 +321,17 @@ class Session:
             if removal is not None:
                 gone.update(events.remove(removal))
                 continue
-            probe = self._maker.defined(line, read_definition(line, self.symbols), records=records)
+            probe = self._maker.defined(line, read_definition(line, self.symbols, self.hit_fields), records=records)
             events.add(probe)
             probes.append(probe)
         fresh = self._register([probe for probe in probes if probe not in gone])
         self.unregister_all(gone.difference(probes))
         return fresh
+
+    @property
+    def hit_fields(self) -> HitFields:
+        """What definitions may ask of every hit on this target."""
+        return self._engine.moments.fields
 
     def trigger(self, text: str) -> EventHistogram:
         """Sum up the hits of an event by a field, in target memory: `packet.hist:keys=length.log2 if kind > 1`.

@@ -17,6 +17,8 @@ from armprobe.isa.reading import Reading
 from armprobe.targets.journal import Journal
 
 CPSR_T = 1 << 5
+#: why the task is not known where anything may run
+NO_TASKS = "what tasks a program without Linux has is not known"
 CPSR_MODE, MODE_USER = 0x1F, 0x10
 
 
@@ -316,9 +318,13 @@ class Processors(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """How code of a kernel reads what it works for: the task's number, and the address of its name (16 bytes)."""
+    """How code of a kernel reads what it works for: the numbers of the task and of its process, in the kernel's words.
+
+    `comm` is the address of its name, 16 bytes with the zero.
+    """
 
     pid: Reading
+    tgid: Reading
     comm: Reading
 
 
@@ -444,6 +450,10 @@ class Target(Protocol):
 
     @property
     def task(self) -> Task | None: ...
+
+    @property
+    def no_task(self) -> str:
+        """Why no task is known; empty where one is."""
 
     @property
     def translation(self) -> TranslationTables | AskedKernel | None:

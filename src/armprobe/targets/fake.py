@@ -33,6 +33,7 @@ class FakeTarget:
     no_clock = "it is nothing but memory"
     processors = None
     task = None
+    no_task = "it is nothing but memory"
     translation = None
 
     def __init__(self, words: Iterable[int] = (), *, base: int = 0x8000) -> None:

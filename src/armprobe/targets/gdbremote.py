@@ -18,7 +18,7 @@ from functools import partial
 from typing import Self
 
 from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
-from armprobe.targets.base import BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.base import NO_TASKS, BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
 from armprobe.targets.journal import Journal
@@ -63,6 +63,7 @@ class GdbRemoteTarget:
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
     task = None
+    no_task = NO_TASKS
 
     def __init__(
         self,

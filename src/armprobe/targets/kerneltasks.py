@@ -23,6 +23,8 @@ _STACK_NEAR = 0x400
 _CHUNK = 1 << 20
 _MOST_PID = 1 << 22
 _WORD = 4
+#: the number of the process stands behind that of the task
+TGID_BEHIND_PID = _WORD
 
 #: reads `size` bytes at an address, what is not there as zeros
 Read = Callable[[int, int], bytes]

@@ -33,7 +33,7 @@ from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGo
 from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.kernelclock import find_start
 from armprobe.targets.kernelsetup import joined, kernel_image, root_of_tables, system_register
-from armprobe.targets.kerneltasks import find_layout
+from armprobe.targets.kerneltasks import TGID_BEHIND_PID, find_layout
 from armprobe.targets.pagetables import PageTables
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
@@ -276,6 +276,10 @@ class KernelTarget:
         processors = self._stub.processors
         return None if processors is None else replace(processors, privileged=False)
 
+    @property
+    def no_task(self) -> str:
+        return "" if self.task is not None else "this kernel has the running task elsewhere than Linux from 5.18 on"
+
     # Beyond the protocol
 
     def detach(self) -> None:
@@ -353,7 +357,11 @@ class KernelTarget:
         layout = find_layout(
             self._read_what_is_there, (end, min(start + size, end + _DATA)), task=value, sp=self.read_registers().sp
         )
-        return None if layout is None else Task(Load(TPIDRURO, layout.pid), Sum(TPIDRURO, layout.comm))
+        if layout is None:
+            return None
+        return Task(
+            Load(TPIDRURO, layout.pid), Load(TPIDRURO, layout.pid + TGID_BEHIND_PID), Sum(TPIDRURO, layout.comm)
+        )
 
     def _read_what_is_there(self, address: int, size: int) -> bytes:
         try:

@@ -71,6 +71,7 @@ class LinuxProcess:
     clock = None
     no_clock = "a process under a GDB stub has no clock that code can read without a system call"
     processors = task = None
+    no_task = "this is one process, and what its threads are called is known to its kernel alone"
 
     def __init__(
         self, stub: GdbRemoteTarget, *, emulator: UserEmulator | None = None, shared: SharedData | None = None

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from armprobe.errors import MissingDependency, TargetFault, UsageError
-from armprobe.targets.base import CPSR_T, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.base import CPSR_T, NO_TASKS, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.emulated_memory import EmulatedMemory
 from armprobe.targets.instructionclock import NO_CLOCK, InstructionClock, can_count
 from armprobe.targets.interrupt import stop_on_interrupt
@@ -251,6 +251,10 @@ class UnicornTarget:
     @property
     def task(self) -> None:
         return None
+
+    @property
+    def no_task(self) -> str:
+        return NO_TASKS
 
     @property
     def journal(self) -> None:
