@@ -1,4 +1,4 @@
-"""What a counter on a function of the C library costs in a Linux process, next to a breakpoint of the emulator's stub.
+"""What probes on a function of the C library cost in a Linux process, next to a breakpoint of the emulator's stub.
 
     .venv/bin/python benchmarks/process_hit_cost.py
 
@@ -20,12 +20,13 @@ from armprobe.targets.useremulator import EMULATOR
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("libc6", "lua5.4", "libreadline8", "libtinfo6", "libgcc-s1")
-CALLS, BREAKPOINTS = 400_000, 2_000
+CALLS, QUESTIONS, BREAKPOINTS = 400_000, 20_000, 2_000
 RUNS = 5
+HANDLER, STOP = "armprobe: host handler", "breakpoint, host handler"
 
 
 def main() -> int:
-    """Print a table: nanoseconds that each way adds to a call, and the ratio to armprobe's counter."""
+    """Print a table: nanoseconds that each way adds to a call, the ratio to the counter, and the stub's."""
     subprocess.run([ROOT / "scripts/fetch-debian.sh", *(f"{name}:armel" for name in PACKAGES)], check=True)  # noqa: S603
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -33,19 +34,27 @@ def main() -> int:
             subprocess.run(["cp", "-a", f"{ROOT}/.cache/debian/armel/{name}/.", root], check=True)  # noqa: S603, S607
         plain = best(lambda: run_plain(root, CALLS)) - best(lambda: run_plain(root, 0))
         print(f"one call of getenv by Lua, plain: {plain / CALLS * 1e9:.0f} ns; added by")
-        few = plain * BREAKPOINTS / CALLS
+        asked, stopped = (plain * calls / CALLS for calls in (QUESTIONS, BREAKPOINTS))
         costs = {
             "armprobe: count": (cost(root, CALLS, lambda s: s.count("getenv")) - plain) / CALLS,
             "armprobe: record": (cost(root, CALLS, lambda s: s.define("p:own getenv a=%r0 b=%lr")) - plain) / CALLS,
             "armprobe: record a string": (
                 cost(root, CALLS, lambda s: s.define("p:own getenv name=+0(%r0):string")) - plain
             ) / CALLS,
-            "breakpoint, host handler": (cost(root, BREAKPOINTS, lambda s: s.probe("getenv", lambda _: None)) - few)
-            / BREAKPOINTS,
+            HANDLER: (cost(root, QUESTIONS, lambda s: s.probe("getenv", lambda _: None)) - asked) / QUESTIONS,
+            STOP: (cost(root, BREAKPOINTS, stop_for_handler) - stopped) / BREAKPOINTS,
         }  # fmt: skip
     for name, seconds in costs.items():
         print(f"{name:28}{seconds * 1e9:12,.0f} ns{seconds / costs['armprobe: count']:12,.1f} times the counter")
+    print(f"a stop of the stub costs {costs[STOP] / costs[HANDLER]:.1f} times as much as a question")
     return 0
+
+
+def stop_for_handler(session: armprobe.Session) -> None:
+    """Plant a handler as it would be if threads could not ask."""
+    session.target._questions = None  # type: ignore[attr-defined]
+    probe = session.probe("getenv", lambda _: None)
+    assert probe.state == "trap"
 
 
 def script(calls: int) -> str:

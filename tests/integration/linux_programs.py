@@ -72,6 +72,30 @@ void _start(void)
 """
 
 
+#: `handle` lets a function handle a signal
+SIGNAL_HANDLERS = """
+struct action { void *handler; unsigned long flags; void *restorer; unsigned long mask[2]; };
+__attribute__((naked)) void restore(void) { asm("mov r7, #173\\n svc 0"); }
+static void handle(int signal, void *handler)
+{
+    struct action action = {handler, 0x04000004, restore, {0, 0}};
+    sys(174, signal, (long)&action, 0, 8);
+}
+"""
+
+#: before the program of threads: a timer sends it a thousand signals a second; prints whether many came
+WITH_SIGNALS = (
+    SIGNAL_HANDLERS
+    + """
+static volatile unsigned ticks;
+void tick(int signal) { ticks++; }
+#define START pthread_create
+#define BEFORE long timer[4] = {0, 1000, 0, 1000}; handle(14, tick); sys(104, 0, (long)timer, 0, 0);
+#define AFTER timer[1] = timer[3] = 0; sys(104, 0, (long)timer, 0, 0); print(ticks > 10);
+"""
+)
+
+
 def build(source: str, folder: Path, name: str, **definitions: int) -> Path:
     """Compile a program in C to A32 code without a library, loaded at 0x10000."""
     text, result = folder / f"{name}.c", folder / name

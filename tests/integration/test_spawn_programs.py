@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from tests.integration.armel import make_root
 from tests.integration.linux_programs import (
+    SIGNAL_HANDLERS,
     THREADS,
     THREADS_SOURCE,
+    WITH_SIGNALS,
     build,
     threads_calls,
     threads_output,
@@ -22,7 +24,7 @@ from tests.integration.linux_programs import (
 )
 
 import armprobe
-from armprobe import Stop, StopReason, TargetError
+from armprobe import Stop, StopReason
 from armprobe.symbols.image import Image
 from armprobe.targets.useremulator import EMULATOR
 
@@ -97,19 +99,9 @@ void _start(void)
 }
 """
 
-_SIGNALS = """
-struct action { void *handler; unsigned long flags; void *restorer; unsigned long mask[2]; };
-__attribute__((naked)) void restore(void) { asm("mov r7, #173\\n svc 0"); }
-static void handle(int signal, void *handler)
-{
-    struct action action = {handler, 0x04000004, restore, {0, 0}};
-    sys(174, signal, (long)&action, 0, 8);
-}
-"""
-
 #: a timer's signal handler calls work, which the program calls without end; prints all calls, and the signals
 _ALARM = (
-    _SIGNALS
+    SIGNAL_HANDLERS
     + """
 static volatile unsigned ticks;
 void tick(int signal) { ticks++; work(signal, 3); }
@@ -128,21 +120,9 @@ void _start(void)
 """
 )
 
-#: before the program of threads: a timer sends it a thousand signals a second; prints whether many came
-_WITH_SIGNALS = (
-    _SIGNALS
-    + """
-static volatile unsigned ticks;
-void tick(int signal) { ticks++; }
-#define START pthread_create
-#define BEFORE long timer[4] = {0, 1000, 0, 1000}; handle(14, tick); sys(104, 0, (long)timer, 0, 0);
-#define AFTER timer[1] = timer[3] = 0; sys(104, 0, (long)timer, 0, 0); print(ticks > 10);
-"""
-)
-
 #: ten loads fault; a handler of the program skips each and notes where it was
 _FAULTS = (
-    _SIGNALS
+    SIGNAL_HANDLERS
     + """
 static volatile unsigned faults, place;
 void on_fault(int signal, void *info, unsigned *context)
@@ -198,7 +178,7 @@ void _start(void)
 
 #: handles SIGINT, and goes on
 _STUBBORN = (
-    _SIGNALS
+    SIGNAL_HANDLERS
     + """
 static volatile unsigned seen;
 void on_interrupt(int signal) { seen++; print(seen); }
@@ -273,7 +253,7 @@ def test_a_record_that_is_never_finished_stops_no_program(tmp_path: Path, monkey
 
 def test_threads_and_signals_go_together(tmp_path: Path):
     rounds = 100 * _ROUNDS
-    program = build(_WITH_SIGNALS + THREADS_SOURCE, tmp_path, "signals", THREADS=THREADS, ROUNDS=rounds)
+    program = build(WITH_SIGNALS + THREADS_SOURCE, tmp_path, "signals", THREADS=THREADS, ROUNDS=rounds)
     stop, hits, output = run(program, tmp_path / "output")
     assert (stop.reason, stop.exit_code, stop.message) == (StopReason.EXIT, 7, "")
     assert hits == threads_calls(rounds)
@@ -340,17 +320,6 @@ def test_a_child_returns_unseen_where_the_host_handles_returns(tmp_path: Path):
         stop = session.run()
     assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
     assert (outer.hits, twice.hits) == (1, 15)
-
-
-def test_host_handlers_and_threads_do_not_go_together(tmp_path: Path):
-    program = threads_program(tmp_path, rounds=_ROUNDS)
-    with armprobe.spawn([program], stdout=subprocess.DEVNULL) as session:
-        session.probe("work", lambda hit: None)
-        with pytest.raises(
-            TargetError, match=r"^the program runs several threads, and one of them came to a trap: "
-        ) as error:
-            session.run()
-    assert error.value.hint.startswith("use what does not stop it: counts, records and compiled handlers")
 
 
 def test_signal_handlers_run_as_ever_and_are_counted(tmp_path: Path):

@@ -128,6 +128,14 @@ class Assembler:
         """`str Rt, [sp, #-room]!`: pushes Rt, with more room above it."""
         self._emit("STR_immediate_A1", comment, P=1, U=0, W=1, Rn=SP, Rt=Rt, imm12=room)
 
+    def pop_above(self, Rt: int, room: int, comment: str = "") -> None:
+        """`ldr Rt, [sp], #room`: undoes `push_below`."""
+        self._emit("LDR_immediate_A1", comment, P=0, U=1, W=0, Rn=SP, Rt=Rt, imm12=room)
+
+    def ldm(self, Rn: int, registers: Iterable[int], comment: str = "") -> None:
+        """`ldm Rn, {registers}`: Rn may be one of them."""
+        self._emit("LDM_A1", comment, W=0, Rn=Rn, registers=_not_empty(mask_of(registers)))
+
     def mov(self, Rd: int, Rm: int, comment: str = "") -> None:
         self._emit("MOV_register_A1", comment, S=0, Rd=Rd, imm5=0, type=0, Rm=Rm)
 
@@ -155,12 +163,27 @@ class Assembler:
     def sub(self, Rd: int, Rn: int, Rm: int, comment: str = "") -> None:
         self._emit("SUB_register_A1", comment, S=0, Rd=Rd, Rn=Rn, imm5=0, type=0, Rm=Rm)
 
+    def add_shifted(self, Rd: int, Rn: int, Rm: int, distance: int, comment: str = "") -> None:
+        """`add Rd, Rn, Rm, lsl #distance`."""
+        self._emit("ADD_register_A1", comment, S=0, Rd=Rd, Rn=Rn, imm5=distance, type=0, Rm=Rm)
+
+    def ldrex(self, Rt: int, Rn: int, comment: str = "") -> None:
+        """`ldrex Rt, [Rn]`. Architecture 6 and later."""
+        self._emit("LDREX_A1", comment, Rn=Rn, Rt=Rt)
+
+    def strex(self, Rd: int, Rt: int, Rn: int, comment: str = "") -> None:
+        """`strex Rd, Rt, [Rn]`: Rd is 0 when Rt was stored. Architecture 6 and later."""
+        self._emit("STREX_A1", comment, Rn=Rn, Rd=Rd, Rt=Rt)
+
     def svc(self, comment: str = "") -> None:
         """`svc #0`: a system call of Linux."""
         self._emit("SVC_A1", comment, imm24=0)
 
     def cmp_imm(self, Rn: int, value: int, comment: str = "") -> None:
         self._emit("CMP_immediate_A1", comment, Rn=Rn, imm12=_immediate(value))
+
+    def cmp(self, Rn: int, Rm: int, comment: str = "") -> None:
+        self._emit("CMP_register_A1", comment, Rn=Rn, imm5=0, type=0, Rm=Rm)
 
     def cmn_imm(self, Rn: int, value: int, comment: str = "") -> None:
         """`cmn Rn, #value`: compare with -value."""
@@ -178,9 +201,9 @@ class Assembler:
         """`mrs Rd, cpsr`."""
         self._emit("MRS_A1", comment, Rd=Rd)
 
-    def msr_flags(self, Rn: int, comment: str = "") -> None:
-        """`msr cpsr_f, Rn`: N, Z, C, V and Q."""
-        self._emit("MSR_register_A1", comment, mask=2, Rn=Rn)
+    def msr_flags(self, Rn: int, comment: str = "", *, ge: bool = False) -> None:
+        """`msr cpsr_f, Rn`: N, Z, C, V and Q; with `ge`, `msr cpsr_fs, Rn`, the GE bits of architecture 6 as well."""
+        self._emit("MSR_register_A1", comment, mask=3 if ge else 2, Rn=Rn)
 
     def b(self, target: int | Label, comment: str = "", *, cond: int = ALWAYS) -> None:
         """`b<cond> target`: an address within reach (see `reaches`), or a label."""
@@ -228,6 +251,14 @@ class Assembler:
             self.movw(Rd, value & 0xFFFF, comment)
             if value >> 16:
                 self.movt(Rd, value >> 16, comment)
+
+    def barrier(self, comment: str = "") -> None:
+        """`dmb`, in architecture 6 by way of CP15: r3 becomes 0 there. Architecture 6 and later."""
+        if self.architecture >= 7:
+            self._emit("DMB_A1", comment, option=0b1111)
+        else:
+            self.mov_imm(3, 0)
+            self._emit("MCR_high_A1", comment, opc1=0, CRn=7, Rt=3, coproc=1, opc2=5, CRm=10)
 
     def emit_jump(self, target: int, comment: str = "") -> None:
         """Go to `target` (bit 0 set: in T32); no register and no flag changes.

@@ -7,6 +7,7 @@
               the way back to the next instruction
     body:     restore, save, the handler's body, restore, go to the copy (only where a guard decides, in its place)
     exits:    restore, and a trap: the compiled part wants the host (only where it can)
+              or, where the host is asked while the program runs: restore, and ask
     skip:     restore, with the results in their registers, and `bx lr` (only where it can)
     post:     the copy once more, ending in a trap (only where there are post handlers)
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from armprobe.codegen.asking import emit_ask
 from armprobe.codegen.assembler import LR, Assembler, Code, Label
 from armprobe.codegen.body import SKIPPING, Exit
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_frame
@@ -31,7 +33,7 @@ class SlotCode:
     """What stands in a slot, and the places in it. Addresses that do not exist are None."""
 
     code: Code
-    #: where the branch at the site goes: the detour, or the copy when there is no compiled part
+    #: where the branch at the site goes: the detour; None when there is neither a compiled part nor one that asks
     entry: int | None
     copy: int
     stop: int | None
@@ -49,6 +51,8 @@ class SlotCode:
     added: int
     #: the same for a hit that the guard of the handler rejects; None without a guard
     rejected: int | None = None
+    #: whether the host is asked at `stop`, `drain`, `drain_and_skip` and `post`: there are no traps then
+    asks: bool = False
 
     @property
     def base(self) -> int:
@@ -71,13 +75,16 @@ def build_slot(
     post: bool = False,
     architecture: int = 7,
     waiting: Waiting | None = None,
+    asking: int | None = None,
+    asks_first: bool = False,
 ) -> SlotCode:
     """Assemble the slot of a site at `base`.
 
     `relocations` are the displaced instructions: one, or the two of a two-word window. `trap` is the word that stops
     the target; None: it stops by traps of its own, which a child that the program forks does not have: there, the code
-    goes on. With `waiting`, a ring that is nearly full is no reason to stop. Raises Refused for a post handler on an
-    instruction that may write PC.
+    goes on. With `asking`, the routine by which code asks the host, there is no trap in the slot; with `asks_first` as
+    well, it asks at once where there is no handler. With `waiting`, a ring that is nearly full is no reason to stop.
+    Raises Refused for a post handler on an instruction that may write PC.
     """
     asm = Assembler(base, architecture=architecture)
     first, last = relocations[0], relocations[-1]
@@ -108,6 +115,10 @@ def build_slot(
         else:
             emit_handler(asm, body, handler.symbols, frame, exits)
             emit_leave(asm, body, frame)
+    elif asking is not None and asks_first:
+        stop = asm.here
+        entry = start if entry is None else entry
+        emit_ask(asm, asking)
     copy = asm.here
     falls_through, second = _emit_copy(asm, relocations, skipped)
     way_back = asm.here if falls_through else None
@@ -139,7 +150,9 @@ def build_slot(
                         emit_wait(asm, waiting)
                     elif way is Exit.DRAIN_AND_SKIP:
                         places[way] = asm.here
-                        if trap is not None:
+                        if asking is not None:
+                            emit_ask(asm, asking)
+                        elif trap is not None:
                             asm.word(trap, f"trap: {label.name}")
                         else:
                             asm.bx(LR, f"trap: {label.name}")
@@ -151,7 +164,10 @@ def build_slot(
                     asm.b(copy, "the displaced instruction")
                     continue
                 places[way] = asm.here
-                if trap is not None:
+                if asking is not None:
+                    emit_ask(asm, asking)
+                    asm.b(copy, "the displaced instruction")
+                elif trap is not None:
                     asm.word(trap, f"trap: {label.name}")
                 else:
                     asm.b(copy, f"trap: {label.name}")
@@ -171,7 +187,10 @@ def build_slot(
         post_copy = asm.here
         _emit_copy(asm, relocations, Label("condition false"))
         post_trap = asm.here
-        if trap is not None:
+        if asking is not None:
+            emit_ask(asm, asking)
+            asm.emit_jump(after)
+        elif trap is not None:
             asm.word(trap, "trap: run the post handlers")
         else:
             asm.emit_jump(after, "trap: run the post handlers")
@@ -189,6 +208,7 @@ def build_slot(
         way_back,
         added,
         rejected,
+        asking is not None,
     )
 
 

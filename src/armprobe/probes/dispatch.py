@@ -37,7 +37,7 @@ class PointKind(Enum):
 
 
 class Point(NamedTuple):
-    """One trap instruction of ours."""
+    """One trap instruction of ours, or a place where code asks the host."""
 
     kind: PointKind
     site: Site
@@ -58,7 +58,8 @@ def points_of(site: Site) -> dict[int, Point]:
 
 def traps_in_slots(sites: Iterable[Site]) -> list[int]:
     """The addresses of the traps of these sites, but for those at the sites themselves."""
-    return [address for site in sites for address in points_of(site) if address != site.address]
+    with_traps = [site for site in sites if not site.code.asks]
+    return [address for site in with_traps for address in points_of(site) if address != site.address]
 
 
 class Dispatcher:
@@ -102,6 +103,18 @@ class Dispatcher:
         finally:
             self.handling.pop()
         self._engine.optimizer.at_stop()
+        return True
+
+    def on_question(self, pc: int) -> bool:
+        """Answer a thread that asks at `pc`, while the target runs; False if it is none of ours."""
+        point = self.points.get(pc)
+        if point is None:
+            return False
+        self.handling.append(point.site)
+        try:
+            self._handle(point)
+        finally:
+            self.handling.pop()
         return True
 
     @contextmanager

@@ -16,6 +16,7 @@ from armprobe.errors import NoMemory, Refused, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
 from armprobe.patching.slots import SlotAllocator
+from armprobe.probes.asking import Asking
 from armprobe.probes.dispatch import Dispatcher, traps_in_slots
 from armprobe.probes.instruments import Instruments
 from armprobe.probes.leaving import Leaving
@@ -69,6 +70,7 @@ class Engine:
         self.moments = Moments(target, self.slots)
         self.instruments = Instruments(target, self.slots, self.moments)
         self.returns = Returns(self)
+        self.asking = Asking(target, self.slots, self.dispatcher.on_question)
         self.leaving = Leaving(self, live, image)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
         self.placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)

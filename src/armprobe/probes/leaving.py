@@ -62,6 +62,9 @@ class Leaving:
             # Who is in the routine comes back to a slot.
             routine = target.translation.routine
             slots.append((routine, routine + ASKING_SIZE, routine))
+        asking = self._engine.asking.slot
+        if asking is not None:
+            slots.append((asking.address, asking.end, asking.address))
         return leave_slots(target, slots, step)
 
     def know_memory(self) -> None:

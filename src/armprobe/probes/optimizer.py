@@ -101,8 +101,12 @@ class Optimizer:
         return len(batch)
 
     def planting_verb(self, site: Site) -> str:
-        """How a site is planted that has its own bytes: a target that runs meanwhile is not stopped twice for it."""
-        return "publish" if self._engine.runs_meanwhile and self._wants(site) else "arm"
+        """How a site is planted that has its own bytes.
+
+        At once as a branch where a second stop, or a trap that is hit before that, costs much.
+        """
+        at_once = self._engine.runs_meanwhile or self._engine.target.mailbox is not None
+        return "publish" if at_once and self._wants(site) else "arm"
 
     def _wants(self, site: Site) -> bool:
         """Whether the site should be, or stay, a branch."""

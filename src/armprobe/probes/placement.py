@@ -60,6 +60,11 @@ def _calls(handler: Handler | None) -> int:
     return _FAR_CALL * len({name for body in bodies if body is not None for name in body.called})
 
 
+def _host_only(target: Target) -> str:
+    """Why a site without code in the target stays a trap."""
+    return HOST_ONLY + (f"; it can't be asked while the program runs: {target.no_mailbox}" if target.no_mailbox else "")
+
+
 def _flash(target: Target, address: int) -> str:
     """Why the memory at `address` takes no branch, by what the target itself says of it; else ""."""
     kind = next((region.name for region in target.regions if address in region), "")
@@ -227,7 +232,12 @@ class Placement:
         engine = self._engine
         handler = self._handler(address, probes)
         post = any(probe.enabled and probe.post is not None for probe in probes)
-        reason = HOST_ONLY if handler is None else _flash(engine.target, address)
+        on_host = any(probe.enabled and (probe.runs_on_host or probe.follows_on_host) for probe in probes)
+        leaves = handler is not None and bool(handler.body.exits)
+        asking = engine.asking.routine if on_host or leaves else None
+        reason = _flash(engine.target, address)
+        if handler is None and asking is None:
+            reason = _host_only(engine.target)
         if insn.cond != ALWAYS and any(probe.enabled and probe.watch_condition for probe in probes):
             reason = WATCHES_CONDITION
         island = None
@@ -236,19 +246,21 @@ class Placement:
         def build(base: int) -> SlotCode:
             return build_slot(
                 base, relocations, trap=trap, handler=handler, post=post, architecture=engine.target.architecture,
-                waiting=engine.instruments.waiting,
+                waiting=engine.instruments.waiting, asking=asking, asks_first=on_host,
             )  # fmt: skip
+
+        calls = _calls(handler) + (_FAR_CALL if asking is not None else 0)
 
         try:
             # At the site itself every way is short but those of calls: the size that a near slot needs.
-            size = len(build(address).code.data) + _calls(handler)
+            size = len(build(address).code.data) + calls
             slot = engine.slots.allocate(size, near=address)
             if len(build(slot.address).code.data) > slot.size:
                 # The site branches to a place that it reaches, but the slot does not.
                 engine.slots.free(slot)
                 slot = engine.slots.allocate(size + _FAR_WAYS, near=address)
         except Refused as error:
-            if handler is not None and len(relocations) == 1:
+            if (handler is not None or asking is not None) and len(relocations) == 1:
                 island = old.island if old is not None else None
                 island = island or self._find_island(address)
                 if island is None and old is not None:
@@ -256,7 +268,7 @@ class Placement:
                     reason = f"{error.message}; unregister all probes there to try two words"
                 elif island is None:
                     original, relocations, reason = self._find_window(address, original, relocations, error)
-            slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS + _calls(handler))
+            slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS + calls)
         try:
             code = build(slot.address)
             if len(code.code.data) > slot.size:

@@ -170,6 +170,19 @@ class SharedMemory(Protocol):
         """
 
 
+class Mailbox(Protocol):
+    """Shared memory by which threads ask the host while the target runs, and wait for its answer (`codegen.asking`).
+
+    While one is answered, the registers of the target are those of that thread, with PC where it asks.
+    """
+
+    @property
+    def address(self) -> int: ...
+
+    def answer_with(self, answer: TrapHandler) -> None:
+        """Call `answer` for each thread that asks while the target runs, as the handler of traps is called."""
+
+
 class OwnFaults(Protocol):
     """A program that handles its own faults, as a Linux process does by signals, and looks at where they happened."""
 
@@ -422,6 +435,14 @@ class Target(Protocol):
 
     @property
     def shared_memory(self) -> SharedMemory | None: ...
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """How code asks the host without a stop; None: it stops the target."""
+
+    @property
+    def no_mailbox(self) -> str:
+        """Why there is none where there might be one; empty for targets that never have one."""
 
     @property
     def threads(self) -> Threads | None: ...

@@ -37,6 +37,11 @@ class ChildProcess:
         self.returncode: int | None = None
         self._handle = os.pidfd_open(self.pid)
 
+    @property
+    def file(self) -> int:
+        """A file of ours that can be read when the process has ended."""
+        return self._handle
+
     def send(self, number: int) -> None:
         """Send a signal, if the process has not ended."""
         if self.returncode is None:

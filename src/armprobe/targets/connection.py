@@ -86,6 +86,11 @@ class Connection:
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(stream, name=f"{host}:{port}", timeout=timeout)
 
+    @property
+    def file(self) -> int:
+        """The file by which packets come."""
+        return self._stream.fileno()
+
     def close(self) -> None:
         self._lost = self._lost or TargetLost(f"the connection to {self.name} is closed", hint="attach again")
         self._stream.close()

@@ -23,7 +23,8 @@ class FakeTarget:
     architecture = 7
     trap = TRAP
     concurrent = False
-    own_faults = shared_memory = None
+    own_faults = shared_memory = mailbox = None
+    no_mailbox = ""
     threads = None
     breakpoints = None
     watchpoints = None

@@ -59,7 +59,8 @@ class GdbRemoteTarget:
     #: interrupt handlers of the program, and other processors, run when they like
     concurrent = True
     executable_memory = None
-    own_faults = shared_memory = None
+    own_faults = shared_memory = mailbox = None
+    no_mailbox = ""
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
     task = None

@@ -84,7 +84,8 @@ class KernelTarget:
 
     trap = TRAP
     concurrent = True
-    own_faults = shared_memory = None
+    own_faults = shared_memory = mailbox = None
+    no_mailbox = ""
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 import signal
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
@@ -23,6 +24,7 @@ from armprobe.targets.base import (
     Region,
     Registers,
     Stop,
+    StopReason,
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT
@@ -34,6 +36,7 @@ from armprobe.targets.linuxcalls import (
     CALL_CODE,
     CHECK_CODE,
     CLOSE,
+    GETPID,
     MPROTECT,
     PR_SET_PDEATHSIG,
     PRCTL,
@@ -42,20 +45,25 @@ from armprobe.targets.linuxcalls import (
     PROT_WRITE,
     SystemCalls,
 )
+from armprobe.targets.mailbox import Mailbox, missing
 from armprobe.targets.processmaps import read_maps
-from armprobe.targets.processmemory import MappedMemory, SharedData
+from armprobe.targets.processmemory import SHARED_NAME, MappedMemory, SharedData
+from armprobe.targets.questions import Questions
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
 from armprobe.targets.unwatched import LEAVE_CODE, await_end, let_go
 from armprobe.targets.useremulator import EMULATOR, SHARED_FILE, UserEmulator
+from armprobe.targets.usermemory import UserMemory
 
 _PAGE = 0x1000
 #: the entry point in the header of an ELF file, from its start
 _ELF_ENTRY = 24
 _PLATFORM = re.compile(rb"v([4-8])")
 _MOMENT = 0.2
+#: the architecture that brought load-exclusive
+_EXCLUSIVES = 6
 #: how often shared memory is looked at while the process runs
 _LOOK_SECONDS = 0.01
 
@@ -102,6 +110,9 @@ class LinuxProcess:
         self._thread_starts: tuple[int, ...] = ()
         self._leave, self._free = 0, False
         self.architecture = _architecture(stub, self.auxiliary)
+        #: what its threads ask, where they can
+        self._questions: Questions | None = None
+        self.no_mailbox = ""
         if self._kept is not None:
             stub.follow(self._kept.keep)
 
@@ -121,11 +132,29 @@ class LinuxProcess:
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
         calls.settle(place)
+        if self._emulator is not None and isinstance(self._shared, SharedData):
+            self._open_mailbox(self._emulator, self._shared)
         if self._emulator is not None:
             # The program goes with us; and its files are those that it would have without us.
             calls.call(PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
             for file in (*self._emulator.process.placeholders, SHARED_FILE):
                 calls.call(CLOSE, file)
+
+    def _open_mailbox(self, emulator: UserEmulator, shared: SharedData) -> None:
+        """Make it possible for threads to ask while the process runs; `no_mailbox` says why where it is not."""
+        if self.architecture < _EXCLUSIVES:
+            self.no_mailbox = f"threads take turns by load-exclusive, which architecture {self.architecture} has not"
+        else:
+            self.no_mailbox = missing()
+        if self.no_mailbox:
+            return
+        process = self._calls.call(GETPID)
+        try:
+            memory = UserMemory(process, known=(SHARED_NAME, shared.start))
+        except TargetError as error:
+            self.no_mailbox = error.message
+        else:
+            self._questions = Questions(Mailbox(shared, process=process), memory, self.stub, emulator)
 
     def describe(self, mapped: Sequence[Region], *, thread_starts: Iterable[int] = ()) -> None:
         """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries.
@@ -182,7 +211,8 @@ class LinuxProcess:
         shared = self._shared
         if shared is None:
             return self.stub.read_many(ranges)
-        others = iter(self.stub.read_many([part for part in ranges if part[0] not in shared]))
+        memory = self.stub if self._answering is None else self._answering.memory
+        others = iter(memory.read_many([part for part in ranges if part[0] not in shared]))
         return [shared.read(*part) if part[0] in shared else next(others) for part in ranges]
 
     def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
@@ -191,7 +221,7 @@ class LinuxProcess:
         for address, data in writes:
             if self._shared is not None and address in self._shared:
                 self._shared.write(address, data)
-            else:
+            elif self._answering is None or not self._answering.write(address, data):
                 others.append((address, data))
         try:
             self.stub.write_many(others)
@@ -200,17 +230,25 @@ class LinuxProcess:
                 raise
             self.stub.write_many(others)
 
+    @property
+    def _answering(self) -> Questions | None:
+        """Who answers what a thread asks, while that is done: the target is what that thread sees."""
+        return self._questions if self._questions is not None and self._questions.answering else None
+
     def read_registers(self) -> Registers:
-        return self.stub.read_registers()
+        return self.stub.read_registers() if self._answering is None else self._answering.registers.copy()
 
     def write_registers(self, registers: Registers) -> None:
-        self.stub.write_registers(registers)
+        if self._answering is None:
+            self.stub.write_registers(registers)
+        else:
+            self._answering.registers = registers.copy()
 
     def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
         """Run until the program ends, or what else ends a run; its own signals do not."""
 
         if isinstance(self._shared, SharedData):
-            self.stub.runner.idle, self.stub.runner.poll = self._shared.look, _LOOK_SECONDS
+            self.stub.runner.idle, self.stub.runner.poll = self._look, _LOOK_SECONDS
 
         watch = [] if self._emulator is None or until is not None or limit is not None else list(self._thread_starts)
         self.stub.own_breakpoints.insert(watch, owner=self)
@@ -227,10 +265,14 @@ class LinuxProcess:
             return on_trap(pc)
 
         try:
-            stop = self.stub.run(at_trap, until=until, limit=limit)
+            with self._attentive(step=limit is not None):
+                stop = self.stub.run(at_trap, until=until, limit=limit)
         except (ProtocolError, TargetLost) as error:
             if self._emulator is None:
                 raise
+            self._check_answers()
+            if self._questions is not None and self._questions.given_up:
+                return Stop(StopReason.INTERRUPT, 0, gone=True)
             if self._emulator.connection.hung_up:
                 return self._unwatched(self._emulator)
             if self._emulator.threads > 1:
@@ -240,8 +282,10 @@ class LinuxProcess:
         finally:
             self._rest = ()
             self.stub.runner.idle = lambda: None
+            self.stub.runner.sleep = None
             if self.stub.alive:
                 self.stub.own_breakpoints.remove(watch, owner=self)
+        self._check_answers()
         if stop.gone and self._emulator is not None:
             self._emulator.process.wait(seconds=TIMEOUT)
         if stop.gone and self._kept is not None:
@@ -279,6 +323,10 @@ class LinuxProcess:
     @property
     def shared_memory(self) -> SharedData | KeptData | None:
         return self._shared
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        return None if self._questions is None else self._questions.mailbox
 
     @property
     def own_faults(self) -> OwnFaults:
@@ -327,6 +375,30 @@ class LinuxProcess:
         self._opened.update(part for part in found if part in self._code)
         return bool(found)
 
+    def _look(self) -> None:
+        """See to what the process has left in shared memory."""
+        assert isinstance(self._shared, SharedData)
+        self._shared.look()
+        if self._questions is not None:
+            self._questions.look()
+
+    @contextmanager
+    def _attentive(self, *, step: bool) -> Iterator[None]:
+        """Answer questions at once within the block, but for a step: that is awaited more than a question."""
+        if self._questions is None or self._emulator is None or step:
+            yield
+            return
+        self.stub.runner.sleep = self._questions.sleep
+        with self._questions.awake_at(self._emulator.connection.file):
+            yield
+
+    def _check_answers(self) -> None:
+        """Raise what an answer raised; threads that have theirs may go on."""
+        if self._questions is not None:
+            if self._questions.failure is not None:
+                raise self._questions.failure
+            self._questions.mailbox.release()
+
     def _let_go(self, emulator: UserEmulator) -> None:
         """Let the process, which is about to start a thread, go on without its stub, if nothing else is to stop it."""
         if not self.stub.own_breakpoints.others(self._calls):
@@ -336,8 +408,18 @@ class LinuxProcess:
     def _unwatched(self, emulator: UserEmulator) -> Stop:
         """The end of a process whose stub went."""
         alive = not emulator.process.wait(seconds=0 if self._free else _MOMENT)
-        look = self._shared.look if isinstance(self._shared, SharedData) else lambda: None
-        stop = await_end(emulator, self.stub, look, every=_LOOK_SECONDS)
+        if self._free:
+            emulator.connection.lose(
+                f"the program runs several threads, without the stub of {EMULATOR}: its probes stay as they are",
+                hint="change probes before it starts threads",
+            )
+        questions = self._questions
+        if questions is None or not alive:
+            stop = await_end(emulator, self.stub, self._look, every=_LOOK_SECONDS)
+        else:
+            with questions.awake_at(emulator.process.file):
+                stop = await_end(emulator, self.stub, self._look, every=_LOOK_SECONDS, sleep=questions.sleep)
+        self._check_answers()
         if alive and not self._free and stop.exit_code is not None:
             return replace(stop, message="left the emulator without an end that it told: it executed another program")
         return stop

@@ -14,7 +14,7 @@ from armprobe.errors import Refused, TargetError, TargetFault
 from armprobe.targets.base import CPSR_T
 from armprobe.targets.gdbremote import GdbRemoteTarget
 
-OPEN, CLOSE, DUP2, MUNMAP, MPROTECT, PRCTL, MMAP2 = 5, 6, 63, 91, 125, 172, 192
+OPEN, CLOSE, GETPID, DUP2, MUNMAP, MPROTECT, PRCTL, MMAP2 = 5, 6, 20, 63, 91, 125, 172, 192
 PR_SET_PDEATHSIG = 1
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x4000, 0x100000

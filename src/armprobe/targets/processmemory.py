@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from armprobe.targets.reservedmemory import ReservedMemory
 
 #: what is mapped for data that the host shares; pages that nobody touches take no memory
 SHARED_SIZE = 32 << 20
+SHARED_NAME = "armprobe"
 _ALL = PROT_READ | PROT_WRITE | PROT_EXEC
 _ADDRESS_SPACE = 1 << 32
 #: below it, a process may map nothing (vm.mmap_min_addr); above, is the kernel's half
@@ -72,7 +74,7 @@ class SharedData:
     live = True
 
     def __init__(self) -> None:
-        self.file = os.memfd_create("armprobe")
+        self.file = os.memfd_create(SHARED_NAME)
         os.ftruncate(self.file, SHARED_SIZE)
         self._content = mmap.mmap(self.file, SHARED_SIZE)
         self._reserved: ReservedMemory | None = None
@@ -89,6 +91,15 @@ class SharedData:
 
     def __contains__(self, address: int) -> bool:
         return self._reserved is not None and address in self._reserved.region
+
+    @property
+    def start(self) -> int:
+        """Where the process has it."""
+        return self._start
+
+    def place(self, address: int) -> int:
+        """Where in our own address space the byte is that the process has at `address`."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._content)) + address - self._start
 
     def read(self, address: int, size: int) -> bytes:
         """`address` is one of the process; so it is for `write`."""

@@ -40,6 +40,8 @@ class RemoteRun:
         self._output = output
         self._interrupt = interrupt or connection.interrupt
         self._running = False
+        #: how it was let run last
+        self._step = self._only = False
         #: a signal handler and another thread may ask for the same stop at once
         self._asking = threading.RLock()
         #: when Ctrl-C came last, and whether the program does not know of it yet
@@ -55,6 +57,8 @@ class RemoteRun:
         #: called every `poll` seconds while the target runs
         self.idle: Callable[[], object] = lambda: None
         self.poll = _POLL_SECONDS
+        #: sleeps for so many seconds, or less; None: only the stub is waited for
+        self.sleep: Callable[[float], object] | None = None
 
     @property
     def seconds_stopped(self) -> float:
@@ -138,6 +142,7 @@ class RemoteRun:
         self._threads.current = reply.thread or self._threads.current
 
     def _start(self, *, step: bool, only: bool) -> None:
+        self._step, self._only = step, only
         ahead = self._threads.flush()
         self._threads.forget()
         action = self._action(step=step, only=only)
@@ -147,6 +152,12 @@ class RemoteRun:
             if answer != b"OK":
                 raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
         self._running = True
+
+    def _go_on(self) -> None:
+        """Let the target run again that was halted by what looks at it while it runs."""
+        self._start(step=self._step, only=self._only)
+        if self.stopping:
+            self.stop()
 
     def _action(self, *, step: bool, only: bool) -> bytes:
         letter = b"s" if step else b"c"
@@ -169,9 +180,12 @@ class RemoteRun:
         patience = self._connection.timeout
         poll = min(self.poll, patience)
         while True:
-            answer = self._connection.wait(timeout=poll)
+            since = time.monotonic()
+            answer = self._connection.wait(timeout=0 if self.sleep is not None else poll)
             if answer is None:
-                patience -= poll if self.stopping else 0
+                if self.sleep is not None:
+                    self.sleep(poll)
+                patience -= time.monotonic() - since if self.stopping else 0
                 if patience <= 0:
                     raise self._connection.lose(
                         f"the stub at {self._connection.name} does not stop the target",
@@ -179,6 +193,8 @@ class RemoteRun:
                     )
                 self.tell_program()
                 self.idle()
+                if not self._running:
+                    self._go_on()
                 continue
             if error := error_of(answer):
                 raise TargetError(f"the target at {self._connection.name} does not run: the stub answers {error}")

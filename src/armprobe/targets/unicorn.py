@@ -149,6 +149,14 @@ class UnicornTarget:
         return None
 
     @property
+    def mailbox(self) -> None:
+        return None
+
+    @property
+    def no_mailbox(self) -> str:
+        return ""
+
+    @property
     def concurrent(self) -> bool:
         return False
 

@@ -51,10 +51,22 @@ def let_go(stub: GdbRemoteTarget, calls: SystemCalls, emulator: UserEmulator, *,
     stub.write_registers(registers)
 
 
-def await_end(emulator: UserEmulator, stub: GdbRemoteTarget, look: Callable[[], object], *, every: float) -> Stop:
-    """Wait for the end of a process without a stub, and `look` from time to time; Ctrl-C twice ends it."""
+def await_end(
+    emulator: UserEmulator,
+    stub: GdbRemoteTarget,
+    look: Callable[[], object],
+    *,
+    every: float,
+    sleep: Callable[[float], object] | None = None,
+) -> Stop:
+    """Wait for the end of a process without a stub, and `look` from time to time; Ctrl-C twice ends it.
+
+    `sleep` sleeps for `every` seconds, or less when there is something to look at.
+    """
     with heed_interrupt(stub.runner.interrupted):
-        while not emulator.process.wait(seconds=every):
+        while not emulator.process.wait(seconds=every if sleep is None else 0):
+            if sleep is not None:
+                sleep(every)
             look()
             stub.runner.tell_program()
             if stub.runner.stopping:

@@ -1,0 +1,179 @@
+"""Target code that asks the host, and goes on with the registers of the answer: for programs that share memory with it.
+
+A routine does it, one for all places that ask. Signals wait meanwhile, as they do while a program is stopped, so that
+no handler of the program leaves it by longjmp. A child that the program forked has no host: there, nobody is asked.
+"""
+
+from __future__ import annotations
+
+from armprobe.codegen.assembler import LR, PC, SP, Assembler, Code, Label
+from armprobe.targets.mailboxlayout import (
+    ASKED,
+    CONTENT,
+    CPSR,
+    DECLINED,
+    ENTRY_SIZE,
+    FREE,
+    MASK,
+    PROCESS,
+    SLEEPS,
+    STATES,
+    TAKEN,
+    TIME,
+    WAITS,
+)
+
+#: system calls (arch/arm/tools/syscall.tbl) and their arguments
+_GETPID, _NANOSLEEP, _SIGPROCMASK, _FUTEX = 20, 162, 175, 240
+_SIG_SETMASK, _MASK_SIZE = 2, 8
+_FUTEX_WAIT, _FUTEX_WAKE = 0, 1
+_EQ, _NE = 0, 1
+_R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9 = range(10)
+_SAVED = (*range(13), LR)
+#: the stack meanwhile: the program's mask of signals, what was pushed, LR of the program and the point that asked
+_PUSHED = _MASK_SIZE
+_LINKS = _PUSHED + 4 * len(_SAVED)
+_FRAME = _LINKS + 8
+
+
+def emit_ask(asm: Assembler, routine: int) -> None:
+    """Ask the host, which decides where the program goes on; control comes to what follows when there is none."""
+    asm.push_below(LR, 8, "ask the host")
+    asm.call(routine, "ask the host")
+    asm.pop_above(LR, 8, "there is none")
+
+
+def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
+    """Assemble the routine that `emit_ask` calls, with the mailbox at `mailbox`. Architecture 6 and later."""
+    asm = Assembler(base, architecture=architecture)
+    alone, again, following, mine, declined = (Label(name) for name in (
+        "nobody is asked", "look for a free entry", "the next entry", "an entry is taken", "as it came"))  # fmt: skip
+    asm.str_(LR, SP, 4, "the point that asks")
+    asm.push(_SAVED)
+    asm.mrs(_R4)
+    asm.emit_constant(_R5, mailbox, "the mailbox")
+    _emit_call(asm, _GETPID, "getpid")
+    asm.ldr(_R1, _R5, PROCESS)
+    asm.cmp(_R0, _R1)
+    asm.b(alone, "a child", cond=_NE)
+    asm.sub_imm(SP, SP, _MASK_SIZE)
+    asm.add_imm(_R1, _R5, MASK)
+    asm.mov(_R2, SP)
+    _emit_mask(asm, "signals wait")
+    asm.bind(again)
+    asm.add_imm(_R8, _R5, STATES)
+    asm.add_imm(_R9, _R5, CONTENT)
+    asm.bind(following)
+    asm.ldrex(_R0, _R8, "free?")
+    asm.cmp_imm(_R0, FREE)
+    occupied = Label("this entry is occupied")
+    asm.b(occupied, cond=_NE)
+    asm.mov_imm(_R1, TAKEN)
+    asm.strex(_R2, _R1, _R8)
+    asm.cmp_imm(_R2, 0)
+    asm.b(mine, cond=_EQ)
+    asm.b(following)
+    asm.bind(occupied)
+    asm.add_imm(_R8, _R8, 4)
+    asm.cmp(_R8, _R9)
+    asm.b(following, cond=_NE)
+    asm.add_imm(_R0, _R5, TIME)
+    asm.mov_imm(_R1, 0)
+    _emit_call(asm, _NANOSLEEP, "all are occupied: nanosleep")
+    asm.b(again)
+    asm.bind(mine)
+    asm.sub(_R6, _R8, _R5)
+    asm.sub_imm(_R6, _R6, STATES)
+    asm.add_shifted(_R6, _R5, _R6, (ENTRY_SIZE // 4).bit_length() - 1)
+    asm.add_imm(_R6, _R6, CONTENT, "its content")
+    for number in range(13):
+        asm.ldr(_R0, SP, _PUSHED + 4 * number)
+        asm.str_(_R0, _R6, 4 * number)
+    asm.add_imm(_R0, SP, _FRAME)
+    asm.str_(_R0, _R6, 4 * SP)
+    for number, offset in ((LR, _LINKS), (PC, _LINKS + 4)):
+        asm.ldr(_R0, SP, offset)
+        asm.str_(_R0, _R6, 4 * number)
+    asm.str_(_R4, _R6, CPSR)
+    asm.barrier("the content before the state")
+    asm.mov_imm(_R0, WAITS)
+    asm.str_(_R0, _R8)
+    asm.barrier("the state before what tells of it")
+    _emit_tell(asm)
+    _emit_wait(asm)
+    asm.barrier("the state before the content")
+    asm.cmp_imm(_R2, DECLINED)
+    asm.b(declined, cond=_EQ)
+    for number in range(16):
+        asm.ldr(_R0, _R6, 4 * number)
+        asm.str_(_R0, SP, _PUSHED + 4 * number)
+    asm.ldr(_R4, _R6, CPSR)
+    _emit_give_back(asm)
+    asm.msr_flags(_R4, ge=True)
+    asm.add_imm(SP, SP, _MASK_SIZE)
+    asm.ldm(SP, range(16), "on with the answer")
+    asm.bind(declined)
+    _emit_give_back(asm)
+    asm.add_imm(SP, SP, _MASK_SIZE)
+    asm.bind(alone)
+    asm.msr_flags(_R4)
+    asm.pop(_SAVED)
+    asm.bx(LR)
+    return asm.finish()
+
+
+def _emit_call(asm: Assembler, number: int, name: str) -> None:
+    asm.mov_imm(_R7, number)
+    asm.svc(name)
+
+
+def _emit_mask(asm: Assembler, why: str) -> None:
+    """Set the mask of signals to that at r1, and keep the old one at r2 unless that is 0."""
+    asm.mov_imm(_R0, _SIG_SETMASK)
+    asm.mov_imm(_R3, _MASK_SIZE)
+    _emit_call(asm, _SIGPROCMASK, f"rt_sigprocmask: {why}")
+
+
+def _emit_tell(asm: Assembler) -> None:
+    """Count one more thread that asked, and wake the host where it sleeps."""
+    again, awake = Label("count"), Label("the host is awake")
+    asm.add_imm(_R0, _R5, ASKED)
+    asm.bind(again)
+    asm.ldrex(_R1, _R0)
+    asm.add_imm(_R1, _R1, 1)
+    asm.strex(_R2, _R1, _R0)
+    asm.cmp_imm(_R2, 0)
+    asm.b(again, cond=_NE)
+    asm.barrier("the count before a look at the host")
+    asm.ldr(_R1, _R5, SLEEPS)
+    asm.cmp_imm(_R1, 0)
+    asm.b(awake, cond=_EQ)
+    asm.mov_imm(_R1, _FUTEX_WAKE)
+    asm.mov_imm(_R2, 1)
+    _emit_call(asm, _FUTEX, "futex: wake the host")
+    asm.bind(awake)
+
+
+def _emit_wait(asm: Assembler) -> None:
+    """Sleep until the state at r8 is no more WAITS; it is in r2 then."""
+    again, out = Label("wait"), Label("the host has answered")
+    asm.bind(again)
+    asm.ldr(_R2, _R8)
+    asm.cmp_imm(_R2, WAITS)
+    asm.b(out, cond=_NE)
+    asm.mov(_R0, _R8)
+    asm.mov_imm(_R1, _FUTEX_WAIT)
+    asm.mov_imm(_R3, 0)
+    _emit_call(asm, _FUTEX, "futex: sleep")
+    asm.b(again)
+    asm.bind(out)
+
+
+def _emit_give_back(asm: Assembler) -> None:
+    """Let others have the entry, and signals come in."""
+    asm.barrier("the content before the state")
+    asm.mov_imm(_R0, FREE)
+    asm.str_(_R0, _R8)
+    asm.mov(_R1, SP)
+    asm.mov_imm(_R2, 0)
+    _emit_mask(asm, "signals come in")

@@ -1,0 +1,144 @@
+"""How threads of a process ask the host while it runs, through memory that both have: nothing is stopped for it.
+
+A thread takes an entry, leaves its registers there, says that it waits, and sleeps (futex) until there is an answer:
+the registers to go on with. `armprobe.codegen.asking` is the thread's side.
+
+What orders memory on the host are its futex calls: each of them is a full barrier, and the one that answers also
+changes the state of the entry and wakes the thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import struct
+
+from armprobe.targets.base import CPSR_T, Registers, TrapHandler
+from armprobe.targets.mailboxlayout import (
+    ANSWERED,
+    ASKED,
+    CONTENT,
+    DECLINED,
+    ENTRIES,
+    ENTRY_SIZE,
+    LINK,
+    NOBODY,
+    SIZE,
+    SLEEPS,
+    STATES,
+    WAITS,
+)
+from armprobe.targets.processmemory import SharedData
+
+#: signals that a waiting thread lets in: those of real time by which a program is stopped from outside
+_ADMITTED = range(62, 65)
+_PAGE = 0x1000
+_PAUSE_NANOSECONDS = 500_000
+#: the number of the system call futex, where this computer's words are those of the program
+_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "loongarch64": 98, "ppc64le": 221}
+_WAIT, _WAKE_OP = 0, 5
+#: where FUTEX_WAKE_OP has the operand of its operation, of which 0 is to set a word
+_OPERAND = 12
+_ADD_ONE = 1 << 28 | 1 << _OPERAND
+_WORDS = struct.Struct("<17I")
+
+
+def missing() -> str:
+    """Why there can be no mailbox on this computer; empty when there can."""
+    machine = platform.machine()
+    return "" if machine in _FUTEX else f"armprobe does not know how a {machine} computer waits for shared memory"
+
+
+class Mailbox:
+    """The host's side of a `Mailbox`, in memory that the process shares."""
+
+    def __init__(self, shared: SharedData, *, process: int) -> None:
+        """`process` is the only one that asks, not its children. Raises Refused when there is no memory."""
+        self._shared = shared
+        self.address = shared.allocate(-(-SIZE // _PAGE) * _PAGE, 0, 1 << 32)
+        blocked = (1 << 64) - 1 & ~sum(1 << number - 1 for number in _ADMITTED)
+        shared.write(self.address, struct.pack("<4IQ2I", process, 0, 0, 0, blocked, 0, _PAUSE_NANOSECONDS))
+        self._place = shared.place(self.address)
+        self._system = ctypes.CDLL(None, use_errno=True).syscall
+        self._number = _FUTEX[platform.machine()]
+        #: how many threads had asked when we looked
+        self._seen = 0
+        #: the entry that is being answered, and the registers of its thread
+        self._entry = 0
+        self.registers: Registers | None = None
+        #: entries whose threads must not go on yet, and the states that let them
+        self._held: dict[int, int] = {}
+        self._answer: TrapHandler = lambda _point: False
+
+    def answer_with(self, answer: TrapHandler) -> None:
+        self._answer = answer
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until a thread asks, or a signal comes, for so long at most."""
+        self._put(SLEEPS, 1)
+        whole = int(seconds)
+        # A thread that asked since we looked has changed the word: then there is no sleep.
+        self._futex(ASKED, _WAIT, self._seen, struct.pack("@ll", whole, int((seconds - whole) * 1e9)))
+        self._put(SLEEPS, 0)
+
+    def wake(self) -> None:
+        """End a sleep, the next one if there is none; from another thread."""
+        self._futex(ASKED, _WAKE_OP, 1, None, ASKED, _ADD_ONE)
+
+    def waiting(self) -> list[int]:
+        """The entries of threads that wait and have not been answered."""
+        self._seen = self._get(ASKED)
+        states = self._shared.read(self.address + STATES, 4 * ENTRIES)
+        found, at = [], states.find(WAITS)
+        while at >= 0:
+            if at // 4 not in self._held:
+                found.append(at // 4)
+            at = states.find(WAITS, at + 4)
+        if found:
+            self._change(NOBODY, 0)  # a barrier: what they left is read after that they wait
+        return found
+
+    def serve(self, entry: int) -> None:
+        """Have a thread's question answered. It goes on at `release`."""
+        *values, cpsr = _WORDS.unpack(self._shared.read(self._content(entry), _WORDS.size))
+        values[15] -= LINK
+        self._entry, self.registers = entry, Registers(values, cpsr)
+        try:
+            answered = self._answer(values[15])
+            self._leave(answered=answered)
+        finally:
+            self.registers = None
+
+    def release(self) -> None:
+        """Let all threads go on that were answered."""
+        for entry, state in self._held.items():
+            self._change(STATES + 4 * entry, state)
+        self._held.clear()
+
+    def _leave(self, *, answered: bool) -> None:
+        """Put the registers where the thread finds them."""
+        registers = self.registers
+        assert registers is not None
+        values = [*registers.values[:15], registers.pc | bool(registers.cpsr & CPSR_T)]
+        if answered:
+            self._shared.write(self._content(self._entry), _WORDS.pack(*values, registers.cpsr))
+        self._held[self._entry] = ANSWERED if answered else DECLINED
+
+    def _content(self, entry: int) -> int:
+        return self.address + CONTENT + ENTRY_SIZE * entry
+
+    def _get(self, offset: int) -> int:
+        return int.from_bytes(self._shared.read(self.address + offset, 4), "little")
+
+    def _put(self, offset: int, value: int) -> None:
+        self._shared.write(self.address + offset, value.to_bytes(4, "little"))
+
+    def _change(self, offset: int, value: int) -> None:
+        """Set a word, with a barrier before and after, and wake the thread that sleeps there."""
+        self._futex(offset, _WAKE_OP, 1, None, offset, value << _OPERAND)
+
+    def _futex(
+        self, offset: int, operation: int, value: int, limit: bytes | None, other: int = 0, third: int = 0
+    ) -> None:
+        where, second = (ctypes.c_void_p(self._place + at) for at in (offset, other))
+        self._system(ctypes.c_long(self._number), where, operation, value, ctypes.c_char_p(limit), second, third)

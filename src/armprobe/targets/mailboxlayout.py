@@ -1,0 +1,19 @@
+"""How a mailbox is laid out, for the host (`mailbox`) and for the code that asks (`armprobe.codegen.asking`)."""
+
+from __future__ import annotations
+
+#: the head: the process that asks, how many threads have asked, whether the host sleeps, a word that nobody waits at,
+#: the signals that wait while a thread does (64 bits), and how long it sleeps where there is no entry (struct timespec)
+PROCESS, ASKED, SLEEPS, NOBODY, MASK, TIME = 0, 4, 8, 12, 16, 24
+#: then the states of all entries, a word each, then what is in them
+STATES = 64
+ENTRIES = 240
+CONTENT = STATES + 4 * ENTRIES
+ENTRY_SIZE = 128
+SIZE = CONTENT + ENTRY_SIZE * ENTRIES
+#: an entry holds r0 to r12, sp, lr, pc; then CPSR
+CPSR = 64
+#: of an entry: nobody's; a thread's that fills it; a thread waits; it may go on with what is there; or as it came
+FREE, TAKEN, WAITS, ANSWERED, DECLINED = range(5)
+#: how far the address behind the call that asks, which is in PC's place then, is from where it asks
+LINK = 8

@@ -1,0 +1,148 @@
+"""Answering what threads ask by a mailbox, while their program runs under the emulator, with its stub or without."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from armprobe.errors import TargetError, TargetFault
+from armprobe.targets.base import Registers
+from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.mailbox import Mailbox
+from armprobe.targets.useremulator import EMULATOR, UserEmulator
+from armprobe.targets.usermemory import UserMemory
+
+
+class Questions:
+    """The questions of one program. `memory` is the program's, for who answers.
+
+    An error of the answer is kept in `failure`, and ends the program: whoever let it run raises it.
+    """
+
+    def __init__(self, mailbox: Mailbox, memory: UserMemory, stub: GdbRemoteTarget, emulator: UserEmulator) -> None:
+        self.mailbox = mailbox
+        self.memory = memory
+        self._stub = stub
+        self._emulator = emulator
+        self.failure: BaseException | None = None
+        #: whether the program was ended, as a stop was wanted and it has threads
+        self.given_up = False
+        self._watch: _Watch | None = None
+
+    @property
+    def answering(self) -> bool:
+        """Whether a question is being answered: registers are those of the thread that asked."""
+        return self.mailbox.registers is not None
+
+    @property
+    def registers(self) -> Registers:
+        """Those of the thread that is answered."""
+        assert self.mailbox.registers is not None
+        return self.mailbox.registers
+
+    @registers.setter
+    def registers(self, registers: Registers) -> None:
+        self.mailbox.registers = registers
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Write data of the program; False where the program may not, or the emulator watches, as it does code."""
+        try:
+            self.memory.write(address, data)
+        except TargetFault:
+            return False
+        return True
+
+    def look(self) -> None:
+        """Answer all who wait, unless a stop is wanted: then they wait until `mailbox.release`."""
+        for entry in self.mailbox.waiting():
+            with self._apart():
+                self._answer(entry)
+            if self._stub.runner.stopping and self._emulator.threads > 1:
+                self.given_up = True
+                self._emulator.process.kill()
+            if self._stub.runner.stopping or self.failure is not None:
+                return
+            self.mailbox.release()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until there is a question, or news of the program: from its stub, or that it has ended."""
+        if self._watch is not None:
+            self._watch.arm()
+        self.mailbox.sleep(seconds)
+
+    @contextmanager
+    def awake_at(self, *files: int) -> Iterator[None]:
+        """Let `sleep` end within the block when one of the files can be read."""
+        self._watch = _Watch(files, self.mailbox.wake)
+        try:
+            yield
+        finally:
+            self._watch.close()
+            self._watch = None
+
+    def _answer(self, entry: int) -> None:
+        try:
+            self.mailbox.serve(entry)
+        except BaseException as error:  # noqa: BLE001 - passed on by whoever waits for the program
+            self.failure = error
+            self._emulator.process.kill()
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Answer nobody else within the block; what needs the stub stops the program first."""
+        runner = self._stub.runner
+        idle, sleep = runner.idle, runner.sleep
+        runner.idle, runner.sleep = lambda: None, None
+        self._emulator.connection.before = self._halt
+        try:
+            yield
+        finally:
+            self._emulator.connection.before = None
+            runner.idle, runner.sleep = idle, sleep
+
+    def _halt(self) -> None:
+        if self._emulator.threads > 1:
+            self._emulator.connection.before = self._halt
+            raise TargetError(
+                f"the program runs several threads, which {EMULATOR} can't stop to have its probes changed",
+                hint="change probes before it starts threads; handlers can be switched off by a condition of their own",
+            )
+        self._stub.runner.halt()
+
+
+class _Watch:
+    """A thread that calls `wake` once after each `arm`, when one of the files can be read."""
+
+    def __init__(self, files: tuple[int, ...], wake: Callable[[], object]) -> None:
+        self._wake = wake
+        self._armed = threading.Event()
+        self._end, self._ended = os.pipe()
+        self._poll = select.poll()
+        for file in (self._end, *files):
+            self._poll.register(file, select.POLLIN)
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="armprobe-watch", daemon=True)
+        self._thread.start()
+
+    def arm(self) -> None:
+        if not self._armed.is_set():
+            self._armed.set()
+
+    def close(self) -> None:
+        self._over = True
+        with suppress(OSError):
+            os.write(self._ended, b".")
+        self._armed.set()
+        self._thread.join()
+        os.close(self._end)
+        os.close(self._ended)
+
+    def _run(self) -> None:
+        while not self._over:
+            self._armed.wait()
+            self._poll.poll()
+            self._armed.clear()
+            self._wake()

@@ -1,0 +1,260 @@
+"""Handlers in Python for programs under QEMU's user-mode emulator: threads ask, and nothing is stopped for them."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.integration.linux_programs import (
+    THREADS,
+    THREADS_SOURCE,
+    WITH_SIGNALS,
+    build,
+    threads_calls,
+    threads_output,
+)
+
+import armprobe
+from armprobe import HandlerError, StopReason, TargetError, TargetFault
+from armprobe.targets.useremulator import EMULATOR
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which(EMULATOR) and shutil.which("arm-none-eabi-gcc")), reason="needs qemu-arm and a compiler"
+    ),
+]
+
+_ROUNDS = 300
+_SIGNAL_ROUNDS = 100_000
+#: calls work 100 times and prints the result
+_CALLS = """
+void _start(void)
+{
+    unsigned x = 7;
+    for (unsigned n = 0; n < 100; n++)
+        x = work(n, x);
+    print(x);
+    sys(EXIT_GROUP, 3, 0, 0, 0);
+}
+"""
+
+
+#: ends with 1 where Z is set at `choose`, with 2 otherwise; with more where its stack pointer is not 64 bytes lower
+_CONDITIONAL = """
+__attribute__((naked)) void _start(void)
+{
+    asm("mov r4, sp\\n movs r0, #1\\n.global choose\\n.type choose, %function\\nchoose: nop\\n"
+        "moveq r0, #1\\n movne r0, #2\\n add sp, sp, #64\\n cmp sp, r4\\n addne r0, r0, #4\\n mov r7, #1\\n svc 0");
+}
+"""
+
+
+#: calls work with pointers to what it may change, to nothing, and to what it may only read; prints the first
+_TEXTS = """
+static char text[] = "in the program";
+static const char fixed[] = "a constant";
+void _start(void)
+{
+    work((unsigned)text, 0);
+    work(16, 0);
+    work(0xffffffff, 0);
+    work((unsigned)fixed, 0);
+    sys(WRITE, 1, (long)text, 14, 0);
+    sys(EXIT, 0, 0, 0, 0);
+}
+"""
+
+
+def calls_output(*, first: int = 0) -> str:
+    """What it prints, when the calls before that were refused."""
+    x = 7
+    for n in range(first, 100):
+        x = (x * 1664525 + n) & 0xFFFFFFFF
+    return f"{x:08x}\n"
+
+
+def return_of(session: armprobe.Session, function: str) -> int:
+    """The first `bx lr` of a function."""
+    start = session.locate(function)
+    return next(place for place in range(start, start + 64, 4) if session.read_memory(place, 4) == b"\x1e\xff\x2f\xe1")
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    return build(_CALLS, tmp_path, "calls")
+
+
+@pytest.fixture(params=["start", "pthread_create"])
+def threads(request, tmp_path: Path) -> Path:
+    """A program that is let go before it starts threads, by the name of the function that does, or not."""
+    source = f"#define START {request.param}\n#define BEFORE\n#define AFTER\n" + THREADS_SOURCE
+    return build(source, tmp_path, "threads", THREADS=THREADS, ROUNDS=_ROUNDS)
+
+
+@pytest.fixture
+def spawn(tmp_path: Path):
+    """Start a program whose output goes to a file; give the session, and what there is of the output."""
+    files = []
+
+    def start(program: Path) -> armprobe.Session:
+        files.append((tmp_path / "output").open("wb"))
+        session = armprobe.spawn([program], stdout=files[-1])
+        files.append(session)
+        return session
+
+    yield start
+    for file in files:
+        file.close()
+
+
+def test_all_threads_are_handled_with_the_registers_that_they_have(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    seen, results = Counter(), Counter()
+
+    def before(hit):
+        seen[hit.regs.r0, (hit.regs.r1 * 1664525 + hit.regs.r0) & 0xFFFFFFFF] += 1
+
+    def returns(hit):
+        results[hit.regs.r0] += 1
+        assert hit.regs.pc == hit.address
+
+    handled = session.probe("work", before)
+    returned = session.probe(return_of(session, "work"), returns)
+    assert (handled.state, handled.reason) == ("branch", "")
+    stop = session.run()
+    assert (stop.reason, stop.exit_code, stop.gone) == (StopReason.EXIT, 7, True)
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
+    assert handled.hits == returned.hits == threads_calls(_ROUNDS)
+    assert handled.missed == returned.missed == 0
+    expected = Counter(n for thread in range(THREADS) for n in range(_ROUNDS * (thread + 1)))
+    assert Counter({n: sum(c for (m, _), c in seen.items() if m == n) for n in expected}) == expected
+    # What each call computes is what it returns, for whoever asked.
+    assert results == sum((Counter({x: c}) for (_, x), c in seen.items()), Counter())
+
+
+def test_threads_with_signals_and_a_condition_lose_no_hit(tmp_path: Path, spawn):
+    program = build(WITH_SIGNALS + THREADS_SOURCE, tmp_path, "signals", THREADS=THREADS, ROUNDS=_SIGNAL_ROUNDS)
+    session = spawn(program)
+    seen = []
+    ticks = session.probe("tick", lambda hit: None)
+    some = session.probe("work", lambda hit: seen.append(hit.regs.r0), when=lambda r0: r0 % 1000 == 7)
+    stop = session.run()
+    assert (stop.reason, stop.exit_code, stop.message) == (StopReason.EXIT, 7, "")
+    assert (tmp_path / "output").read_text() == "00000001\n" + threads_output(_SIGNAL_ROUNDS)
+    expected = [n for thread in range(THREADS) for n in range(7, _SIGNAL_ROUNDS * (thread + 1), 1000)]
+    assert sorted(seen) == sorted(expected)
+    assert (some.hits, some.missed, ticks.missed) == (len(expected), 0, 0)
+    assert ticks.hits > 10
+
+
+def test_a_handler_changes_registers_and_diverts(calls: Path, tmp_path: Path, spawn):
+    session = spawn(calls)
+
+    @session.probe("work")
+    def refuse(hit):
+        if hit.regs.r0 >= 60:
+            return False
+        hit.regs.r0, hit.regs.pc = 7, hit.regs.lr
+        return True
+
+    executed = session.count("work+4")
+    assert session.run().exit_code == 3
+    assert (tmp_path / "output").read_text() == calls_output(first=60)
+    assert (refuse.hits, executed.hits) == (100, 40)
+
+
+def test_flags_and_the_stack_pointer_are_as_the_handler_leaves_them(tmp_path: Path, spawn):
+    session = spawn(build(_CONDITIONAL, tmp_path, "conditional"))
+
+    @session.probe("choose")
+    def choose(hit):
+        hit.regs.cpsr ^= 1 << 30
+        hit.regs.sp -= 64
+
+    # The flag Z was clear; the function gives its result by it, and its stack pointer.
+    assert session.run().exit_code == 1
+
+
+def test_a_handler_that_raises_ends_the_run_and_the_program(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    count = session.count("work+4")
+
+    @session.probe("work")
+    def fails(hit):
+        if fails.hits == 5:
+            raise ValueError("five is enough")
+
+    with pytest.raises(HandlerError, match=r"^the handler at work raised ValueError: five is enough$"):
+        session.run()
+    assert fails.hits == 5
+    assert 0 < count.hits < threads_calls(_ROUNDS)
+    assert (tmp_path / "output").read_bytes() == b""
+
+
+def test_a_handler_stops_a_program_where_it_is_and_it_runs_on(calls: Path, tmp_path: Path, spawn):
+    session = spawn(calls)
+    count = session.count("work+4")
+
+    @session.probe("work")
+    def tenth(hit):
+        if tenth.hits == 10:
+            session.stop()
+
+    stop = session.run()
+    assert (stop.reason, stop.gone, tenth.hits) == (StopReason.INTERRUPT, False, 10)
+    assert count.hits in (9, 10)
+    assert (session.locate("work") <= session.regs.pc <= session.locate("work") + 8, session.regs.r0) == (True, 9)
+    assert session.run().exit_code == 3
+    assert (tenth.hits, count.hits) == (100, 100)
+    assert (tmp_path / "output").read_text() == calls_output()
+
+
+def test_a_handler_that_stops_a_program_with_threads_ends_it(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    tenth = session.probe("work", lambda hit: session.stop() if tenth.hits == 10 else None)
+    stop = session.run()
+    assert (stop.reason, stop.gone, tenth.hits) == (StopReason.INTERRUPT, True, 10)
+    assert (tmp_path / "output").read_bytes() == b""
+
+
+def test_memory_is_read_and_written_and_what_is_none_is_a_fault(tmp_path: Path, spawn):
+    session = spawn(build(_TEXTS, tmp_path, "texts"))
+    seen = []
+
+    @session.probe("work")
+    def look(hit):
+        try:
+            seen.append(hit.string(hit.regs.r0))
+            hit.write(hit.regs.r0, b"I")
+        except TargetFault as fault:
+            seen.append(fault.address)
+
+    assert session.run().exit_code == 0
+    assert seen == ["in the program", 0x10, 0xFFFFFFFF, "a constant"]
+    assert (tmp_path / "output").read_bytes() == b"In the program"
+
+
+def test_a_handler_plants_and_removes_probes_of_a_program_without_threads(calls: Path, tmp_path: Path, spawn):
+    session = spawn(calls)
+    added = []
+
+    @session.probe("work")
+    def third(hit):
+        if hit.regs.r0 == 3:
+            added.append(session.count("work+4"))
+        elif hit.regs.r0 == 5:
+            third.unregister()
+
+    assert session.run().exit_code == 3
+    assert (third.hits, added[0].hits) == (6, 97)
+    assert (tmp_path / "output").read_text() == calls_output()
+
+
+def test_probes_of_a_program_with_threads_stay_as_they_are(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    session.probe("work", lambda hit: session.count("work+4"))
+    with pytest.raises(TargetError, match=r"the program runs several threads"):
+        session.run()
