@@ -213,6 +213,22 @@ def test_an_event_is_shown_while_the_program_goes_on_in_silence(binary):
     assert err.endswith("1 event of 1 probe; interrupted at 0x00008008\n\n")
 
 
+def test_a_background_job_shows_events_at_once_and_ends_by_sigterm(binary):
+    """A shell lets the jobs that it starts in the background ignore SIGINT."""
+    code = binary(0xE3A00007, 0xE1A00000, 0xEAFFFFFE)  # mov r0, #7; nop; b .
+    ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    command = [sys.executable, "-c", f"{ignoring}; import sys; from armprobe.cli.main import main; sys.exit(main())"]
+    arguments = ["trace", code, "--base", "0x8000", "-e", "p:seven 0x8004 value=%r0:u8"]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1: seven: (0x00008004) value=7\n"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err.endswith("1 event of 1 probe; interrupted at 0x00008008\n\n")
+
+
 def test_stopping_often_to_show_events_changes_nothing(run, demo, monkeypatch):
     usual = run("trace", demo, "-e", "p parse_packet length=%r1:u32", "-e", "crc32+8", "--", 2000)
     monkeypatch.setattr(running, "STRETCH_SECONDS", 0.0001)

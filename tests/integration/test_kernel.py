@@ -217,6 +217,30 @@ def test_hits_are_filtered_and_counted_by_task_and_processor_in_the_kernel(guest
     assert seen == [(pid, pid, "few", 1) for pid in on_one] * FEW
 
 
+def test_events_come_while_the_guest_works_and_all_that_were_lost_are_counted(guest):
+    with armprobe.attach_kernel(guest.address) as session:
+        session.define('p:opens do_sys_openat2 name=+0(%r1):ustring if COMM == "cat"')
+        calls = session.define('p:calls sys_getppid if COMM == "calls"')
+        session.optimize_now()
+        opened = []
+
+        def take(event) -> None:
+            if event.probe is not calls:
+                opened.append(event.values["name"])
+                session.stop()
+
+        session.on_event(take)
+        guest.start("for n in 1 2 3 4 5 6 7 8; do cat /proc/version; sleep 0.2; done; calls", when_ended=session.stop)
+        session.run()
+        early = len(opened)
+        session.on_event(None)
+        session.run()
+        guest.finish()
+        recorded = sum(event.probe is calls for event in session.events())
+        assert early < 8
+        assert (recorded + session.lost(calls), calls.hits) == (PROCESSORS * CALLS, PROCESSORS * CALLS)
+
+
 def test_symbols_come_from_the_image_that_runs_and_from_no_other(guest, tmp_path):
     with armprobe.attach_kernel(guest.address) as session:
         entry = session.locate("sys_getppid")

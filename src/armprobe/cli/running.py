@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import click
 
 from armprobe.cli.disassembly import disassemble
 from armprobe.cli.options import to_number
+from armprobe.cli.termination import was_asked
 from armprobe.errors import ArmprobeError, TargetError, TargetFault
 from armprobe.session import Session, as_process
+from armprobe.session.stretches import STRETCH_SECONDS
 from armprobe.targets.base import Stop, StopReason
 
-STRETCH_SECONDS = 0.2
 #: what shells add to the number of the signal that ended a program
 _ENDED_BY_SIGNAL = 128
 #: those that come where the program is: SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
@@ -43,46 +41,16 @@ def run_live(
     *,
     until: str | None,
     limit: int | None,
-    every: float = STRETCH_SECONDS,
+    every: float | None = None,
 ) -> Stop:
-    """Run like `session.run`, but call `tick` between stretches of so many seconds, and at the end.
+    """Run like `session.run`, and call `tick` every so many seconds and at the end."""
 
-    A limit counts from the start of a run, so that with one there is a single stretch. A target that shares memory is
-    looked at while it runs.
-    """
-    shared = session.target.shared_memory
-    live = shared is not None and shared.live
-    if shared is not None and shared.live:
-        shared.while_running(tick)
-    if live or limit is not None or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        stop = session.run(until=until, limit=limit)
+    def between() -> bool:
         tick()
-        return stop
-    over, interrupted = threading.Event(), threading.Event()
+        # A signal that came while the target was being stopped for this.
+        return was_asked()
 
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            signal.default_int_handler(number, frame)
-        interrupted.set()
-        session.stop()
-
-    def stop_from_time_to_time() -> None:
-        while not over.wait(every):
-            session.stop()
-
-    clock = threading.Thread(target=stop_from_time_to_time, name="armprobe-clock", daemon=True)
-    signal.signal(signal.SIGINT, on_interrupt)
-    clock.start()
-    try:
-        while True:
-            stop = session.run(until=until)
-            tick()
-            if stop.reason is not StopReason.INTERRUPT or interrupted.is_set():
-                return stop
-    finally:
-        over.set()
-        clock.join()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return session.run(until=until, limit=limit, between=between, every=every or STRETCH_SECONDS)
 
 
 def describe_stop(session: Session, stop: Stop) -> str:

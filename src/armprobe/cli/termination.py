@@ -8,6 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+#: the signals that came in the block at hand
+_came: list[int] = []
+
+
+def was_asked() -> bool:
+    """Whether one of these signals came."""
+    return bool(_came)
+
 
 @contextmanager
 def ends_as_interrupt() -> Iterator[list[int]]:
@@ -15,10 +23,10 @@ def ends_as_interrupt() -> Iterator[list[int]]:
 
     What the process ignores, as under `nohup`, or has a handler for stays as it is.
     """
-    came: list[int] = []
+    _came.clear()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+        _came.append(number)
         if callable(signal.getsignal(signal.SIGINT)):
             signal.raise_signal(signal.SIGINT)
         else:  # a shell's background job ignores SIGINT
@@ -30,7 +38,7 @@ def ends_as_interrupt() -> Iterator[list[int]]:
     for known in own:
         signal.signal(known, on_signal)
     try:
-        yield came
+        yield _came
     finally:
         for known in own:
             signal.signal(known, signal.SIG_DFL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -27,6 +28,7 @@ from armprobe.probes.watch import Watch, WatchHandler
 from armprobe.session.event import Event
 from armprobe.session.making import ProbeMaker, When
 from armprobe.session.recorded import Recorded
+from armprobe.session.stretches import STRETCH_SECONDS, can_stretch, run_in_stretches
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import data_address, resolve
 from armprobe.symbols.table import SymbolTable
@@ -74,7 +76,7 @@ class Session:
             target.own_faults.show_at(lambda pc: program_place(self._engine, pc))
         if target.shared_memory is not None:
             target.shared_memory.while_running(self._drain)
-        self._closed = False
+        self._closed = self._stop_asked = False
         self._watches: list[Watch] = []
 
     def __enter__(self) -> Self:
@@ -420,15 +422,49 @@ class Session:
 
     # --- running
 
-    def run(self, *, until: str | int | None = None, limit: int | None = None) -> Stop:
+    def run(
+        self,
+        *,
+        until: str | int | None = None,
+        limit: int | None = None,
+        between: Callable[[], object] | None = None,
+        every: float = STRETCH_SECONDS,
+    ) -> Stop:
         """Run until the program ends, `until` is about to execute, `limit` instructions ran, or Ctrl-C.
+
+        `between` is called about every `every` seconds, and at the end: it may read counters, maps and events, and ends
+        the run by returning True. The target stands still for that, for some milliseconds. Where a function was given
+        to `on_event`, it stops as often to hand over events, so that they come promptly. A process that shares memory
+        with us is looked at while it runs, several times a second, and goes on to its end. With a limit, which counts
+        from the start of a run, there are no such stops.
 
         A handler that raises ends the run: the target is restored, the session closed, and HandlerError raised.
         A program that copies code with probes in it stops where it runs into the copy of one, with a message.
         """
         self._check_open()
-        engine = self._engine
+        self._stop_asked = False
         address = None if until is None else self.locate(until)
+        look, shared = between or (lambda: None), self.target.shared_memory
+        # A process may have a stub that can't stop it.
+        hands_over = self._recorded.callback is not None and self.target.own_faults is None
+        if shared is not None and shared.live:
+            shared.while_running(partial(self._look, look))
+        elif limit is None and (between is not None or hands_over) and can_stretch():
+            return run_in_stretches(
+                lambda: self._run(address, None), self.target.stop, look, every=every, ended=lambda: self._stop_asked
+            )
+        stop = self._run(address, limit)
+        look()
+        return stop
+
+    def _look(self, look: Callable[[], object]) -> None:
+        """Do this while the target runs."""
+        self._drain()
+        look()
+
+    def _run(self, address: int | None, limit: int | None) -> Stop:
+        """One stretch of a run."""
+        engine = self._engine
         if self.target.shared_memory is not None and self.optimization:
             # Stops are dear there, and may be impossible once there are threads.
             engine.optimizer.run()
@@ -456,6 +492,7 @@ class Session:
 
     def stop(self) -> None:
         """Ask a running target to stop; may be called from a handler."""
+        self._stop_asked = True
         self.target.stop()
 
     # --- looking
