@@ -68,6 +68,10 @@ class GdbserverGuest:
         self._guest.execute(f"wait $(cat /tmp/gdbserver); {_GONE}")
         return self._guest.execute("cat /tmp/printed")
 
+    def mapped(self) -> str:
+        """What the program has mapped."""
+        return self._guest.execute("cat /proc/$(sed -n 's/.* pid = //p' /tmp/told)/maps")
+
     def run(self, *command: str) -> str:
         """Run a program without gdbserver; return what it printed."""
         return self._guest.execute(f"{shlex.join(command)} || true")

@@ -169,19 +169,67 @@ session.run()
 
 @pytest.mark.parametrize("moment", ["running", "traps"])
 def test_a_process_is_restored_after_armprobe_was_killed_and_comes_to_its_end(
-    guest: GdbserverGuest, programs: dict[str, Path], moment: str
+    guest: GdbserverGuest, programs: dict[str, Path], moment: str, monkeypatch
 ):
     address = guest.serve("/bin/long")
+    mapped = guest.mapped()
     with victim(KILLED, address, programs["long"], moment) as process:
         kill(process)
     with pytest.raises(armprobe.Refused, match=rf"\(long, process {process.pid}\) did not end"):
         armprobe.attach_gdb(address, programs["long"])
+    found: list[str] = []
+    detach = GdbRemoteTarget.detach
+
+    def look_and_detach(target: GdbRemoteTarget) -> None:
+        """The program ends soon after."""
+        found.append(guest.mapped())
+        detach(target)
+
+    monkeypatch.setattr(GdbRemoteTarget, "detach", look_and_detach)
     done = armprobe.restore(address)
     assert done is not None
-    assert (done.complete, done.ended, done.restarted, done.memory) == (True, False, False, 0)
+    assert (done.kept, done.unknown, done.ended, done.restarted) == ([], [], False, False)
+    assert done.memory > 32 << 20
+    assert found == [mapped]
     assert bool(done.restored) == (moment == "running")
     assert done.traps >= 1
     assert guest.finish() == threads_output(LONG)
+
+
+#: the stub of a session that is held before, or behind, the system call of that number that it has the process make
+KILLED_IN_A_CALL = """
+import sys, armprobe
+from armprobe.targets.gdbremote import GdbRemoteTarget
+address, program, moment, number = sys.argv[1:]
+calls = 0
+def hold(then, *arguments):
+    global calls
+    calls += 1
+    if calls == int(number):
+        print("now", flush=True)
+        sys.stdin.read()
+    return then(*arguments)
+if moment == "before":
+    held, then = "execute", GdbRemoteTarget.execute
+else:
+    held, then = "push_registers", GdbRemoteTarget.push_registers
+setattr(GdbRemoteTarget, held, lambda *arguments: hold(then, *arguments))
+with armprobe.attach_gdb(address, program) as session:
+    session.count("work")
+"""
+
+
+@pytest.mark.parametrize(("moment", "number"), [("before", 1), ("behind", 1), ("behind", 4)])
+def test_a_process_is_restored_after_armprobe_was_killed_in_the_midst_of_a_system_call(
+    guest: GdbserverGuest, programs: dict[str, Path], moment: str, number: int
+):
+    address = guest.serve("/bin/few")
+    with victim(KILLED_IN_A_CALL, address, programs["few"], moment, number) as process:
+        kill(process)
+    done = armprobe.restore(address)
+    assert done is not None
+    assert (done.kept, done.unknown) == ([], [])
+    assert guest.finish() == threads_output(FEW)
 
 
 def test_with_once_the_program_goes_with_the_connection(guest: GdbserverGuest, programs: dict[str, Path]):

@@ -12,7 +12,6 @@ The target stands still meanwhile, but for the threads that are led.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,14 +22,16 @@ from armprobe.patching.execute import PatchedBytes, execute, plan_restore
 from armprobe.patching.plan import Write, plan_patch, show
 from armprobe.probes.callers import all_registers, go_to, put_back
 from armprobe.probes.quiescence import find_references, go_on_without_traps, leave_slots
+from armprobe.probes.recovery_runs import ProgramEnded, RecoveryRuns
 from armprobe.probes.sleepers import find_sleepers
 from armprobe.probes.word_search import can_search
-from armprobe.targets.base import StopReason, Target, TrapHandler, read_all
+from armprobe.targets.base import StopReason, Target, read_all
 from armprobe.targets.journal import MARK, Call, CallEnded, Code, Left, Memory, Pads, Settled, TargetGone, note
 
 _WORD = 4
 #: how long the program runs on, in seconds, that it may leave slots: a second in all, if need be
 _STRETCHES = tuple(0.001 * 2**step for step in range(10))
+_MOMENT = 0.02
 #: seconds to wait for the end of a call
 PATIENCE = 30.0
 
@@ -68,7 +69,7 @@ def recover(target: Target, left: Left) -> Recovery:
     done = Recovery()
     try:
         _recover(target, left, done)
-    except _Ended:
+    except ProgramEnded:
         done.ended = True
         done.unknown.clear()
         done.kept.clear()
@@ -76,11 +77,8 @@ def recover(target: Target, left: Left) -> Recovery:
     return done
 
 
-class _Ended(Exception):
-    """The program came to its end, and everything went with it."""
-
-
 def _recover(target: Target, left: Left, done: Recovery) -> None:
+    runs = RecoveryRuns(target)
     ours = [memory for memory in left.memory if _is_marked(target, memory)]
     done.restarted = bool(left.memory) and not ours
     _remove_traps(target, left, done)
@@ -92,11 +90,14 @@ def _recover(target: Target, left: Left, done: Recovery) -> None:
         _came_back(target, call, done)  # perhaps it was not told to go on
         done.returned[call.function] = result
     for call in reversed(left.calls):
-        if not done.restarted and not _end_call(target, call, done):
+        if not done.restarted and not _end_call(target, runs, call, done):
             break
         note(target.journal, CallEnded(done.returned.get(call.function, 0)))
-    _leave(target, codes, pads, ours, left.writable, done)
+    _leave(target, runs, codes, pads, ours, left.writable, done)
     if done.complete:
+        if target.executable_memory is not None:
+            # Who stopped in a system call can't be made to make one that gives memory back.
+            runs.run(_MOMENT)
         _give_back(target, ours, done)
     if done.complete:
         note(target.journal, Settled())
@@ -192,13 +193,13 @@ def _read_word(target: Target, place: int) -> bytes | None:
         return None
 
 
-def _end_call(target: Target, call: Call, done: Recovery) -> bool:
+def _end_call(target: Target, runs: RecoveryRuns, call: Call, done: Recovery) -> bool:
     """Give a thread its registers back that was made to call a function, when it has come back from there."""
     if _came_back(target, call, done):
         return True
     if any(regs.values == list(call.values) for regs in all_registers(target).values()):
         return True  # the call had not begun
-    if _run(target, PATIENCE, until=call.back) is StopReason.ADDRESS and _came_back(target, call, done):
+    if runs.run(PATIENCE, until=call.back) is StopReason.ADDRESS and _came_back(target, call, done):
         return True
     done.kept.append(f"a thread was made to call 0x{call.function:08x}, and did not come back from there")
     return False
@@ -219,6 +220,7 @@ def _came_back(target: Target, call: Call, done: Recovery) -> bool:
 
 def _leave(
     target: Target,
+    runs: RecoveryRuns,
     codes: Sequence[Code],
     pads: Sequence[Pads],
     ours: Sequence[Memory],
@@ -231,7 +233,7 @@ def _leave(
     left = leave_slots(target, slots, lambda: target.run(lambda _: False, limit=1))
     in_progress = _calls_in_progress(target, pads)
     if in_progress and not can_search(target):
-        in_progress = _await_returns(target, pads, in_progress)
+        in_progress = _await_returns(target, runs, pads, in_progress)
 
     def is_own(address: int) -> bool:
         return any(memory.start <= address < memory.end for memory in ours)
@@ -243,7 +245,7 @@ def _leave(
         for seconds in _STRETCHES:
             if left and not find_references(target, ranges):
                 break
-            if _run(target, seconds) is not StopReason.INTERRUPT:
+            if runs.run(seconds) is not StopReason.INTERRUPT:
                 break
             left = leave_slots(target, slots, lambda: target.run(lambda _: False, limit=1))
         ways_back = {pad for item in pads for pad in range(item.start, item.start + ENTRY * item.size, ENTRY)}
@@ -262,7 +264,9 @@ def _calls_in_progress(target: Target, pads: Sequence[Pads]) -> dict[int, int]:
     return real
 
 
-def _await_returns(target: Target, pads: Sequence[Pads], in_progress: dict[int, int]) -> dict[int, int]:
+def _await_returns(
+    target: Target, runs: RecoveryRuns, pads: Sequence[Pads], in_progress: dict[int, int]
+) -> dict[int, int]:
     """Let the program run until all calls came back that are followed, and return those that did not.
 
     Their pads become jumps to where they were called from.
@@ -284,7 +288,7 @@ def _await_returns(target: Target, pads: Sequence[Pads], in_progress: dict[int, 
     left = in_progress
     for seconds in _STRETCHES:
         left = {pad: back for pad, back in _calls_in_progress(target, pads).items() if pad not in came_back}
-        if not left or _run(target, seconds, on_trap=at_pad) is not StopReason.INTERRUPT:
+        if not left or runs.run(seconds, on_trap=at_pad) is not StopReason.INTERRUPT:
             break
     if target.breakpoints is not None:
         target.breakpoints.remove(with_traps)
@@ -294,30 +298,20 @@ def _await_returns(target: Target, pads: Sequence[Pads], in_progress: dict[int, 
     return left
 
 
-def _run(
-    target: Target, seconds: float, *, until: int | None = None, on_trap: TrapHandler = lambda _: False
-) -> StopReason:
-    clock = threading.Timer(seconds, target.stop)
-    clock.start()
-    try:
-        stop = target.run(on_trap, until=until)
-    finally:
-        clock.cancel()
-        clock.join()
-    if stop.gone:
-        raise _Ended
-    return stop.reason
-
-
 def _give_back(target: Target, ours: Sequence[Memory], done: Recovery) -> None:
+    pcs = [registers.pc for registers in all_registers(target).values()]
     for memory in ours:
+        if any(whole.start <= memory.start and memory.end <= whole.end for whole in ours if whole != memory):
+            continue
         try:
+            if any(memory.start <= pc < memory.end for pc in pcs):
+                raise Refused("a thread is in it")
             if memory.original is not None:
                 target.write_memory(memory.start, memory.original)
             elif target.executable_memory is not None:
                 target.executable_memory.free(memory.start, memory.end - memory.start)
             else:
-                continue  # a process keeps it, unused
+                continue
             done.memory += memory.end - memory.start
         except TargetLost:
             raise

@@ -31,12 +31,19 @@ def restore(address: str, *, journal: str | Path | None = None) -> Recovery | No
 
 def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left) -> Recovery:
     from armprobe.targets.gdbremote import GdbRemoteTarget
+    from armprobe.targets.linux_process import LinuxProcess
 
-    target = GdbRemoteTarget.connect(address, journal=file)
+    stub = GdbRemoteTarget.connect(address, journal=file)
     try:
-        return recover(target, left)
+        if not stub.process:
+            return recover(stub, left)
+        # It stopped when nobody asked for that: any thread may stand in the midst of a call.
+        stub.threads.told = None
+        process = LinuxProcess(stub)
+        process.adopt_memory()
+        return recover(process, left)
     finally:
-        let_go(target.detach, file)
+        let_go(stub.detach, file)
 
 
 def _restore_kernel(address: str, file: JournalFile, owner: Owner, left: Left) -> Recovery:

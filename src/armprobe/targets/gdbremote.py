@@ -305,7 +305,13 @@ class GdbRemoteTarget:
         self._breakpoints.insert([until], owner=owner)
         self.write_registers(registers)
         while True:
-            stop = self._go(registers.pc, step=False, only=True)
+            try:
+                stop = self._go(registers.pc, step=False, only=True)
+            except TargetError:
+                if self._connection.alive:
+                    self.write_registers(saved)
+                    self._breakpoints.remove([until], owner=owner)
+                raise
             if stop is not None:
                 raise TargetLost(f"{self.name} ended in a call from outside: {stop.message or stop.reason.value}")
             after = self.read_registers()
@@ -402,7 +408,7 @@ class GdbRemoteTarget:
                 continue
             if reply.kind is not StopKind.STOPPED:
                 return self._end(reply, pc)
-            self.threads.current = reply.thread or self.threads.current
+            self.threads.stopped(reply.thread)
             self.runner.signal = 0
             if not self.process:
                 # What has stopped already does so no second time; a process gets a signal, which waits.

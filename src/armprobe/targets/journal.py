@@ -116,6 +116,11 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallUndone:
+    """The thread that was made to call last has its registers again, and nobody asks for the result."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelMemory:
     """A kernel gave [start, end), which `functions` take back; `mark` stands at its start. (0, 0): it is about to.
 
@@ -144,8 +149,8 @@ class TargetGone:
 
 
 Change = (
-    Words | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | KernelMemory
-    | KernelMemoryGone | Settled | TargetGone
+    Words | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
+    | KernelMemory | KernelMemoryGone | Settled | TargetGone
 )  # fmt: skip
 
 
@@ -223,6 +228,8 @@ class Left:
                 self.calls.append(change)
             case CallEnded(result):
                 self.ended = self.calls.pop(), result
+            case CallUndone():
+                self.calls.pop()
             case KernelMemory():
                 self.kernel = change
             case KernelMemoryGone():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from armprobe.errors import Refused, TargetLost
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.journal import Memory, make_mark, note
 from armprobe.targets.linuxcalls import (
     MAP_ANONYMOUS,
     MAP_NORESERVE,
@@ -20,6 +21,7 @@ from armprobe.targets.reservedmemory import ReservedMemory
 
 #: pages that nobody touches take no memory
 _SIZE = 32 << 20
+_PAGE = 0x1000
 
 
 class KeptData:
@@ -41,12 +43,13 @@ class KeptData:
         """Map the memory in the process."""
         flags = MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE
         start = calls.call(MMAP2, 0, _SIZE, PROT_READ | PROT_WRITE, flags, -1, 0)
-        self._reserved = ReservedMemory(start, _SIZE, giver="the process")
+        mark_as_ours(self._stub, start, _SIZE)
+        self._reserved = ReservedMemory(start + _PAGE, _SIZE - _PAGE, giver="the process")
 
     def unmap(self, calls: SystemCalls) -> None:
         """Take the memory from the process."""
         if self._reserved is not None:
-            calls.call(MUNMAP, self._reserved.region.start, _SIZE)
+            calls.call(MUNMAP, self._reserved.region.start - _PAGE, _SIZE)
 
     def keep(self) -> None:
         """Copy what is in use, as the process stands still and may soon be gone."""
@@ -91,3 +94,10 @@ class KeptData:
             f"{self._stub.name} was ended at once, and what was counted and recorded went with it",
             hint="SIGKILL does that, and so does a power failure",
         )
+
+
+def mark_as_ours(stub: GdbRemoteTarget, start: int, size: int) -> None:
+    """Mark memory that the process has just mapped: if armprobe is killed, it is known by that, and given back."""
+    mark = make_mark()
+    note(stub.journal, Memory(start, start + size, None, mark))
+    stub.write_memory(start, mark)

@@ -29,9 +29,9 @@ from armprobe.targets.base import (
 )
 from armprobe.targets.connection import TIMEOUT
 from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
-from armprobe.targets.journal import Journal
-from armprobe.targets.keptdata import KeptData
-from armprobe.targets.linkmap import AT_BASE, AT_PLATFORM
+from armprobe.targets.journal import MARK, Journal
+from armprobe.targets.keptdata import KeptData, mark_as_ours
+from armprobe.targets.linkmap import AT_BASE, AT_ENTRY, AT_PLATFORM
 from armprobe.targets.linuxcalls import (
     CALL_CODE,
     CHECK_CODE,
@@ -86,16 +86,14 @@ class LinuxProcess:
     ) -> None:
         """`emulator` runs the process, if it is ours; `shared` is memory that the process has inherited as a file.
 
-        Without them, it is behind gdbserver. Raises Refused where no system call instruction is found around PC.
+        Without them, it is behind gdbserver. Raises Refused where no system call instruction is found.
         """
         self.stub = stub
         self._emulator = emulator
         self._kept = None if emulator is not None else KeptData(stub)
         self._shared = shared or self._kept
         self._memory: MappedMemory | None = None
-        # A process that was just started stands in its dynamic linker: not every program makes system calls itself.
         self.auxiliary = _auxiliary_vector(stub)
-        self._calls = SystemCalls(stub, interpreter=self.auxiliary.get(AT_BASE, 0))
         #: the page of code that belongs to no probe
         self._own: Region | None = None
         #: how code reads memory that comes and goes
@@ -115,6 +113,11 @@ class LinuxProcess:
         self.no_mailbox = ""
         if self._kept is not None:
             stub.follow(self._kept.keep)
+        # Not every program makes system calls itself, but its dynamic linker does.
+        linker, program = (self.auxiliary.get(kind, 0) for kind in (AT_BASE, AT_ENTRY))
+        near = [place for place in (linker, program, stub.read_registers().pc) if place]
+        self._calls = SystemCalls(stub, near=near, regions=self.regions)
+        self._rest = ()  # it is about to map more
 
     def take_memory(self) -> None:
         """Have the process map memory for slots. Raises TargetError and Refused when it can't."""
@@ -124,8 +127,10 @@ class LinuxProcess:
         elif self._kept is not None:
             self._kept.map_into(calls)
         self._memory = MappedMemory(calls)
-        place = self._memory.allocate(_PAGE, 0, 1 << 32)
-        self._own = Region(place, place + _PAGE)
+        start = self._memory.allocate(_PAGE, 0, 1 << 32)
+        self._own = Region(start, start + _PAGE)
+        mark_as_ours(self.stub, start, _PAGE)
+        place = start + MARK
         self.stub.write_memory(place, CALL_CODE + CHECK_CODE + LEAVE_CODE)
         self.translation = AskedKernel(place + len(CALL_CODE))
         self._leave = place + len(CALL_CODE + CHECK_CODE)
@@ -155,6 +160,10 @@ class LinuxProcess:
             self.no_mailbox = error.message
         else:
             self._questions = Questions(Mailbox(shared, process=process), memory, self.stub, emulator)
+
+    def adopt_memory(self) -> None:
+        """Take what a session that was killed had the process map: it can be given back from now on."""
+        self._memory = MappedMemory(self._calls)
 
     def describe(self, mapped: Sequence[Region], *, thread_starts: Iterable[int] = ()) -> None:
         """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from armprobe.errors import Refused, TargetError, TargetFault
-from armprobe.targets.base import CPSR_T
+from armprobe.targets.base import CPSR_T, Region
+from armprobe.targets.callingthread import calling_thread
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.journal import Call, CallUndone, note
 
 OPEN, CLOSE, GETPID, DUP2, MUNMAP, MPROTECT, PRCTL, MMAP2 = 5, 6, 20, 63, 91, 125, 172, 192
 PR_SET_PDEATHSIG = 1
@@ -43,21 +45,20 @@ _SVC = CALL_CODE[:4]
 _PAGE = 0x1000
 _PAGES_SEARCHED = 1024
 _ERRORS = 4095
-#: r0 of a thread that comes out of an interrupted call: -ERESTARTSYS to -ERESTART_RESTARTBLOCK (linux/errno.h)
-_INTERRUPTED = range((1 << 32) - 516, (1 << 32) - 511)
+#: of CPSR: T, J, and what is left of an IT block
+_STATE = CPSR_T | 1 << 24 | 0x0600FC00
 
 
 class SystemCalls:
-    """System calls of the process behind `stub`, made by its stopped thread while the others stand still."""
+    """System calls of the process behind `stub`, made by one of its threads while the others stand still."""
 
-    def __init__(self, stub: GdbRemoteTarget, *, interpreter: int = 0) -> None:
-        """Find a `svc`, by which a process makes calls: around PC, or in its dynamic linker, at `interpreter` if not 0.
+    def __init__(self, stub: GdbRemoteTarget, *, near: Iterable[int], regions: Iterable[Region]) -> None:
+        """Find a `svc`, by which a process makes calls, around one of the addresses, in memory that it executes.
 
         Raises Refused when there is none.
         """
         self._stub = stub
-        places = (stub.read_registers().pc, interpreter)
-        self._found = self._place = _find_call(stub, [place for place in places if place])
+        self._found = self._place = _find_call(stub, list(near), list(regions))
 
     def settle(self, place: int) -> None:
         """Make calls from `place` from now on, where CALL_CODE stands: nothing of the program comes there."""
@@ -74,30 +75,25 @@ class SystemCalls:
 
         Raises TargetError with the error number's name, and where no thread can make one.
         """
-        stopped, *_ = self._stub.threads.ids()
-        self._stub.threads.select(self._able())
+        stopped = self._stub.threads.current
+        self._stub.threads.select(calling_thread(self._stub))
         try:
             return self._call(number, *arguments)
         finally:
-            self._stub.threads.select(stopped)
-
-    def _able(self) -> int:
-        """A thread that does not come out of a call of its own: the kernel would forget to begin that one again."""
-        for thread in self._stub.threads.ids():
-            if self._stub.threads.read_registers(thread).r0 not in _INTERRUPTED:
-                return thread
-        raise TargetError(
-            f"no thread of {self._stub.name} can make a system call: all of them come out of one that was interrupted",
-            hint="let it run for a moment",
-        )
+            self._stub.threads.current = stopped
 
     def _call(self, number: int, *arguments: int) -> int:
         registers = self._stub.read_registers()
-        registers.cpsr &= ~CPSR_T
+        journal, back = self._stub.journal, self._place + 4
+        note(journal, Call(self._place, tuple(registers.values), registers.cpsr, registers.sp, back))
+        registers.cpsr &= ~_STATE
         registers.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
         registers.r7 = number
         registers.pc = self._place
-        result = self._stub.execute(registers, self._place + 4).r0
+        result = self._stub.execute(registers, back).r0
+        if journal is not None:
+            self._stub.push_registers()
+            journal.note(CallUndone())
         if result >= (1 << 32) - _ERRORS:
             code = (1 << 32) - result
             raise TargetError(
@@ -107,20 +103,25 @@ class SystemCalls:
         return result
 
 
-def _find_call(stub: GdbRemoteTarget, places: Sequence[int]) -> int:
-    for start, data in (page for place in places for page in _pages_around(stub, place & -_PAGE)):
-        position = data.find(_SVC)
-        while position >= 0:
-            if position % 4 == 0:
-                return start + position
-            position = data.find(_SVC, position + 1)
+def _find_call(stub: GdbRemoteTarget, places: Sequence[int], regions: Sequence[Region]) -> int:
+    executable = [region for region in regions if region.executable]
+    # What can be written, too, may be gone soon: code of ours, for example.
+    for known in ([region for region in executable if not region.writable], executable):
+        for start, data in (page for place in places for page in _pages_around(stub, place & -_PAGE, known)):
+            position = data.find(_SVC)
+            while position >= 0:
+                if position % 4 == 0:
+                    return start + position
+                position = data.find(_SVC, position + 1)
     raise Refused(f"no system call instruction (svc #0, A32) is found near 0x{places[0]:08x} in {stub.name}")
 
 
-def _pages_around(stub: GdbRemoteTarget, start: int) -> Iterator[tuple[int, bytes]]:
-    """Pages that can be read, upwards and then downwards."""
+def _pages_around(stub: GdbRemoteTarget, start: int, known: Sequence[Region]) -> Iterator[tuple[int, bytes]]:
+    """Pages of the known regions that can be read, upwards and then downwards."""
     for step, first in ((_PAGE, start), (-_PAGE, start - _PAGE)):
         for page in range(first, first + step * _PAGES_SEARCHED, step):
+            if not any(page in region for region in known):
+                break
             try:
                 yield page, stub.read_memory(page, _PAGE)
             except TargetFault:

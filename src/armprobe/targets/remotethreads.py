@@ -38,6 +38,8 @@ class RemoteThreads:
     ) -> None:
         """`registers` are r0 to r12, sp, lr, pc, cpsr; `writes_one`: whether the stub takes P."""
         self.current = current
+        #: the number of the thread whose stop was told, and whose registers are all its own
+        self.told: int | None = 0 if current is None else current.thread
         self._connection = connection
         self._registers = registers
         self._writes_one = writes_one
@@ -77,6 +79,15 @@ class RemoteThreads:
 
     def select(self, thread: int) -> None:
         self.current = self._named(thread)
+
+    def stopped(self, thread: ThreadId | None) -> None:
+        """The stub has told that this thread stopped."""
+        self.current = thread or self.current
+        self.told = 0 if self.current is None else self.current.thread
+
+    def is_held(self, thread: int) -> bool:
+        """Whether the thread must not be resumed."""
+        return self._named(thread) in self.held
 
     def flush(self) -> list[bytes]:
         """Return the requests that bring the registers of all threads to what they shall be."""

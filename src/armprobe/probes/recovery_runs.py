@@ -1,0 +1,51 @@
+"""Let the program of a session that was killed run on for a while, that it may leave what is about to go."""
+
+from __future__ import annotations
+
+import threading
+
+from armprobe.targets.base import StopReason, Target, TrapHandler
+
+
+class ProgramEnded(Exception):
+    """The program came to its end, and everything went with it."""
+
+
+class RecoveryRuns:
+    """Runs of one target, all but one of whose traps are gone."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        #: threads that have told of a trap in these runs
+        self._told: set[int] = set()
+
+    def run(self, seconds: float, *, until: int | None = None, on_trap: TrapHandler = lambda _: False) -> StopReason:
+        """Let the program run. Raises ProgramEnded."""
+        target = self._target
+
+        def at_trap(pc: int) -> bool:
+            return on_trap(pc) or self._is_old()
+
+        clock = threading.Timer(seconds, target.stop)
+        clock.start()
+        try:
+            stop = target.run(at_trap, until=until)
+        finally:
+            clock.cancel()
+            clock.join()
+        if stop.gone:
+            raise ProgramEnded
+        return stop.reason
+
+    def _is_old(self) -> bool:
+        """Whether the stopped thread may have come to this trap in the session that was killed.
+
+        A gdbserver tells whoever comes next what it told before, and the program would be ended by it. Traps that are
+        still there are told again.
+        """
+        if self._target.threads is None:
+            return False
+        stopped, *_ = self._target.threads.ids()
+        new = stopped not in self._told
+        self._told.add(stopped)
+        return new
