@@ -15,6 +15,8 @@ _DEBIAN = Path(__file__).resolve().parents[2] / ".cache/debian/armhf"
 KERNEL = _DEBIAN / "kernel/vmlinuz"
 #: a newer one, from Debian's backports; it need not be there
 BACKPORTS_KERNEL = _DEBIAN / "kernel-backports/vmlinuz"
+#: one for large physical addresses
+LPAE_KERNEL = _DEBIAN / "kernel-lpae/vmlinuz"
 BUSYBOX = _DEBIAN / "busybox-static/bin/busybox"
 
 _CALLS = """

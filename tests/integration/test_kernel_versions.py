@@ -1,7 +1,14 @@
-"""Other kernels than that of `test_kernel.py`: what differs between versions is what armprobe finds out by itself."""
+"""Other kernels than that of `test_kernel.py`: what differs between them is what armprobe finds out by itself."""
 
 import pytest
-from tests.integration.kernel_guest import BACKPORTS_KERNEL, BUSYBOX, calling_program, need_guest, opening_program
+from tests.integration.kernel_guest import (
+    BACKPORTS_KERNEL,
+    BUSYBOX,
+    LPAE_KERNEL,
+    calling_program,
+    need_guest,
+    opening_program,
+)
 
 import armprobe
 from armprobe.targets.linuxguest import start_guest
@@ -11,7 +18,7 @@ PROCESSORS, CALLS, OPENS = 2, 500, 100
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 
-@pytest.mark.parametrize("kernel", [BACKPORTS_KERNEL], ids=["backports"])
+@pytest.mark.parametrize("kernel", [BACKPORTS_KERNEL, LPAE_KERNEL], ids=["backports", "lpae"])
 def test_other_kernels_are_probed_as_well(kernel, tmp_path):
     need_guest()
     if not kernel.exists():

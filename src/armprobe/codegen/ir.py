@@ -18,6 +18,8 @@ class Lines:
         self.entry: list[str] = []
         self.globals: dict[str, str] = {}
         self.declarations: set[str] = set()
+        #: texts that intrinsics are given, by their number
+        self.texts: list[str] = []
         self._names = count()
 
     def line(self, line: str) -> None:
@@ -77,6 +79,12 @@ class Lines:
     def declare(self, signature: str) -> None:
         """Declare an intrinsic."""
         self.declarations.add(signature)
+
+    def metadata(self, text: str) -> int:
+        """The number of the metadata node that holds a text, as the name of a register; 0 is that of `rare`."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
 
     def number(self, symbol: str) -> str:
         """A symbol as a number: weak, because the compiler takes any other to be no zero."""

@@ -116,18 +116,41 @@ TrapHandler = Callable[[int], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """Pages of the target through which code there may look at physical memory: `armprobe.codegen.page_window`.
+
+    There are `count` of them, as many as processors, from `address` on; their descriptors, 8 bytes each if `wide` and
+    else 4, stand one behind the other from the address `descriptors` on, and are 0.
+    """
+
+    address: int
+    count: int
+    descriptors: int
+    wide: bool
+    #: what is in the descriptor of a window beside the physical address
+    attributes: int
+    #: what says in Linux's own descriptor that memory is of the same kind, with short descriptors
+    own: int
+    #: (physical address, size) of the RAM that is not mapped all the time
+    ram: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TranslationTables:
     """Where code that runs in the target, privileged, finds what memory stands behind an address.
 
-    The tables are those of Linux with short descriptors (DDI 0406C B3.5): before each one of the second level lies one
-    of Linux's own. Addresses below `user_end` are a user's: their tables are where TTBR0 says, and only what a user may
-    read counts. The others have the table at the address `kernel_table`.
+    The tables are those of Linux, with short descriptors (DDI 0406C B3.5), where before each one of the second level
+    lies one of Linux's own, or with `long` ones (B3.6). Addresses below `user_end` are a user's: their tables are where
+    TTBR0 says, and only what a user may read counts. The others have the table at the address `kernel_table`.
     """
 
-    #: (physical address, size, address) of memory that is mapped all the time, the tables among it
+    #: (physical address, size, address) of memory that is mapped all the time
     linear: tuple[tuple[int, int, int], ...]
     user_end: int
     kernel_table: int
+    long: bool = False
+    #: the way to the memory, and the tables, that are not; without any it is a fault
+    windows: Windows | None = None
 
 
 class CodeSync(Protocol):

@@ -32,9 +32,9 @@ from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
 from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.kernelclock import find_start
-from armprobe.targets.kernelsetup import joined, kernel_image, root_of_tables, system_register
+from armprobe.targets.kernelsetup import joined, kernel_image, kernel_tables, system_register
 from armprobe.targets.kerneltasks import TGID_BEHIND_PID, find_layout
-from armprobe.targets.pagetables import PageTables
+from armprobe.targets.pagetables import LongDescriptors
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
@@ -104,20 +104,27 @@ class KernelTarget:
         self.no_clock = self._stub.no_clock
         self.threads = KernelThreads(self._stub.threads)
         self._system = describe(connection).registers
-        root = root_of_tables(connection, self._system)
-        if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
-            raise UsageError(
-                f"the stub at {connection.name} has no access to physical memory, which probing a kernel needs",
-                hint="QEMU's has, from version 4.1 on",
-            )
-        self._tables = PageTables(self._stub.read_memory, root)
-        mappings = list(self._tables.mappings())
-        self.text, self.constants = kernel_image(mappings, connection.name)
+        try:
+            if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
+                raise UsageError(
+                    f"the stub at {connection.name} has no access to physical memory, which probing a kernel needs",
+                    hint="QEMU's has, from version 4.1 on",
+                )
+            self._tables = kernel_tables(connection, self._system, self._stub.read_memory)
+            mappings = list(self._tables.mappings())
+            self.text, self.constants = kernel_image(mappings, connection.name)
+        except ArmprobeError:
+            self._let_go()
+            raise
         offset = self.text.start - self.text.physical
         self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
-        lowest = (self._linear[0].start - _MODULES) & -_MODULES
-        self.translation = TranslationTables(joined(self._linear), user_end=lowest, kernel_table=root + offset)
-        self._tables = PageTables(self._stub.read_memory, root, lowest=lowest)
+        self._tables.lowest = lowest = (self._linear[0].start - _MODULES) & -_MODULES
+        self.translation = TranslationTables(
+            joined(self._linear),
+            user_end=lowest,
+            kernel_table=self._tables.root + offset,
+            long=isinstance(self._tables, LongDescriptors),
+        )
         #: known once there is memory for slots, if at all
         self.task: Task | None = None
         self.known_code = 0, b""
@@ -292,9 +299,12 @@ class KernelTarget:
             if self._connection.alive and self._functions is not None and self._memory is not None:
                 self._give_back(self._functions)
         finally:
-            if self._connection.alive:
-                self._connection.ask(b"Qqemu.PhyMemMode:0")
-                self._stub.detach()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection.alive:
+            self._connection.ask(b"Qqemu.PhyMemMode:0")
+            self._stub.detach()
 
     @contextmanager
     def meanwhile(self) -> Iterator[None]:
