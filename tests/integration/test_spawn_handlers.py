@@ -42,6 +42,9 @@ void _start(void)
 """
 
 
+#: never called by the program
+_HELPER = "__attribute__((noinline, used)) unsigned helper(unsigned a, unsigned b) { return work(0, 0) + 3 * a + b; }\n"
+
 #: ends with 1 where Z is set at `choose`, with 2 otherwise; with more where its stack pointer is not 64 bytes lower
 _CONDITIONAL = """
 __attribute__((naked)) void _start(void)
@@ -258,3 +261,30 @@ def test_probes_of_a_program_with_threads_stay_as_they_are(threads: Path, tmp_pa
     session.probe("work", lambda hit: session.count("work+4"))
     with pytest.raises(TargetError, match=r"the program runs several threads"):
         session.run()
+
+
+def test_a_handler_calls_functions_while_other_threads_run(tmp_path: Path, spawn):
+    source = "#define START pthread_create\n#define BEFORE\n#define AFTER\n" + _HELPER + THREADS_SOURCE
+    session = spawn(build(source, tmp_path, "threads", THREADS=THREADS, ROUNDS=_ROUNDS))
+    helper, results = session.locate("helper"), []
+    inner = session.count("helper")
+    handled = session.probe("work", lambda hit: results.append((hit.regs.r0, hit.call(helper, hit.regs.r0, 5))))
+    assert session.run().exit_code == 7
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
+    # What the helper calls is missed, and so are other threads meanwhile.
+    assert handled.missed == threads_calls(_ROUNDS)
+    assert inner.hits == handled.hits == len(results) > 0
+    assert all(result == 3 * n + 5 for n, result in results)
+
+
+def test_a_handler_calls_a_function_that_has_handlers_of_its_own(calls: Path, tmp_path: Path, spawn):
+    session = spawn(calls)
+    work, results = session.locate("work"), []
+
+    @session.probe("work")
+    def again(hit):
+        results.append(hit.call(work, 1, 2))
+
+    assert session.run().exit_code == 3
+    assert (tmp_path / "output").read_text() == calls_output()
+    assert (again.hits, again.missed, set(results)) == (100, 100, {2 * 1664525 + 1})

@@ -34,6 +34,10 @@ _SAVED = (*range(13), LR)
 _PUSHED = _MASK_SIZE
 _LINKS = _PUSHED + 4 * len(_SAVED)
 _FRAME = _LINKS + 8
+#: `udf #0`
+_UNDEFINED = 0xE7F000F0
+#: where the routine begins, from the start of the code
+ROUTINE = 16
 
 
 def emit_ask(asm: Assembler, routine: int) -> None:
@@ -44,8 +48,14 @@ def emit_ask(asm: Assembler, routine: int) -> None:
 
 
 def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
-    """Assemble the routine that `emit_ask` calls, with the mailbox at `mailbox`. Architecture 6 and later."""
+    """Assemble the routine that `emit_ask` calls, with the mailbox at `mailbox`. Architecture 6 and later.
+
+    It begins at ROUTINE. Before that stands code that asks: it is where a function returns to that the host has called.
+    """
     asm = Assembler(base, architecture=architecture)
+    with asm.exactly(ROUTINE):
+        emit_ask(asm, base + ROUTINE)
+        asm.word(_UNDEFINED, "in a child that was forked by such a function")
     alone, again, following, mine, declined = (Label(name) for name in (
         "nobody is asked", "look for a free entry", "the next entry", "an entry is taken", "as it came"))  # fmt: skip
     asm.str_(LR, SP, 4, "the point that asks")

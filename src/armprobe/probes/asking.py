@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from armprobe.codegen.asking import build_asking
+from armprobe.codegen.asking import ROUTINE, build_asking
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.targets.base import Target, TrapHandler
 
@@ -30,4 +30,9 @@ class Asking:
             if target.code_sync is not None:
                 target.code_sync.synchronize([(slot.address, slot.end)])
             self.slot = slot
+        return None if self.slot is None else self.slot.address + ROUTINE
+
+    @property
+    def returned(self) -> int | None:
+        """Where a function that the host has called returns to, and asks; None where code can't ask."""
         return None if self.slot is None else self.slot.address

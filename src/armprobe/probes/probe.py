@@ -156,7 +156,9 @@ class Hit:
 
         Probes that are hit meanwhile on this CPU count as missed. Raises TargetError when the call does not come back.
         """
-        return self._engine.program.call(function, arguments, self._engine.dispatcher.on_trap)
+        engine = self._engine
+        returns_to = engine.asking.returned
+        return engine.program.call(function, arguments, engine.dispatcher.on_trap, returns_to=returns_to)
 
     def u8(self, address: int) -> int:
         return self.read(address, 1)[0]

@@ -100,26 +100,30 @@ class Program:
         if self._target.code_sync is not None:
             self._target.code_sync.synchronize([(address, address + len(data))])
 
-    def call(self, function: int, arguments: Sequence[int], on_trap: TrapHandler) -> int:
+    def call(
+        self, function: int, arguments: Sequence[int], on_trap: TrapHandler, *, returns_to: int | None = None
+    ) -> int:
         """Call a function with up to four words and return its r0; registers are as before.
 
-        Raises TargetError when the call does not come back.
+        `returns_to` is where it comes back to; None: to memory where there is no code. Raises TargetError when the call
+        does not come back.
         """
         if len(arguments) > _IN_REGISTERS:
             raise UsageError(f"a function is called with at most 4 words in registers, not {len(arguments)}")
-        if self._return_slot is None:
-            self._return_slot = self._slots.allocate(4)
+        if returns_to is None:
+            self._return_slot = self._return_slot or self._slots.allocate(4)
+            returns_to = self._return_slot.address
         saved = self._target.read_registers()
         regs = saved.copy()
         regs.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
         regs.sp = saved.sp & ~7
-        regs.lr = self._return_slot.address
+        regs.lr = returns_to
         regs.pc = function
         note(self._target.journal, Call(function, tuple(saved.values), saved.cpsr, regs.sp, regs.lr))
         result = 0
         self._target.write_registers(regs)
         try:
-            stop = self._target.run(on_trap, until=self._return_slot.address)
+            stop = self._target.run(on_trap, until=returns_to)
             if stop.reason is not StopReason.ADDRESS:
                 raise TargetError(f"the call of {self.describe(function)} did not come back: {stop.reason.value}")
             result = self._target.read_registers().r0

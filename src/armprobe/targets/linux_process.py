@@ -254,8 +254,14 @@ class LinuxProcess:
             self._answering.registers = registers.copy()
 
     def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
-        """Run until the program ends, or what else ends a run; its own signals do not."""
+        """Run until the program ends, or what else ends a run; its own signals do not.
 
+        While a thread is answered that asks, it is that thread that runs up to `until`, where code asks.
+        """
+        if self._answering is not None and self._free and until is not None:
+            return self._answering.run(until)
+        if self._answering is not None:
+            self._answering.stop_here()
         if isinstance(self._shared, SharedData):
             self.stub.runner.idle, self.stub.runner.poll = self._look, _LOOK_SECONDS
 

@@ -10,9 +10,12 @@ changes the state of the entry and wakes the thread.
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import platform
 import struct
 
+from armprobe.errors import TargetError
 from armprobe.targets.base import CPSR_T, Registers, TrapHandler
 from armprobe.targets.mailboxlayout import (
     ANSWERED,
@@ -40,6 +43,9 @@ _WAIT, _WAKE_OP = 0, 5
 #: where FUTEX_WAKE_OP has the operand of its operation, of which 0 is to set a word
 _OPERAND = 12
 _ADD_ONE = 1 << 28 | 1 << _OPERAND
+#: a sleep that did not begin, was interrupted, or came to its end
+_NO_ERRORS = (errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT)
+_PC = 15
 _WORDS = struct.Struct("<17I")
 
 
@@ -63,8 +69,9 @@ class Mailbox:
         self._number = _FUTEX[platform.machine()]
         #: how many threads had asked when we looked
         self._seen = 0
-        #: the entry that is being answered, and the registers of its thread
-        self._entry = 0
+        #: the entry that is being answered; None: its thread runs on, or somebody else has it
+        self._entry: int | None = None
+        #: the registers of the thread that is answered
         self.registers: Registers | None = None
         #: entries whose threads must not go on yet, and the states that let them
         self._held: dict[int, int] = {}
@@ -94,20 +101,36 @@ class Mailbox:
             if at // 4 not in self._held:
                 found.append(at // 4)
             at = states.find(WAITS, at + 4)
-        if found:
-            self._change(NOBODY, 0)  # a barrier: what they left is read after that they wait
         return found
 
     def serve(self, entry: int) -> None:
-        """Have a thread's question answered. It goes on at `release`."""
+        """Have the question of a thread answered, if it waits still. It goes on at `release`."""
+        if self._get(STATES + 4 * entry) != WAITS:
+            return
+        self.take(entry)
+        try:
+            assert self.registers is not None
+            answered = self._answer(self.registers.pc)
+            self._leave(answered=answered)
+        finally:
+            self._entry = self.registers = None
+
+    def take(self, entry: int) -> None:
+        """Let `registers` be those of a thread that waits."""
+        self._change(NOBODY, 0)  # a barrier: what it left is read after that it waits
         *values, cpsr = _WORDS.unpack(self._shared.read(self._content(entry), _WORDS.size))
         values[15] -= LINK
         self._entry, self.registers = entry, Registers(values, cpsr)
-        try:
-            answered = self._answer(values[15])
-            self._leave(answered=answered)
-        finally:
-            self.registers = None
+
+    def point(self, entry: int) -> int:
+        """Where the thread asks."""
+        return self._get(CONTENT + ENTRY_SIZE * entry + 4 * _PC) - LINK
+
+    def let_run(self) -> None:
+        """Let the thread that is answered go on with its registers now, before its question has been dealt with."""
+        self._leave(answered=True)
+        self._entry = self.registers = None
+        self.release()
 
     def release(self) -> None:
         """Let all threads go on that were answered."""
@@ -118,8 +141,9 @@ class Mailbox:
     def _leave(self, *, answered: bool) -> None:
         """Put the registers where the thread finds them."""
         registers = self.registers
-        assert registers is not None
-        values = [*registers.values[:15], registers.pc | bool(registers.cpsr & CPSR_T)]
+        if self._entry is None or registers is None:
+            return
+        values = [*registers.values[:_PC], registers.pc | bool(registers.cpsr & CPSR_T)]
         if answered:
             self._shared.write(self._content(self._entry), _WORDS.pack(*values, registers.cpsr))
         self._held[self._entry] = ANSWERED if answered else DECLINED
@@ -141,4 +165,8 @@ class Mailbox:
         self, offset: int, operation: int, value: int, limit: bytes | None, other: int = 0, third: int = 0
     ) -> None:
         where, second = (ctypes.c_void_p(self._place + at) for at in (offset, other))
-        self._system(ctypes.c_long(self._number), where, operation, value, ctypes.c_char_p(limit), second, third)
+        number = ctypes.c_long(self._number)
+        if self._system(number, where, operation, value, ctypes.c_char_p(limit), second, third) < 0:
+            code = ctypes.get_errno()
+            if code not in _NO_ERRORS:
+                raise TargetError(f"the kernel of this computer takes no futex call: {os.strerror(code)}")

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from armprobe.errors import TargetError, TargetFault
-from armprobe.targets.base import Registers
+from armprobe.targets.base import Registers, Stop, StopReason
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.mailbox import Mailbox
 from armprobe.targets.useremulator import EMULATOR, UserEmulator
 from armprobe.targets.usermemory import UserMemory
+
+#: how often the end of the program is looked for
+_LOOK_SECONDS = 0.01
 
 
 class Questions:
@@ -55,6 +58,30 @@ class Questions:
             return False
         return True
 
+    def run(self, until: int) -> Stop:
+        """Let the thread that is answered run up to `until`, where it asks again; others are answered meanwhile.
+
+        Nothing stops, and there is no stub any more.
+        """
+        before = self.registers
+        self.mailbox.let_run()
+        while not self._emulator.process.wait(seconds=0) and not self._stub.runner.stopping and self.failure is None:
+            for entry in self.mailbox.waiting():
+                if self.mailbox.point(entry) == until:
+                    self.mailbox.take(entry)
+                    return Stop(StopReason.ADDRESS, until)
+                self._answer(entry)
+                self.mailbox.release()
+            self.mailbox.sleep(_LOOK_SECONDS)
+        self.registers = before  # whoever asked for it looks at the thread as it was
+        ended = self._emulator.process.returncode is not None
+        return Stop(StopReason.EXIT if ended else StopReason.INTERRUPT, until, gone=ended)
+
+    def stop_here(self) -> None:
+        """Have the stub stop the program, and the thread that is answered go on when it lets it run."""
+        self._halt()
+        self.mailbox.let_run()
+
     def look(self) -> None:
         """Answer all who wait, unless a stop is wanted: then they wait until `mailbox.release`."""
         for entry in self.mailbox.waiting():
@@ -76,12 +103,12 @@ class Questions:
     @contextmanager
     def awake_at(self, *files: int) -> Iterator[None]:
         """Let `sleep` end within the block when one of the files can be read."""
-        self._watch = _Watch(files, self.mailbox.wake)
+        outer, self._watch = self._watch, _Watch(files, self.mailbox.wake)
         try:
             yield
         finally:
             self._watch.close()
-            self._watch = None
+            self._watch = outer
 
     def _answer(self, entry: int) -> None:
         try:
@@ -107,8 +134,8 @@ class Questions:
         if self._emulator.threads > 1:
             self._emulator.connection.before = self._halt
             raise TargetError(
-                f"the program runs several threads, which {EMULATOR} can't stop to have its probes changed",
-                hint="change probes before it starts threads; handlers can be switched off by a condition of their own",
+                f"the program runs several threads, which {EMULATOR} can't stop: for now, it stays as it is",
+                hint="change probes before it starts threads",
             )
         self._stub.runner.halt()
 
