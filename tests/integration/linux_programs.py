@@ -118,13 +118,13 @@ def threads_calls(rounds: int) -> int:
     return sum(rounds * (thread + 1) for thread in range(THREADS))
 
 
-def threads_output(rounds: int) -> str:
-    """What it prints, by the same arithmetic."""
+def threads_output(rounds: int, *, more: int = 0) -> str:
+    """What it prints, by the same arithmetic, where each call gives so much `more`."""
     total = 0
     for thread in range(THREADS):
         x = thread
         for n in range(rounds * (thread + 1)):
-            x = (x * 1664525 + n) & 0xFFFFFFFF
+            x = (x * 1664525 + n + more) & 0xFFFFFFFF
         total += x
     return f"{total & 0xFFFFFFFF:08x}\n"
 

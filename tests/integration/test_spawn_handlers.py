@@ -288,3 +288,43 @@ def test_a_handler_calls_a_function_that_has_handlers_of_its_own(calls: Path, tm
     assert session.run().exit_code == 3
     assert (tmp_path / "output").read_text() == calls_output()
     assert (again.hits, again.missed, set(results)) == (100, 100, {2 * 1664525 + 1})
+
+
+def test_returns_of_all_threads_are_handled_and_their_results_changed(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    seen = Counter()
+
+    def changes(hit):
+        seen[hit.entry] += 1
+        hit.retval += 1
+
+    probe = session.retprobe("work", changes, entry=lambda hit: hit.regs.r0)
+    counted = session.define("r:counted work")
+    assert session.run().exit_code == 7
+    assert probe.hits == counted.hits == threads_calls(_ROUNDS)
+    assert (probe.missed, counted.missed) == (0, 0)
+    assert seen == Counter(n for thread in range(THREADS) for n in range(_ROUNDS * (thread + 1)))
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS, more=1)
+
+
+def test_calls_that_do_not_begin_or_come_back_elsewhere_leave_no_pad_behind(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    refused = 0
+
+    @session.probe("work")
+    def refuse(hit):
+        nonlocal refused
+        if hit.regs.r0 % 3 == 0:
+            refused += 1
+            hit.regs.r0, hit.regs.pc = 5, hit.regs.lr
+            return True
+        return None
+
+    # Both follow each call, and the first handler diverts control: the second has no turn.
+    inner = session.retprobe("work", lambda hit: True, maxactive=THREADS)
+    outer = session.retprobe("work", lambda hit: True, maxactive=THREADS)
+    assert session.run().exit_code == 7
+    assert refuse.hits == threads_calls(_ROUNDS)
+    assert inner.hits + outer.hits == threads_calls(_ROUNDS) - refused
+    # A pad that is left behind would be missing soon.
+    assert (outer.missed, inner.missed) == (0, 0)

@@ -38,6 +38,8 @@ _FRAME = _LINKS + 8
 _UNDEFINED = 0xE7F000F0
 #: where the routine begins, from the start of the code
 ROUTINE = 16
+#: where it begins for those who have left the point themselves
+_AFTER_LINK = 4
 
 
 def emit_ask(asm: Assembler, routine: int) -> None:
@@ -45,6 +47,13 @@ def emit_ask(asm: Assembler, routine: int) -> None:
     asm.push_below(LR, 8, "ask the host")
     asm.call(routine, "ask the host")
     asm.pop_above(LR, 8, "there is none")
+
+
+def emit_ask_at_pad(asm: Assembler, routine: int) -> None:
+    """Ask the host in the code of pads, with room on the stack as in `emit_ask`; LR is as before."""
+    asm.str_(LR, SP, 4, "the pad that asks")
+    asm.call(routine + _AFTER_LINK, "ask the host")
+    asm.ldr(LR, SP, 4)
 
 
 def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
@@ -114,19 +123,17 @@ def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
     asm.barrier("the state before the content")
     asm.cmp_imm(_R2, DECLINED)
     asm.b(declined, cond=_EQ)
-    for number in range(16):
-        asm.ldr(_R0, _R6, 4 * number)
-        asm.str_(_R0, SP, _PUSHED + 4 * number)
-    asm.ldr(_R4, _R6, CPSR)
+    _emit_take(asm, {number: _PUSHED + 4 * number for number in range(16)})
     _emit_give_back(asm)
     asm.msr_flags(_R4, ge=True)
     asm.add_imm(SP, SP, _MASK_SIZE)
     asm.ldm(SP, range(16), "on with the answer")
     asm.bind(declined)
+    _emit_take(asm, {number: _PUSHED + 4 * number for number in range(13)} | {LR: _LINKS})
     _emit_give_back(asm)
     asm.add_imm(SP, SP, _MASK_SIZE)
     asm.bind(alone)
-    asm.msr_flags(_R4)
+    asm.msr_flags(_R4, ge=True)
     asm.pop(_SAVED)
     asm.bx(LR)
     return asm.finish()
@@ -177,6 +184,14 @@ def _emit_wait(asm: Assembler) -> None:
     _emit_call(asm, _FUTEX, "futex: sleep")
     asm.b(again)
     asm.bind(out)
+
+
+def _emit_take(asm: Assembler, places: dict[int, int]) -> None:
+    """Take registers of the answer to their places above SP, and CPSR to r4."""
+    for number, offset in places.items():
+        asm.ldr(_R0, _R6, 4 * number)
+        asm.str_(_R0, SP, offset)
+    asm.ldr(_R4, _R6, CPSR)
 
 
 def _emit_give_back(asm: Assembler) -> None:

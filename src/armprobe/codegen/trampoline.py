@@ -6,12 +6,15 @@ common:   save what the handler clobbers
           restore
           pop {lr, pc}
 exits:    restore, and a trap: the ring is nearly full
+
+Where the host handles returns and is asked for that, `common` begins with a question.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from armprobe.codegen.asking import emit_ask_at_pad
 from armprobe.codegen.assembler import LR, PC, Assembler, Code, Label
 from armprobe.codegen.body import Exit
 from armprobe.codegen.calls import ENTRY
@@ -25,11 +28,15 @@ LIVE_AT_RETURN = EVERYTHING_LIVE._replace(core=EVERYTHING_LIVE.core & ~(1 << LR)
 
 @dataclass(frozen=True, slots=True)
 class TrampolineCode:
-    """What stands in a trampoline. `drain` is a trap, after which `way_back` goes on; None when there is none."""
+    """What stands in a trampoline. `drain` is a trap, after which `way_back` goes on; None when there is none.
+
+    With `asks`, pads ask the host, and code gives them back.
+    """
 
     code: Code
     drain: int | None = None
     way_back: int | None = None
+    asks: bool = False
 
 
 def build_trampoline(
@@ -41,14 +48,16 @@ def build_trampoline(
     unseen: Handler | None = None,
     architecture: int = 7,
     waiting: Waiting | None = None,
+    asking: int | None = None,
 ) -> TrampolineCode:
     """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`.
 
-    Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad.
+    Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad. With `asking`, the
+    routine by which code asks the host, there are none at all.
     """
     if handler is None and unseen is not None:
-        code = build_trampoline(base, size, trap=trap, handler=unseen, architecture=architecture)
-        return TrampolineCode(code.code)
+        code = build_trampoline(base, size, trap=trap, handler=unseen, architecture=architecture, asking=asking)
+        return TrampolineCode(code.code, asks=asking is not None)
     asm = Assembler(base, architecture=architecture)
     if handler is None:
         for _ in range(size):
@@ -62,6 +71,8 @@ def build_trampoline(
             asm.push_below(LR, 8, f"pad {number}")
             asm.bl(common)
     asm.bind(common)
+    if asking is not None:
+        emit_ask_at_pad(asm, asking)
     body, full = handler.body, Label("the ring is nearly full")
     frame = plan_frame(body, handler.live)
     emit_handler(asm, body, handler.symbols, frame, {Exit.DRAIN: full})

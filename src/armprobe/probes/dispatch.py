@@ -109,7 +109,7 @@ class Dispatcher:
         """Answer a thread that asks at `pc`, while the target runs; False if it is none of ours."""
         point = self.points.get(pc)
         if point is None:
-            return False
+            return self._engine.returns.on_question(pc)
         self.handling.append(point.site)
         try:
             self._handle(point)
@@ -207,11 +207,13 @@ class Dispatcher:
     def _follow_calls(self, site: Site, regs: Registers) -> None:
         """Let the return probes at a site follow the call that begins."""
         for probe in tuple(site.probes):
-            if probe.follows_on_host and probe.enabled:
+            asks = probe.returning is not None and probe.returning.entry is not None
+            if (probe.follows_on_host or asks) and probe.enabled:
                 cpu = self._engine.current_cpu()
                 if self._begin(probe, cpu):
+                    returns = self._engine.returns
                     try:
-                        self._engine.returns.enter(probe, regs)
+                        (returns.enter if probe.follows_on_host else returns.asked.enter)(probe, regs)
                     finally:
                         del self.running[cpu]
 

@@ -173,7 +173,7 @@ class Instruments:
         ]
         if not actions:
             return None
-        if any(probe.follows_on_host or (_is_on_host(probe) and not _asks_itself(probe)) for probe in probes):
+        if any(probe.follows_on_host or (probe.at_entry_on_host and not _asks_itself(probe)) for probe in probes):
             actions.append(Stop())
         return self._compile(actions, symbols)
 
@@ -388,10 +388,6 @@ def _reads_memory(action: Action) -> bool:
     fields += action.sources if isinstance(action, Aggregate) else ()
     looked_at = sources(action.filter) if action.filter is not None else frozenset[Source]()
     return any(map(reads_memory, (*fields, *looked_at)))
-
-
-def _is_on_host(probe: Probe) -> bool:
-    return probe.pre is not None or probe.post is not None
 
 
 def _asks_itself(probe: Probe) -> bool:

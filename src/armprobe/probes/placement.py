@@ -316,7 +316,7 @@ class Placement:
         compiled = self._engine.instruments.compile(enabled, address)
         if compiled is None:
             return None
-        if any(probe.pre or probe.post or probe.follows_on_host or probe.skips for probe in enabled):
+        if any(probe.at_entry_on_host or probe.follows_on_host or probe.skips for probe in enabled):
             # A host handler is shown all registers, dead for the program or not; a caller may count on more of them
             # than the function that is skipped.
             return Handler(compiled.body, compiled.symbols, EVERYTHING_LIVE, compiled.guard)

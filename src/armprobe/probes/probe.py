@@ -238,6 +238,12 @@ class Probe:
         )
 
     @property
+    def at_entry_on_host(self) -> bool:
+        """Whether it has a handler that runs on the host for what happens at its address."""
+        entry = None if self.returning is None else self.returning.entry
+        return any(handler is not None for handler in (self.pre, self.post, entry))
+
+    @property
     def follows_on_host(self) -> bool:
         """Whether the host sends the calls of a return probe on their way, not code in the detour."""
         return self.returning is not None and not any(isinstance(action, Follow) for action in self.actions)

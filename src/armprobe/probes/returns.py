@@ -22,6 +22,7 @@ from armprobe.errors import Refused
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Pool, Slot
+from armprobe.probes.asked_returns import AskedReturns
 from armprobe.probes.callers import all_registers, go_to, put_back
 from armprobe.probes.dispatch import call_handler
 from armprobe.probes.probe import Hit, Probe
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from armprobe.probes.site import Site
 
 _WORD = 4
+#: what the call of the routine that asks may take more elsewhere
+_FAR_CALL = 8
 #: the architecture that made a load to PC a BX
 _INTERWORKING = 5
 
@@ -59,6 +62,8 @@ class Trampoline:
 
     @property
     def traps(self) -> list[int]:
+        if self.code.asks:
+            return []
         if self.code.way_back is None:
             return [self.pad(number) for number in range(1, self.size + 1)]
         return [] if self.code.drain is None else [self.code.drain]
@@ -75,6 +80,7 @@ class Returns:
         self._pads: dict[int, tuple[Trampoline, int]] = {}
         #: traps in trampolines that say that the ring is nearly full
         self._drains: dict[int, Trampoline] = {}
+        self.asked = AskedReturns(engine)
 
     @property
     def slots(self) -> list[tuple[int, int, int]]:
@@ -115,7 +121,7 @@ class Returns:
         try:
             # The code is as long wherever it stands.
             engine.instruments.calls[probe] = {"calls": table.address, "pads": 0}
-            pads = self._allocate(len(self._build(probe, 0).code.data), probe.address)
+            pads = self._allocate(len(self._build(probe, 0).code.data) + _FAR_CALL, probe.address)
             engine.instruments.calls[probe]["pads"] = pads.address
             code = self._build(probe, pads.address)
         except BaseException:
@@ -143,7 +149,7 @@ class Returns:
 
     def _build(self, probe: Probe, base: int) -> TrampolineCode:
         assert probe.returning is not None
-        target, handler, unseen = self._engine.target, None, None
+        target, handler, unseen, asking = self._engine.target, None, None, None
         if probe.returning.actions:
             if target.architecture < _INTERWORKING:
                 raise Refused(
@@ -157,11 +163,13 @@ class Returns:
             # In a child that the program forks, pads are no traps: there, calls go back unseen.
             compiled = self._engine.instruments.compile_return(probe)
             unseen = Handler(compiled.body, compiled.symbols, LIVE_AT_RETURN)
+            asking = None if probe.follows_on_host else self._engine.asking.routine
         size, architecture = probe.returning.maxactive, target.architecture
         waiting = self._engine.instruments.waiting
         return build_trampoline(
-            base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting
-        )
+            base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting,
+            asking=asking,
+        )  # fmt: skip
 
     def retire(self, probe: Probe) -> None:
         """The trampoline of a probe that is gone stays until all its calls came back."""
@@ -236,7 +244,7 @@ class Returns:
         if probe.returning.entry is not None:
             hit = Hit(self._engine, probe, regs, self._engine.current_cpu())
             trampoline.kept[number] = call_handler(probe.returning.entry, hit)
-        following, _ = self._entry(trampoline, number)
+        following, _ = self.entry(trampoline, number)
         self._write(trampoline, 0, following)
         self._write(trampoline, ENTRY * number, TAKEN, regs.lr)
         regs.lr = trampoline.pad(number)
@@ -256,7 +264,7 @@ class Returns:
             # In the tail of a function with a return probe, another one was called: both return now.
             trampoline, number = self._pads[address]
             pad = address
-            state, address = self._entry(trampoline, number)
+            state, address = self.entry(trampoline, number)
             if regs.lr == pad:
                 regs.lr = address
             if state >= SILENT:
@@ -275,6 +283,28 @@ class Returns:
             raise
         engine.target.write_registers(regs)
         return True
+
+    def on_question(self, pc: int) -> bool:
+        """Answer a pad that asks: code at the pad deals with the rest of the return, so that this is always False."""
+        if pc in self._pads:
+            self.asked.on_question(pc)
+        return False
+
+    def pad_at(self, pc: int) -> tuple[Trampoline, int]:
+        """The trampoline and the number of the pad at `pc`."""
+        return self._pads[pc]
+
+    def pads_of(self, address: int) -> Iterator[tuple[Trampoline, int]]:
+        """The pads that a call comes back through one after another, whose return address is `address`."""
+        while (found := self._pads.get(address)) is not None:
+            yield found
+            address = self.entry(*found)[1]
+
+    def set_state(self, trampoline: Trampoline, number: int, state: int) -> None:
+        self._write(trampoline, ENTRY * number, state)
+
+    def set_address(self, trampoline: Trampoline, number: int, address: int) -> None:
+        self._write(trampoline, ENTRY * number + _WORD, address)
 
     def _run(self, trampoline: Trampoline, number: int, regs: Registers) -> bool:
         """Run the handler of a call that came back; True when it diverted control."""
@@ -309,7 +339,7 @@ class Returns:
         pad, pads = regs.lr, []
         while (found := self._pads.get(regs.lr)) is not None and found[0].probe in site.probes:
             pads.append(found)
-            regs.lr = self._entry(*found)[1]
+            regs.lr = self.entry(*found)[1]
         skipped = False
 
         def skip() -> None:
@@ -318,7 +348,9 @@ class Returns:
 
         back = regs.lr
         yield skip
-        if skipped:
+        if skipped and pads and pads[0][0].code.asks:
+            self.asked.leave(pads, regs)
+        elif skipped:
             for trampoline, number in pads:
                 self._give_back(trampoline, number)
         elif pads:
@@ -335,20 +367,21 @@ class Returns:
 
     def shown(self, registers: Registers) -> Registers:
         """The registers as they would be without return probes: with return addresses in place of pads."""
-        registers.values[:15] = [self._real(value) for value in registers.values[:15]]
+        registers.values[:15] = [self.real(value) for value in registers.values[:15]]
         return registers
 
-    def _real(self, value: int) -> int:
+    def real(self, value: int) -> int:
         while value in self._pads:
-            value = self._entry(*self._pads[value])[1]
+            value = self.entry(*self._pads[value])[1]
         return value
 
     # --- calls that do not come back
 
     def reclaim(self, probes: Iterable[Probe]) -> None:
         """Look for pads of calls that were left, where there is no free one."""
-        if self._engine.dispatcher.running:
-            return  # registers of a program that a handler interrupted are on the host
+        mailbox = self._engine.target.mailbox
+        if self._engine.dispatcher.running or (mailbox is not None and not mailbox.can_stop):
+            return  # registers of a program that a handler interrupted are on the host; or threads go on meanwhile
         for trampoline in [self._trampolines[probe] for probe in probes if probe in self._trampolines]:
             if not self._first_free(trampoline):
                 self._collect(trampoline)
@@ -395,7 +428,7 @@ class Returns:
         table = trampoline.table
         return memoryview(self._engine.target.read_memory(table.address, table.size)).cast("I")
 
-    def _entry(self, trampoline: Trampoline, number: int) -> tuple[int, int]:
+    def entry(self, trampoline: Trampoline, number: int) -> tuple[int, int]:
         data = self._engine.target.read_memory(trampoline.table.address + ENTRY * number, ENTRY)
         return int.from_bytes(data[:_WORD], "little"), int.from_bytes(data[_WORD:], "little")
 

@@ -120,10 +120,11 @@ class ProbeMaker:
         check_returning(returning)
         probe = self.bare(where)
         probe.returning, probe.layout = returning, None if own is None else own.layout
-        if entry is None and can_compile(
-            architecture=self._engine.target.architecture, atomic=self._engine.target.concurrent
+        target = self._engine.target
+        if (entry is None or target.mailbox is not None) and can_compile(
+            architecture=target.architecture, atomic=target.concurrent
         ):
-            # Then only the return stops the target.
+            # Then only the return stops the target, if that does; and the host never changes which pads are free.
             probe.actions = (Follow(maxactive),)
         return probe
 

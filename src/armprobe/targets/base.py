@@ -202,8 +202,15 @@ class Mailbox(Protocol):
     @property
     def address(self) -> int: ...
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether the target could be stopped meanwhile: no other thread runs."""
+
     def answer_with(self, answer: TrapHandler) -> None:
-        """Call `answer` for each thread that asks while the target runs, as the handler of traps is called."""
+        """Call `answer` for each thread that asks while the target runs, as the handler of traps is called.
+
+        Where it returns False, the thread goes on behind the place where it asks, with all registers but SP.
+        """
 
 
 class OwnFaults(Protocol):

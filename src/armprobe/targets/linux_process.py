@@ -159,7 +159,8 @@ class LinuxProcess:
         except TargetError as error:
             self.no_mailbox = error.message
         else:
-            self._questions = Questions(Mailbox(shared, process=process), memory, self.stub, emulator)
+            mailbox = Mailbox(shared, process=process, can_stop=lambda: emulator.threads <= 1)
+            self._questions = Questions(mailbox, memory, self.stub, emulator)
 
     def adopt_memory(self) -> None:
         """Take what a session that was killed had the process map: it can be given back from now on."""

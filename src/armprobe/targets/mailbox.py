@@ -14,6 +14,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Callable
 
 from armprobe.errors import TargetError
 from armprobe.targets.base import CPSR_T, Registers, TrapHandler
@@ -58,8 +59,12 @@ def missing() -> str:
 class Mailbox:
     """The host's side of a `Mailbox`, in memory that the process shares."""
 
-    def __init__(self, shared: SharedData, *, process: int) -> None:
-        """`process` is the only one that asks, not its children. Raises Refused when there is no memory."""
+    def __init__(self, shared: SharedData, *, process: int, can_stop: Callable[[], bool]) -> None:
+        """`process` is the only one that asks, not its children; `can_stop` tells whether it has but one thread.
+
+        Raises Refused when there is no memory.
+        """
+        self._can_stop = can_stop
         self._shared = shared
         self.address = shared.allocate(-(-SIZE // _PAGE) * _PAGE, 0, 1 << 32)
         blocked = (1 << 64) - 1 & ~sum(1 << number - 1 for number in _ADMITTED)
@@ -76,6 +81,10 @@ class Mailbox:
         #: entries whose threads must not go on yet, and the states that let them
         self._held: dict[int, int] = {}
         self._answer: TrapHandler = lambda _point: False
+
+    @property
+    def can_stop(self) -> bool:
+        return self._can_stop()
 
     def answer_with(self, answer: TrapHandler) -> None:
         self._answer = answer
@@ -144,8 +153,7 @@ class Mailbox:
         if self._entry is None or registers is None:
             return
         values = [*registers.values[:_PC], registers.pc | bool(registers.cpsr & CPSR_T)]
-        if answered:
-            self._shared.write(self._content(self._entry), _WORDS.pack(*values, registers.cpsr))
+        self._shared.write(self._content(self._entry), _WORDS.pack(*values, registers.cpsr))
         self._held[self._entry] = ANSWERED if answered else DECLINED
 
     def _content(self, entry: int) -> int:

@@ -13,7 +13,8 @@ ENTRY_SIZE = 128
 SIZE = CONTENT + ENTRY_SIZE * ENTRIES
 #: an entry holds r0 to r12, sp, lr, pc; then CPSR
 CPSR = 64
-#: of an entry: nobody's; a thread's that fills it; a thread waits; it may go on with what is there; or as it came
+#: of an entry: nobody's; a thread's that fills it; a thread waits; it may go on with what is there, or behind the
+#: place where it asked with what is there, but for SP
 FREE, TAKEN, WAITS, ANSWERED, DECLINED = range(5)
 #: how far the address behind the call that asks, which is in PC's place then, is from where it asks
 LINK = 8
