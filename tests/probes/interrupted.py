@@ -8,7 +8,7 @@ from armprobe import Image, Region, Session
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Registers, Stop, TrapHandler
 from armprobe.targets.fake import FakeTarget
-from armprobe.targets.journal import Change
+from armprobe.targets.journal import Change, Left
 
 BASE = 0x8000
 NOP = 0xE1A00000  # mov r0, r0
@@ -24,6 +24,10 @@ class Notes:
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
+
+    @property
+    def left(self) -> Left:
+        return Left.of(self.changes)
 
     def note(self, *changes: Change) -> None:
         self.changes += changes

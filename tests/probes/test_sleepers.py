@@ -6,8 +6,8 @@ import pytest
 from tests.targets.stub import Stub
 
 from armprobe import Image, Region, Session
-from armprobe.errors import TargetError
-from armprobe.probes.sleepers import SEARCHED, find_sleepers, writable_memory
+from armprobe.probes.in_place import describe
+from armprobe.probes.sleepers import SEARCHED, SlotInUse, find_sleepers, writable_memory
 from armprobe.symbols.image import Segment
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.fake import FakeTarget
@@ -31,7 +31,7 @@ def found(word: int, *, at: int = DATA.start + 0x40, pads: tuple[int, ...] = ())
     target = fake()
     target.write_memory(at, word.to_bytes(4, "little"))
     spans = [(region.start, region.end) for region in target.regions]
-    return find_sleepers(target, [SLOT], spans, SLOTS.__contains__, pads)
+    return list(map(str, find_sleepers(target, [SLOT], spans, SLOTS.__contains__, pads)))
 
 
 @pytest.mark.parametrize("offset", [0, 4, 0x1C, 0x20, 0x24])
@@ -55,15 +55,27 @@ def test_memory_of_the_image_comes_first_and_all_of_it_is_bounded():
     target = fake()
     code, data = Segment(0x10000, b"code", 0x1000, writable=False), Segment(0x200800, b"", 0x1000)
     image = Image("firmware", BASE, (code, data))
-    spans = writable_memory(target, image)
+    searched = writable_memory(target, image)
+    spans = searched.spans
+    assert searched.complete
     assert spans[0] == (0x200800, 0x201800)
     assert (0x200000, 0x200800) in spans
     assert sum(end - start for start, end in spans) == sum(
         end - start for start, end in [(0x200000, 0x201800), (SLOTS.start, SLOTS.end), (BASE, BASE + 0x1000)]
     )
     target.map_memory(Region(0x1000000, 0x1000000 + 2 * SEARCHED))
-    spans = writable_memory(target, None)
-    assert sum(end - start for start, end in spans) == SEARCHED
+    searched = writable_memory(target, None)
+    assert sum(end - start for start, end in searched.spans) == SEARCHED
+    assert not searched.complete
+
+
+def test_memory_that_nobody_told_of_is_not_all_that_was_searched():
+    with Stub(fake(), packet_size=0x1000) as stub:
+        remote = GdbRemoteTarget.connect(stub.address)
+        searched = writable_memory(remote, Image("firmware", BASE, (Segment(0x200800, b"", 0x1000),)))
+        assert searched.spans == ((0x200800, 0x201800),)
+        assert not searched.complete
+        remote.detach()
 
 
 def test_code_that_stays_for_a_task_needs_no_host():
@@ -78,12 +90,20 @@ def test_code_that_stays_for_a_task_needs_no_host():
         assert copies
         assert traps
         target.write_memory(DATA.start, copies[-1].to_bytes(4, "little"))
-        with pytest.raises(TargetError) as error:
-            session.close()
-    assert "the word at 0x00200000 points there; it stays, and goes on by itself" in error.value.evidence
+        session.close()
+    assert [slot.where for slot in session.in_place] == ["the word at 0x00200000"]
     assert word_at(target, BASE + 8) == WORDS[2]
     assert [word_at(target, at) for at in copies] == [WORDS[0]] * len(copies)
     assert all(word_at(target, at) >> 24 == 0xEA for at in traps)
+
+
+def test_many_slots_in_place_are_told_in_one_sentence():
+    slots = [SlotInUse(0x1000 * n, 0x1000 * n + 0x20, BASE, "the word at 0x00200040") for n in range(1, 6)]
+    assert describe(slots) == (
+        "5 slots at 0x00001000..0x00001020, 0x00002000..0x00002020, 0x00003000..0x00003020 and 2 more places were left "
+        "in place, as the word at 0x00200040 may be the saved PC of a sleeping task; they are in memory that the "
+        "program does not use, and harmless"
+    )
 
 
 def word_at(target: FakeTarget, address: int) -> int:

@@ -16,6 +16,7 @@ import click
 from armprobe.cli.slot_memory import check_slots, missing_slots
 from armprobe.cli.text import notice
 from armprobe.errors import UsageError
+from armprobe.probes.in_place import describe
 from armprobe.session import (
     MACHINES,
     Session,
@@ -243,8 +244,13 @@ def open_session(
         expected = image.rebased(program.bias) if program.gdb is not None else None
         if linux is not None:
             expected = image_of(linux, image)
-        with Session(session.target, symbols=symbols, slots=program.slots, image=expected) as own:
-            yield own
+        own = Session(session.target, symbols=symbols, slots=program.slots, image=expected)
+        try:
+            with own:
+                yield own
+        finally:
+            if own.in_place:
+                notice(f"{describe(own.in_place)}; `armprobe restore --gdb {program.gdb}` gives it back later")
 
 
 def _attach_kernel(program: ProgramOptions, arguments: Sequence[str]) -> Session:

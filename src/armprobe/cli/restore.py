@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from armprobe.cli.options import journal_option
-from armprobe.cli.text import many, print_json
+from armprobe.cli.text import many, notice, print_json
 from armprobe.errors import TargetError
+from armprobe.probes.in_place import describe as describe_in_place
 from armprobe.probes.recovery import Recovery
 from armprobe.session import restore as restore_target
 
@@ -34,6 +35,8 @@ def restore(gdb: str, journal: Path | None, as_json: bool) -> None:
         click.echo(f"no session left anything at {gdb}")
     else:
         click.echo(describe(done))
+        if done.in_place:
+            notice(describe_in_place(done.in_place))
     if done is not None and not done.complete:
         number = len(done.unknown) + len(done.kept)
         raise TargetError(
@@ -49,7 +52,7 @@ def describe(done: Recovery) -> str:
         return "the target was restarted since: nothing of the session is left in it"
     if done.ended:
         return "the program came to its end meanwhile: nothing is left of it"
-    parts = [f"put {many(len(done.restored), 'word')} of code back"]
+    parts = [f"put {many(len(done.restored), 'word')} of code back"] if done.restored or not done.memory else []
     if done.intact:
         parts.append(f"found {many(done.intact, 'word')} as they should be")
     if done.traps:
@@ -71,6 +74,7 @@ def _facts(done: Recovery | None) -> dict[str, object]:
         "memory": done.memory,
         "restarted": done.restarted,
         "ended": done.ended,
+        "in_place": list(map(str, done.in_place)),
         "unknown": done.unknown,
         "kept": done.kept,
     }

@@ -74,7 +74,7 @@ class PoolStatistics:
 class _Chunk:
     """A piece of memory and its holes, ascending and never touching one another."""
 
-    __slots__ = ("end", "holes", "largest", "original", "pool", "start")
+    __slots__ = ("end", "holes", "largest", "mixed", "original", "pool", "start")
 
     def __init__(self, start: int, end: int, *, pool: Pool, original: bytes | None) -> None:
         self.start = start
@@ -82,6 +82,8 @@ class _Chunk:
         self.pool = pool
         #: what a region of the user held before; None: the target's own executable memory
         self.original = original
+        #: whether it has slots of other pools, too
+        self.mixed = False
         self.holes = [(start, end)]
         #: no hole is larger: what lets a full chunk be passed over without a look at its holes
         self.largest = end - start
@@ -120,7 +122,11 @@ class SlotAllocator:
         self._target = target
         #: what the user gave: no place to probe, whether it is in use or not
         self.regions = tuple(regions)
-        self._given = [(region.start + 3 & ~3, region.end & ~3) for region in regions]
+        kept = [] if target.journal is None else [part for each in target.journal.left.in_place for part in each.memory]
+        #: what of it is free: tasks may sleep in what earlier sessions left in place
+        self._given = without(
+            [(region.start + 3 & ~3, region.end & ~3) for region in regions], [(start, end) for start, end, *_ in kept]
+        )
         self._chunks: list[_Chunk] = []
         self._used: dict[int, tuple[Slot, _Chunk]] = {}
         #: whether any memory of the target was ever ours
@@ -153,6 +159,7 @@ class SlotAllocator:
         if found is None:
             raise self._refused(size, near, low, high, pool, refusal)
         address, chunk = found
+        chunk.mixed |= chunk.pool is not pool
         slot = Slot(address, size)
         self._used[address] = (slot, chunk)
         return slot
@@ -187,16 +194,30 @@ class SlotAllocator:
             )
         return numbers
 
-    def close(self) -> None:
+    def parts(self, slots: Sequence[tuple[int, int]], *, data: bool) -> list[Memory]:
+        """What of our memory has to stay where code in these [start, end) slots may run on, and use its `data`."""
+        found = []
+        for chunk in self._chunks:
+            inside = [(start, end) for start, end in slots if chunk.start <= start < chunk.end]
+            if chunk.original is None or (data and (chunk.mixed or chunk.pool is not Pool.CODE)):
+                inside = [(chunk.start, chunk.end)] if inside or data else []
+            for start, end in inside:
+                original = chunk.original and chunk.original[start - chunk.start : end - chunk.start]
+                mark = self._target.read_memory(start, min(MARK, end - start))
+                found.append(Memory(start, end, original, mark))
+        return found
+
+    def close(self, *, but: Sequence[Memory] = ()) -> None:
         """Give all memory back, the user's regions with the bytes they held. No thread can be in any slot.
 
-        Raises TargetError when something could not be given back; `evidence` lists it. Raises TargetLost.
+        What `but` names, parts of ours, stays. Raises TargetError when something could not be given back; `evidence`
+        lists it. Raises TargetLost.
         """
         left = []
         while self._chunks:
             chunk = self._chunks[-1]
             try:
-                self._give_back(chunk)
+                self._give_back(chunk, [(part.start, part.end) for part in but])
             except TargetLost:
                 raise
             except ArmprobeError as error:
@@ -206,16 +227,19 @@ class SlotAllocator:
         if left:
             raise TargetError(f"{len(left)} pieces of slot memory could not be given back", evidence="\n".join(left))
 
-    def _give_back(self, chunk: _Chunk) -> None:
+    def _give_back(self, chunk: _Chunk, but: Sequence[tuple[int, int]] = ()) -> None:
+        parts = without([(chunk.start, chunk.end)], but)
         if chunk.original is not None:
-            try:
-                self._target.write_memory(chunk.start, chunk.original)
-            except TargetFault:
-                # It took no write before either.
-                if self._target.read_memory(chunk.start, chunk.end - chunk.start) != chunk.original:
-                    raise
-            self._given.append((chunk.start, chunk.end))
-        elif (memory := self._memory(chunk.pool)) is not None:
+            for start, end in parts:
+                original = chunk.original[start - chunk.start : end - chunk.start]
+                try:
+                    self._target.write_memory(start, original)
+                except TargetFault:
+                    # It took no write before either.
+                    if self._target.read_memory(start, end - start) != original:
+                        raise
+            self._given += parts
+        elif parts == [(chunk.start, chunk.end)] and (memory := self._memory(chunk.pool)) is not None:
             memory.free(chunk.start, chunk.end - chunk.start)
 
     def _fresh_chunk(self, size: int, low: int, high: int, pool: Pool) -> _Chunk:
@@ -286,8 +310,18 @@ class SlotAllocator:
         place = "" if near is None else f" within branch reach of 0x{near:08x} (0x{low:08x} to 0x{high - 1:08x})"
         return NoMemory(
             f"{self._target.name} has no {size} bytes of memory for {pool.value}{place}: {reason}",
-            hint="name memory that the program does not use: slots=[Region(start, end)], or --slots START:END",
+            hint="name memory that the program does not use: slots=[Region(start, end)], or --slots START:END"
+            + self._stays,
         )
+
+    @property
+    def _stays(self) -> str:
+        """What to do about memory that earlier sessions left in place."""
+        journal = self._target.journal
+        if journal is None or not journal.left.in_place:
+            return ""
+        size = sum(end - start for each in journal.left.in_place for start, end, *_ in each.memory)
+        return f"; {size:,} bytes have code of earlier sessions in them: {journal.remedy}"
 
 
 def _within_reach(site: int) -> tuple[int, int]:
@@ -296,6 +330,19 @@ def _within_reach(site: int) -> tuple[int, int]:
     way_back = (site + 4 - 8 - REACH_HIGHEST, site + 4 - 8 - REACH_LOWEST)
     low = max(0, way_there[0], way_back[0])
     return low, min(_ADDRESS_SPACE, way_there[1] + 4, way_back[1] + 4)
+
+
+def without(spans: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The [start, end) spans without what others take of them."""
+    left = list(spans)
+    for low, high in taken:
+        left = [
+            (start, end)
+            for first, last in left
+            for start, end in ((first, min(last, low)), (max(first, high), last))
+            if start < end
+        ]
+    return left
 
 
 def _first_fit(chunks: Sequence[_Chunk], size: int, align: int, low: int, high: int) -> tuple[int, _Chunk] | None:

@@ -362,8 +362,9 @@ class Engine:
         """Do `step`; when it finds no memory for a slot, free the retired ones and do it again."""
         try:
             step()
-        except NoMemory:
+        except NoMemory as error:
             if not self.leaving.reclaim():
+                error.evidence = error.evidence or self.leaving.why_kept
                 raise
             step()
 

@@ -5,7 +5,7 @@
    code in slots go on without us where it would stop.
 3. Give threads that were made to call a function their registers back.
 4. Lead threads out of slots, and callers to where they called from.
-5. Give memory back that no thread can be in any more.
+5. Give memory back that no thread can be in any more; where a task may sleep in it, it stays in place.
 
 The target stands still meanwhile, but for the threads that are led.
 """
@@ -21,12 +21,13 @@ from armprobe.isa.branch import far_jump
 from armprobe.patching.execute import PatchedBytes, execute, plan_restore
 from armprobe.patching.plan import Write, plan_patch, show
 from armprobe.probes.callers import all_registers, go_to, put_back
+from armprobe.probes.in_place import give_back, note_in_place
 from armprobe.probes.quiescence import find_references, go_on_without_traps, leave_slots
 from armprobe.probes.recovery_runs import ProgramEnded, RecoveryRuns
-from armprobe.probes.sleepers import find_sleepers
+from armprobe.probes.sleepers import SlotInUse, find_sleepers
 from armprobe.probes.word_search import can_search
 from armprobe.targets.base import StopReason, Target, read_all
-from armprobe.targets.journal import MARK, Call, CallEnded, Code, Left, Memory, Pads, Settled, TargetGone, note
+from armprobe.targets.journal import Call, CallEnded, Code, Left, Memory, Pads, Settled, TargetGone, note
 
 _WORD = 4
 #: how long the program runs on, in seconds, that it may leave slots: a second in all, if need be
@@ -38,7 +39,10 @@ PATIENCE = 30.0
 
 @dataclass(slots=True)
 class Recovery:
-    """What was done. `unknown` are places that hold what nobody noted; `kept` says what was not undone, and why."""
+    """What was done. `unknown` are places that hold what nobody noted; `kept` says what was not undone, and why.
+
+    `in_place` are slots in which a task may sleep: they stay, unused by anybody else, and do no harm.
+    """
 
     #: addresses of words that were put back, and how many were the program's already
     restored: list[int] = field(default_factory=list)
@@ -46,6 +50,7 @@ class Recovery:
     traps: int = 0
     unknown: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    in_place: list[SlotInUse] = field(default_factory=list)
     #: what functions returned whose call was interrupted, by their addresses
     returned: dict[int, int] = field(default_factory=dict)
     #: bytes of memory for slots that were given back
@@ -73,6 +78,7 @@ def recover(target: Target, left: Left) -> Recovery:
         done.ended = True
         done.unknown.clear()
         done.kept.clear()
+        done.in_place.clear()
         note(target.journal, TargetGone())
     return done
 
@@ -80,6 +86,7 @@ def recover(target: Target, left: Left) -> Recovery:
 def _recover(target: Target, left: Left, done: Recovery) -> None:
     runs = RecoveryRuns(target)
     ours = [memory for memory in left.memory if _is_marked(target, memory)]
+    left_in_place = list(left.in_place)  # the list may be that of a journal, which changes
     done.restarted = bool(left.memory) and not ours
     _remove_traps(target, left, done)
     codes = list(_newest(code for code in left.code if _lies_in(code, ours)))
@@ -94,18 +101,26 @@ def _recover(target: Target, left: Left, done: Recovery) -> None:
             break
         note(target.journal, CallEnded(done.returned.get(call.function, 0)))
     _leave(target, runs, codes, pads, ours, left.writable, done)
-    if done.complete:
+    if done.complete and done.in_place:
+        used = {slot.site for slot in done.in_place}
+        slots = [(code.start, code.end, code.site) for code in codes if code.site in used]
+        slots += [(item.start, item.end, item.start) for item in pads if item.start in used]
+        note_in_place(target, ours, slots, left.writable)
+    elif done.complete:
         if target.executable_memory is not None:
             # Who stopped in a system call can't be made to make one that gives memory back.
             runs.run(_MOMENT)
         _give_back(target, ours, done)
     if done.complete:
         note(target.journal, Settled())
+    in_place, size = give_back(target, left_in_place)
+    done.in_place += in_place
+    done.memory += size
 
 
 def _is_marked(target: Target, memory: Memory) -> bool:
     try:
-        return target.read_memory(memory.start, MARK) == memory.mark
+        return target.read_memory(memory.start, len(memory.mark)) == memory.mark
     except TargetFault:
         return False
 
@@ -249,7 +264,12 @@ def _leave(
                 break
             left = leave_slots(target, slots, lambda: target.run(lambda _: False, limit=1))
         ways_back = {pad for item in pads for pad in range(item.start, item.start + ENTRY * item.size, ENTRY)}
-        done.kept += find_sleepers(target, slots, writable, is_own, ways_back)
+        found = find_sleepers(target, slots, writable, is_own, ways_back)
+        if all(memory.original is not None for memory in ours):
+            done.in_place += found
+        else:
+            # What an operating system has given is to go back to it.
+            done.kept += map(str, found)
     elif not left:
         done.kept.append("a thread stays in a slot: its memory was not given back")
 

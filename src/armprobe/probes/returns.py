@@ -194,14 +194,29 @@ class Returns:
         if trampoline is not None:
             self._free(trampoline)
 
+    def idle(self) -> list[Trampoline]:
+        """The retired trampolines that no call comes back through any more."""
+        return [item for item in self.retired if not self.active(item)]
+
     def free_quiescent(self) -> None:
-        """Free the retired trampolines that no call comes back through any more."""
-        idle = [item for item in self.retired if not self.active(item)]
+        """Free the retired trampolines that no call comes back through any more, and nobody is in.
+
+        Where tasks may sleep in them, only their traps go: `Leaving.reclaim` does the rest.
+        """
+        traps, sleep = self._engine.target.breakpoints, self._engine.leaving.may_sleep
+        idle = [item for item in self.idle() if not sleep or (traps and any(trap in traps for trap in item.traps))]
         used = find_references(self._engine.target, [(item.pads.address, item.pads.end) for item in idle])
-        for trampoline in idle:
-            if trampoline.pads.address not in used:
-                self.retired.remove(trampoline)
-                self._free(trampoline)
+        unused = [item for item in idle if item.pads.address not in used]
+        if not sleep:
+            self.free(unused)
+        elif traps is not None and unused:
+            traps.remove([trap for item in unused for trap in item.traps])
+
+    def free(self, trampolines: Iterable[Trampoline]) -> None:
+        """Give the memory of retired trampolines back."""
+        for trampoline in trampolines:
+            self.retired.remove(trampoline)
+            self._free(trampoline)
 
     def _free(self, trampoline: Trampoline) -> None:
         engine = self._engine

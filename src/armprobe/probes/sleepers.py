@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 
+from armprobe.patching.slots import without
 from armprobe.probes.quiescence import find_references
-from armprobe.probes.word_search import find_words_in
+from armprobe.probes.word_search import can_search, find_words_in
 from armprobe.symbols.image import Image
 from armprobe.targets.base import Target
 
@@ -24,8 +26,32 @@ _BEHIND = 8
 _WORD = 4
 
 
-def writable_memory(target: Target, image: Image | None) -> tuple[tuple[int, int], ...]:
-    """The [start, end) spans, SEARCHED bytes at most, in which saved PCs may be: first the image's, then the target's.
+@dataclass(frozen=True, slots=True)
+class SlotInUse:
+    """[start, end), code of the probe at `site`, may be what a task comes back to: `where` holds an address in it."""
+
+    start: int
+    end: int
+    site: int
+    #: the place, for people: "the word at 0x00200040"
+    where: str
+
+    def __str__(self) -> str:
+        return (
+            f"0x{self.start:08x}..0x{self.end:08x}, code of the probe at 0x{self.site:08x}: {self.where} points there"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Memory in which saved PCs may be, as [start, end) spans; `complete`: they are nowhere else."""
+
+    spans: tuple[tuple[int, int], ...] = ()
+    complete: bool = False
+
+
+def writable_memory(target: Target, image: Image | None) -> Searched:
+    """The memory, SEARCHED bytes at most, in which saved PCs may be: first the image's, then the target's.
 
     What is known beyond that is named in the log.
     """
@@ -43,7 +69,7 @@ def writable_memory(target: Target, image: Image | None) -> tuple[tuple[int, int
         log.info("0x%08x..0x%08x is not searched for tasks that sleep in slots", start, end)
     if not known:
         log.info("%s does not say where its memory is: it is not searched for tasks that sleep in slots", target.name)
-    return tuple(spans)
+    return Searched(tuple(spans), complete=can_search(target) and not beyond)
 
 
 def find_sleepers(
@@ -52,8 +78,8 @@ def find_sleepers(
     spans: Iterable[tuple[int, int]],
     is_own: Callable[[int], bool],
     pads: Collection[int],
-) -> list[str]:
-    """Who may come back to one of the slots, given as (start, end, site): a line for each that is in use.
+) -> list[SlotInUse]:
+    """Those of the slots, given as (start, end, site), that somebody may come back to.
 
     Registers, the stacks of threads, and `spans` of memory are searched; words at addresses that are armprobe's own
     (`is_own`) do not count, nor do `pads`: calls in progress have their return addresses back, and those that are over
@@ -69,24 +95,12 @@ def find_sleepers(
     for address, word in find_words_in(target, spans, wanted):
         if not is_own(address):
             where.setdefault(starts[bisect_right(starts, word) - 1], f"the word at 0x{address:08x}")
-    return [
-        f"0x{start:08x}..0x{end:08x}, code of the probe at 0x{site:08x}: {where[start]} points there"
-        for start, end, site in ordered
-        if start in where
-    ]
+    return [SlotInUse(start, end, site, where[start]) for start, end, site in ordered if start in where]
 
 
 def _disjoint(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same memory without what an earlier span has already."""
     parts: list[tuple[int, int]] = []
     for span in spans:
-        rest = [span]
-        for start, end in parts:
-            rest = [
-                piece
-                for low, high in rest
-                for piece in ((low, min(high, start)), (max(low, end), high))
-                if piece[0] < piece[1]
-            ]
-        parts += rest
+        parts += without([span], parts)
     return parts

@@ -28,7 +28,7 @@ _CLASSES = {
     for kind in (
         changes.Words, changes.Traps, changes.TrapsGone, changes.Memory, changes.Writable, changes.Code, changes.Pads,
         changes.PadsGone, changes.Call, changes.CallEnded, changes.CallUndone, changes.KernelMemory,
-        changes.KernelMemoryGone, changes.Settled, changes.TargetGone,
+        changes.KernelMemoryGone, changes.InPlace, changes.InPlaceGone, changes.Settled, changes.TargetGone,
     )
 }  # fmt: skip
 _FIELDS = {name: [field.name for field in fields(kind)] for name, kind in _CLASSES.items()}
@@ -99,7 +99,7 @@ class JournalFile:
 
     def refuse_leftovers(self, address: str) -> None:
         """Raise Refused when the session on `address` whose journal this was left something."""
-        if self.left:
+        if self.left.unfinished:
             who = "" if self.owner is None else f" ({self.owner.program}, process {self.owner.process})"
             raise Refused(
                 f"a session on {address}{who} did not end, and its changes are still there",
@@ -108,11 +108,13 @@ class JournalFile:
             )
 
     def begin(self, owner: Owner) -> None:
-        """Make it the journal of a new session."""
+        """Make it the journal of a new session; memory that sessions before left in place stays noted."""
         os.ftruncate(self._descriptor, 0)
-        self.owner = owner
+        in_place, self.left, self.owner = self.left.in_place, Left(), owner
         facts = {field.name: getattr(owner, field.name) for field in fields(owner)}
         self._append({"journal": _VERSION} | facts)
+        if in_place:
+            self.note(*in_place)
 
     def note(self, *noted: Change) -> None:
         self._append(

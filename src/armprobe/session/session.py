@@ -23,6 +23,7 @@ from armprobe.probes.hit_fields import HitFields
 from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
+from armprobe.probes.sleepers import SlotInUse
 from armprobe.probes.stops import explain_stop, program_place
 from armprobe.probes.watch import Watch, WatchHandler
 from armprobe.session.event import Event
@@ -117,6 +118,15 @@ class Session:
                 watch.remove()
         finally:
             self._engine.leaving.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+
+    @property
+    def in_place(self) -> tuple[SlotInUse, ...]:
+        """Slots that the end of the session left where they are, as a word in memory may be the PC of a task in one.
+
+        The program has its own bytes again; these are in memory that it does not use. `armprobe.restore` and the next
+        session give them back once nothing points there any more.
+        """
+        return self._engine.leaving.in_place
 
     # --- probes
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from armprobe.errors import UsageError
+from armprobe.probes.in_place import give_back
 from armprobe.session.journal import Owner, holding, let_go
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image, Symbol
@@ -98,6 +99,8 @@ def attach_gdb(
         for command in monitor:
             sys.stderr.write(target.monitor(command))
             sys.stderr.flush()
+        if file.left.in_place:
+            give_back(target, list(file.left.in_place))
     except BaseException:
         let_go(target.detach, file)
         raise

@@ -244,6 +244,8 @@ class Breakpoints(Protocol):
     Memory is read and written as if they were not there. They stop at `on_trap`, whatever instruction stands there.
     """
 
+    def __contains__(self, address: int) -> bool: ...
+
     def insert(self, addresses: Sequence[int]) -> None:
         """Set traps at A32 instructions, where there are none yet.
 

@@ -139,8 +139,28 @@ class KernelMemoryGone:
 
 
 @dataclass(frozen=True, slots=True)
+class InPlace:
+    """Memory for slots stays, as a task may sleep in one of `slots`: (start, end, site). Nothing else leads there.
+
+    `memory` is as in `Memory`: start, end, what it held, and what stands at its start as long as it is ours. A word in
+    `spans` of memory may be the PC of such a task.
+    """
+
+    memory: tuple[tuple[int, int, bytes | None, bytes], ...]
+    slots: tuple[tuple[int, int, int], ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InPlaceGone:
+    """The memory in place that begins at `start` was given back."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """All words, code, pads and memory noted so far are undone."""
+    """All words, code, pads and memory noted so far are undone, but for memory in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +170,16 @@ class TargetGone:
 
 Change = (
     Words | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
-    | KernelMemory | KernelMemoryGone | Settled | TargetGone
+    | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled | TargetGone
 )  # fmt: skip
 
 
 class Journal(Protocol):
     """Keeps changes where they outlive this process."""
+
+    @property
+    def left(self) -> Left:
+        """What all changes noted until now leave to be undone."""
 
     @property
     def remedy(self) -> str:
@@ -192,6 +216,8 @@ class Left:
     #: the call that ended last, and its result: the thread may not have been told
     ended: tuple[Call, int] | None = None
     kernel: KernelMemory | None = None
+    #: of sessions that are over; nobody else may use that memory
+    in_place: list[InPlace] = field(default_factory=list)
 
     @classmethod
     def of(cls, changes: Iterable[Change]) -> Left:
@@ -201,6 +227,11 @@ class Left:
         return left
 
     def __bool__(self) -> bool:
+        return self.unfinished or bool(self.in_place)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a session did not come to its end."""
         return any((self.words, self.traps, self.memory, self.code, self.pads, self.calls, self.kernel))
 
     def add(self, change: Change) -> None:
@@ -234,6 +265,10 @@ class Left:
                 self.kernel = change
             case KernelMemoryGone():
                 self.kernel = None
+            case InPlace():
+                self.in_place.append(change)
+            case InPlaceGone(start):
+                self.in_place = [each for each in self.in_place if each.memory[0][0] != start]
             case TargetGone():
                 self.clear()
             case Settled():
@@ -242,7 +277,7 @@ class Left:
                 self.writable = ()
 
     def clear(self) -> None:
-        for part in (self.words, self.traps, self.memory, self.code, self.pads, self.calls):
+        for part in (self.words, self.traps, self.memory, self.code, self.pads, self.calls, self.in_place):
             part.clear()
         self.kernel = None
         self.writable = ()
