@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from armprobe.cli.disassembly import disassemble
 from armprobe.cli.options import to_number
-from armprobe.cli.termination import was_asked
+from armprobe.cli.termination import only_noted, was_asked
 from armprobe.errors import ArmprobeError, TargetError, TargetFault
 from armprobe.session import Session, as_process
 from armprobe.session.stretches import STRETCH_SECONDS
@@ -50,7 +51,9 @@ def run_live(
         # A signal that came while the target was being stopped for this.
         return was_asked()
 
-    return session.run(until=until, limit=limit, between=between, every=every or STRETCH_SECONDS)
+    shared = session.target.shared_memory
+    with only_noted() if limit is None and not (shared and shared.live) else nullcontext():
+        return session.run(until=until, limit=limit, between=between, every=every or STRETCH_SECONDS)
 
 
 def describe_stop(session: Session, stop: Stop) -> str:

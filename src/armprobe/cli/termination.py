@@ -10,11 +10,23 @@ from types import FrameType
 
 #: the signals that came in the block at hand
 _came: list[int] = []
+_noted_only = False
 
 
 def was_asked() -> bool:
     """Whether one of these signals came."""
     return bool(_came)
+
+
+@contextmanager
+def only_noted() -> Iterator[None]:
+    """Where SIGINT is ignored, let the first of these signals raise nothing in the block, which asks `was_asked`."""
+    global _noted_only  # noqa: PLW0603 - signals belong to the process
+    _noted_only = True
+    try:
+        yield
+    finally:
+        _noted_only = False
 
 
 @contextmanager
@@ -29,7 +41,7 @@ def ends_as_interrupt() -> Iterator[list[int]]:
         _came.append(number)
         if callable(signal.getsignal(signal.SIGINT)):
             signal.raise_signal(signal.SIGINT)
-        else:  # a shell's background job ignores SIGINT
+        elif not _noted_only or len(_came) > 1:  # a shell's background job ignores SIGINT
             signal.default_int_handler(number, frame)
 
     own = []
