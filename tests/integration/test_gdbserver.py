@@ -282,6 +282,25 @@ def test_what_was_counted_before_a_process_executes_another_program_is_kept(atta
 # --- signals
 
 
+def test_code_and_host_ask_the_process_for_the_same_clock(attach):
+    times: list[int] = []
+
+    with attach("few") as session:
+        session.define("p:works work if %r0 == 0")
+        session.probe("work", lambda hit: times.append(hit.time), when="%r0 == 0")
+        took = session.latency("work")
+        session.run()
+        recorded = [event.time for event in session.events()]
+    assert session.clock is not None
+    assert session.clock.name == "CLOCK_MONOTONIC"
+    assert len(recorded) == len(times) == THREADS
+    # A place with a host handler records first.
+    assert all(earlier < later for earlier, later in zip(sorted(recorded), sorted(times), strict=True))
+    assert max(times) - min(recorded) < 60e9
+    assert took.count == threads_calls(FEW)
+    assert took.least > 0
+
+
 def test_signals_reach_the_program_and_the_one_that_ends_it_is_told(attach, guest: GdbserverGuest):
     with attach("term") as session:
         session.define("p:works work number=%r0 so_far=%r1")

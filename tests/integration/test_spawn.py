@@ -107,7 +107,7 @@ def test_events_of_a_process_go_to_standard_error_and_its_output_where_it_would(
     where = _entry(command[0])
     done = run_armprobe("trace", "--spawn", "-e", f"p:start {where} sp=%sp", command[0], "--", *command[1:])
     assert (done.returncode, done.stdout) == (0, b"abc")
-    assert re.match(rf"start: \({where}\) sp=0x[0-9a-f]+\n".encode(), done.stderr)
+    assert re.match(rf"[0-9]+\.[0-9]{{6}}: start: \({where}\) sp=0x[0-9a-f]+\n".encode(), done.stderr)
 
 
 @pytest.mark.slow

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from armprobe.codegen.ir import Lines
-from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister, width
+from armprobe.isa.reading import (
+    Constant,
+    CoreRegister,
+    Load,
+    Masked,
+    Reading,
+    Routine,
+    Sum,
+    SystemRegister,
+    WideRegister,
+    width,
+)
 from armprobe.targets.base import CPSR_MODE, MODE_USER
 
 
@@ -43,6 +54,9 @@ def read_value(
             return ir.value(f"and i32 {read_value(ir, value, register, known)}, {mask}")
         case Sum(value, addend):
             return ir.value(f"add i32 {read_value(ir, value, register, known)}, {addend}")
+        case Routine(name):
+            ir.declare(f"i64 @{name}() nounwind")
+            return ir.value(f"call i64 @{name}()")
 
 
 def read_privileged(ir: Lines, reading: Reading, register: Callable[[str], str]) -> str:

@@ -1,7 +1,7 @@
 """How code reads a value that no core register holds: as data, from which code is generated.
 
-A value has 32 bits, but for those of `WideRegister` and of `Load` with a size of 8. Reading never fails: whoever makes
-one of these knows that the register and the memory are there.
+A value has 32 bits, but for those of `WideRegister`, `Routine`, and `Load` with a size of 8. Reading never fails:
+whoever makes one of these knows that the register and the memory are there.
 """
 
 from __future__ import annotations
@@ -79,12 +79,25 @@ class Sum:
     addend: int
 
 
-Reading = Constant | CoreRegister | SystemRegister | WideRegister | Load | Masked | Sum
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """The 64 bits that the function `name` at `address` returns: one of AAPCS, without arguments.
+
+    It needs SP at a multiple of 4 only, and at most 64 bytes below it.
+    """
+
+    name: str
+    address: int
+
+
+Reading = Constant | CoreRegister | SystemRegister | WideRegister | Load | Masked | Sum | Routine
 
 
 def width(reading: Reading) -> int:
     """The bits that the value has: 32 or 64."""
-    return 64 if isinstance(reading, WideRegister) or (isinstance(reading, Load) and reading.size == 8) else 32
+    return (
+        64 if isinstance(reading, WideRegister | Routine) or (isinstance(reading, Load) and reading.size == 8) else 32
+    )
 
 
 #: the virtual count of the generic timer, and its frequency in Hz (DDI 0406C B8.1)

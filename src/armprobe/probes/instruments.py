@@ -251,6 +251,7 @@ class Instruments:
         guard = None
         if wanted is not None:
             guard = compile_guard(wanted, architecture=architecture, atomic=atomic, readable=readable, walked=walked)
+        symbols |= self.moments.routines
         names = body.symbols | (guard.symbols if guard is not None else frozenset())
         return Compiled(body, {name: symbols[name] for name in names}, guard)
 

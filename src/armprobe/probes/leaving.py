@@ -14,7 +14,7 @@ from armprobe.probes.site import Site
 from armprobe.probes.sleepers import Searched, SlotInUse, find_sleepers, writable_memory
 from armprobe.probes.state import SiteState
 from armprobe.symbols.image import Image
-from armprobe.targets.base import ASKING_SIZE, AskedKernel, LiveTarget, Stop
+from armprobe.targets.base import AskedKernel, LiveTarget, Stop
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import Settled, Writable, note
 
@@ -70,9 +70,8 @@ class Leaving:
         target = self._engine.target
         slots = self._slots()
         if slots and isinstance(target.translation, AskedKernel):
-            # Who is in the routine comes back to a slot.
-            routine = target.translation.routine
-            slots.append((routine, routine + ASKING_SIZE, routine))
+            # Who is in a routine comes back to a slot.
+            slots += [(code.start, code.end, code.start) for code in target.translation.code]
         asking = self._engine.asking.slot
         if asking is not None:
             slots.append((asking.address, asking.end, asking.address))

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from armprobe.errors import Refused, TargetError
+from armprobe.errors import InternalError, Refused, TargetError
 from armprobe.events.record import COMM_TYPE, NAMED_TYPES, TYPES, Field, FieldType
 from armprobe.events.source import AtEntry, KnownText, Read, Source
-from armprobe.isa.reading import Constant, CoreRegister, Load, Masked, Reading, Sum, SystemRegister, WideRegister
+from armprobe.isa.reading import (
+    Constant,
+    CoreRegister,
+    Load,
+    Masked,
+    Reading,
+    Routine,
+    Sum,
+    SystemRegister,
+    WideRegister,
+)
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Slot, SlotAllocator
@@ -51,6 +61,13 @@ class Moments:
         """How target code reads the time. Raises Refused where there is no clock."""
         clock = self.need_clock()
         return Read(clock.at_return if at_return else clock.at_site, clock.privileged)
+
+    @property
+    def routines(self) -> dict[str, int]:
+        """The addresses of functions that reading the time calls, by name."""
+        clock = self.clock
+        readings = () if clock is None else (clock.at_site, clock.at_return)
+        return {reading.name: reading.address for reading in readings if isinstance(reading, Routine)}
 
     @property
     def cpu_source(self) -> Read:
@@ -162,6 +179,8 @@ class Moments:
                 return self._evaluate(value) + addend & _WORD
             case SystemRegister() | WideRegister():
                 return self._execute(reading)
+            case Routine(name):
+                raise InternalError(f"{name} is for code in the target: its clock tells the host the time")
 
     def _execute(self, reading: SystemRegister | WideRegister) -> int:
         """Let the target execute the one instruction that reads a system register."""

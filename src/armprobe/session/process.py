@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from armprobe.errors import Refused, TargetError, UsageError
+from armprobe.errors import Refused, TargetError, TargetFault, UsageError
 from armprobe.session.journal import JournalFile, let_go
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image
@@ -18,10 +18,12 @@ from armprobe.symbols.objects import LoadedImage, load_object, table_of
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
 from armprobe.targets.gdbremote import GdbRemoteTarget
-from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, read_link_map
-from armprobe.targets.linux_process import LinuxProcess
+from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR, read_link_map
+from armprobe.targets.linux_process import LinuxProcess, Vdso
 
 _PAGE = 0x1000
+#: more than any has
+_VDSO_SIZE = 4 * _PAGE
 #: all threads of a C library begin there
 _THREAD_STARTS = ("pthread_create", "thrd_create")
 
@@ -110,7 +112,7 @@ def attach_process(
         new = target.is_new
         if new:
             _run_to(target, target.auxiliary[AT_ENTRY], f"{image.name} did not come to its entry point")
-        target.take_memory()
+        target.take_memory(_find_vdso(target))
         objects = read_objects(target, image, image.name, root=root)
         # What an older process has loaded, it may unload.
         target.describe(_regions(objects, stay=objects if new else objects[:1]))
@@ -175,6 +177,24 @@ def _find_file(name: str, root: str | Path | None, target: LinuxProcess) -> tupl
         with suppress(OSError):
             return path, path.read_bytes()
     return None, None if target.is_local else target.read_file(name)
+
+
+def _find_vdso(target: LinuxProcess) -> Vdso | None:
+    """The vDSO of the process's kernel, where it has a clock: without a counter that programs may read, it has none."""
+    place = target.auxiliary.get(AT_SYSINFO_EHDR)
+    if place is None:
+        return None
+    content = b""
+    with suppress(TargetFault):
+        while len(content) < _VDSO_SIZE:
+            content += target.read_memory(place + len(content), _PAGE)
+    known = load_object("vdso", content, bias=place)
+    if known is None:
+        return None
+    ends = [part.end for part in known.image.segments]
+    names = {symbol.name: symbol.address for symbol in known.image.symbols}
+    clock = names.get("__vdso_clock_gettime")
+    return None if clock is None else Vdso(clock, Region(place, max(ends)))
 
 
 def _one_place(where: str | int, symbols: SymbolTable) -> int:

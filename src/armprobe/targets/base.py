@@ -294,19 +294,16 @@ class BulkMemory(Protocol):
         """
 
 
-#: bytes that the routine of AskedKernel takes at most
-ASKING_SIZE = 64
-
-
 @dataclass(frozen=True, slots=True)
 class AskedKernel:
     """How code of a Linux process finds out whether it can read memory: it asks its kernel.
 
     At `routine` stands a function of AAPCS, with 4 bytes of stack: r0 is an address, and its result is 0 when the page
-    there can't be read.
+    there can't be read. `code` is where detours call functions, this one among them.
     """
 
     routine: int
+    code: tuple[Region, ...]
 
 
 class Clock(Protocol):

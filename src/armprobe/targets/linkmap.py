@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from armprobe.errors import TargetFault
 
 #: entries of the auxiliary vector (linux/auxvec.h)
-AT_PHDR, AT_PHNUM, AT_BASE, AT_ENTRY, AT_PLATFORM, AT_EXECFN = 3, 5, 7, 9, 15, 31
+AT_PHDR, AT_PHNUM, AT_BASE, AT_ENTRY, AT_PLATFORM, AT_EXECFN, AT_SYSINFO_EHDR = 3, 5, 7, 9, 15, 31, 33
 _PT_DYNAMIC, _DT_DEBUG = 2, 21
 _HEADER_SIZE = 32
 _MOST = 4096

@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 import signal
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
 from armprobe.targets.base import (
@@ -46,6 +48,7 @@ from armprobe.targets.linuxcalls import (
     SystemCalls,
 )
 from armprobe.targets.mailbox import Mailbox, missing
+from armprobe.targets.processclock import CLOCK_SIZE, ProcessClock, clock_code
 from armprobe.targets.processmaps import read_maps
 from armprobe.targets.processmemory import SHARED_NAME, MappedMemory, SharedData
 from armprobe.targets.questions import Questions
@@ -68,6 +71,13 @@ _EXCLUSIVES = 6
 _LOOK_SECONDS = 0.01
 
 
+class Vdso(NamedTuple):
+    """What the kernel maps into processes: its clock_gettime, and where its code is."""
+
+    clock_gettime: int
+    code: Region
+
+
 class LinuxProcess:
     """The process behind `stub`: a `Target`. `take_memory` comes before the first probe."""
 
@@ -76,8 +86,7 @@ class LinuxProcess:
     concurrent = True
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
-    clock = None
-    no_clock = "a process under a GDB stub has no clock that code can read without a system call"
+    no_clock = "its kernel gives programs no clock without a system call (vDSO), where gdbserver would stop them"
     processors = task = None
     no_task = "this is one process, and what its threads are called is known to its kernel alone"
 
@@ -98,6 +107,7 @@ class LinuxProcess:
         self._own: Region | None = None
         #: how code reads memory that comes and goes
         self.translation: AskedKernel | None = None
+        self.clock: ProcessClock | None = None
         self._mapped: tuple[Region, ...] = ()
         #: what else was mapped at this stop; empty: not read yet
         self._rest: Sequence[Region] = ()
@@ -119,8 +129,12 @@ class LinuxProcess:
         self._calls = SystemCalls(stub, near=near, regions=self.regions)
         self._rest = ()  # it is about to map more
 
-    def take_memory(self) -> None:
-        """Have the process map memory for slots. Raises TargetError and Refused when it can't."""
+    def take_memory(self, vdso: Vdso | None = None) -> None:
+        """Have the process map memory for slots. Raises TargetError and Refused when it can't.
+
+        `vdso` knows the time without a system call. Behind gdbserver, which stops threads at each call, there is no
+        clock without one.
+        """
         calls = self._calls
         if isinstance(self._shared, SharedData):
             self._shared.map_into(calls, file=SHARED_FILE)
@@ -131,9 +145,15 @@ class LinuxProcess:
         self._own = Region(start, start + _PAGE)
         mark_as_ours(self.stub, start, _PAGE)
         place = start + MARK
-        self.stub.write_memory(place, CALL_CODE + CHECK_CODE + LEAVE_CODE)
-        self.translation = AskedKernel(place + len(CALL_CODE))
-        self._leave = place + len(CALL_CODE + CHECK_CODE)
+        check = place + len(CALL_CODE)
+        clock = check + len(CHECK_CODE)
+        self._leave = clock + CLOCK_SIZE
+        ask_time = clock_code(clock, None if vdso is None else vdso.clock_gettime)
+        self.stub.write_memory(place, CALL_CODE + CHECK_CODE + ask_time + LEAVE_CODE)
+        routines = Region(check, self._leave)
+        self.translation = AskedKernel(check, (routines,) if vdso is None else (routines, vdso.code))
+        if self._emulator is not None or vdso is not None:
+            self.clock, self.no_clock = ProcessClock(clock, self._time), ""
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
         calls.settle(place)
@@ -165,6 +185,13 @@ class LinuxProcess:
     def adopt_memory(self) -> None:
         """Take what a session that was killed had the process map: it can be given back from now on."""
         self._memory = MappedMemory(self._calls)
+
+    def _time(self) -> int:
+        """What the routine of the clock would say now: the emulator has the clock of this computer."""
+        if self._emulator is not None:
+            return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        assert self.clock is not None
+        return self._calls.routine(self.clock.at_site.address)
 
     def describe(self, mapped: Sequence[Region], *, thread_starts: Iterable[int] = ()) -> None:
         """Tell what is mapped as long as the process lives: the parts of its program, and of its libraries.

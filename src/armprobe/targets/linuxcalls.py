@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 from armprobe.errors import Refused, TargetError, TargetFault
-from armprobe.targets.base import CPSR_T, Region
+from armprobe.targets.base import CPSR_T, Region, Registers
 from armprobe.targets.callingthread import calling_thread
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import Call, CallUndone, note
@@ -82,18 +82,19 @@ class SystemCalls:
         finally:
             self._stub.threads.current = stopped
 
+    def routine(self, address: int) -> int:
+        """Have the stopped thread, which must be able to, call a function at `address` that returns 64 bits."""
+        registers = self._stub.read_registers()
+        registers.pc, registers.lr = address, self._place + 4
+        after = self._execute(registers)
+        return after.r0 | after.r1 << 32
+
     def _call(self, number: int, *arguments: int) -> int:
         registers = self._stub.read_registers()
-        journal, back = self._stub.journal, self._place + 4
-        note(journal, Call(self._place, tuple(registers.values), registers.cpsr, registers.sp, back))
-        registers.cpsr &= ~_STATE
         registers.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
         registers.r7 = number
         registers.pc = self._place
-        result = self._stub.execute(registers, back).r0
-        if journal is not None:
-            self._stub.push_registers()
-            journal.note(CallUndone())
+        result = self._execute(registers).r0
         if result >= (1 << 32) - _ERRORS:
             code = (1 << 32) - result
             raise TargetError(
@@ -101,6 +102,17 @@ class SystemCalls:
                 f"({errno.errorcode.get(code, f'error {code}')})"
             )
         return result
+
+    def _execute(self, registers: Registers) -> Registers:
+        """Let the selected thread run from these registers to the place where calls end; the journal has its own."""
+        saved, journal, back = self._stub.read_registers(), self._stub.journal, self._place + 4
+        note(journal, Call(registers.pc, tuple(saved.values), saved.cpsr, saved.sp, back))
+        registers.cpsr &= ~_STATE
+        after = self._stub.execute(registers, back)
+        if journal is not None:
+            self._stub.push_registers()
+            journal.note(CallUndone())
+        return after
 
 
 def _find_call(stub: GdbRemoteTarget, places: Sequence[int], regions: Sequence[Region]) -> int:
