@@ -251,8 +251,9 @@ class Instruments:
         guard = None
         if wanted is not None:
             guard = compile_guard(wanted, architecture=architecture, atomic=atomic, readable=readable, walked=walked)
-        symbols |= self.moments.routines
         names = body.symbols | (guard.symbols if guard is not None else frozenset())
+        if not names <= symbols.keys():
+            symbols |= self.moments.routines()
         return Compiled(body, {name: symbols[name] for name in names}, guard)
 
     def _reading_routines(self) -> dict[str, int]:

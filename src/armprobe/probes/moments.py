@@ -62,7 +62,6 @@ class Moments:
         clock = self.need_clock()
         return Read(clock.at_return if at_return else clock.at_site, clock.privileged)
 
-    @property
     def routines(self) -> dict[str, int]:
         """The addresses of functions that reading the time calls, by name."""
         clock = self.clock
