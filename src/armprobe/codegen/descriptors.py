@@ -37,40 +37,56 @@ class PhysicalMemory:
         self._tables = tables
         self._window = None if tables.windows is None else Window(ir, tables.windows)
 
+    def linear(self, page: str, bad: str) -> str:
+        """Where the page of this number is all the time, with those behind it; go to `bad` where it is not."""
+        found, end, other = self._linear(page)
+        self._ir.begin(other)
+        self._ir.jump(bad)
+        self._ir.begin(end)
+        return self._ir.value(f"load i32, ptr {found}")
+
     def place(self, page: str, bad: str, *, alike: str = "true") -> str:
         """Where the page of this number is, until the next call or `done`; go to `bad` where there is no way.
 
         `alike`, an i1, says whether a window would show the page as what leads to it does.
         """
         ir, windows = self._ir, self._tables.windows
-        found, end = ir.variable("i32"), ir.label()
+        if windows is None or self._window is None:
+            return self.linear(page, bad)
+        found, end, other = self._linear(page)
+        ram, shown = ir.label(), ir.label()
+        ir.begin(other)
+        ir.branch(alike, ram, bad)
+        ir.begin(ram)
+        for start, size in windows.ram:
+            onward = ir.label()
+            self._inside(page, start, size, shown, onward)
+            ir.begin(onward)
+        ir.jump(bad)
+        ir.begin(shown)
+        ir.line(f"store i32 {self._window.look_at(page)}, ptr {found}")
+        ir.jump(end)
+        ir.begin(end)
+        return ir.value(f"load i32, ptr {found}")
+
+    def _linear(self, page: str) -> tuple[str, str, str]:
+        """A pointer to the place in the linear map, a label to go on at, and one for pages that are in none."""
+        ir = self._ir
+        found, end, other = ir.variable("i32"), ir.label(), ir.label()
         for start, size, address in self._tables.linear:
-            first = start >> _PAGE_BITS
             inside, onward = ir.label(), ir.label()
-            distance = ir.value(f"sub i32 {page}, {first}")
-            ir.branch(ir.value(f"icmp ult i32 {distance}, {size >> _PAGE_BITS}"), inside, onward)
+            self._inside(page, start, size, inside, onward)
             ir.begin(inside)
             base = ir.value(f"shl i32 {page}, {_PAGE_BITS}")
             ir.line(f"store i32 {ir.value(f'add i32 {base}, {address - start & 0xFFFFFFFF}')}, ptr {found}")
             ir.jump(end)
             ir.begin(onward)
-        if windows is None or self._window is None:
-            ir.jump(bad)
-        else:
-            shown, ram = ir.label(), ir.label()
-            ir.branch(alike, ram, bad)
-            ir.begin(ram)
-            for start, size in windows.ram:
-                onward = ir.label()
-                distance = ir.value(f"sub i32 {page}, {start >> _PAGE_BITS}")
-                ir.branch(ir.value(f"icmp ult i32 {distance}, {size >> _PAGE_BITS}"), shown, onward)
-                ir.begin(onward)
-            ir.jump(bad)
-            ir.begin(shown)
-            ir.line(f"store i32 {self._window.look_at(page)}, ptr {found}")
-            ir.jump(end)
-        ir.begin(end)
-        return ir.value(f"load i32, ptr {found}")
+        ir.jump(other)
+        return found, end, other
+
+    def _inside(self, page: str, start: int, size: int, yes: str, no: str) -> None:
+        distance = self._ir.value(f"sub i32 {page}, {start >> _PAGE_BITS}")
+        self._ir.branch(self._ir.value(f"icmp ult i32 {distance}, {size >> _PAGE_BITS}"), yes, no)
 
     def done(self) -> None:
         """Close the window, if that was the way."""
@@ -97,7 +113,7 @@ class ShortWalk:
         ir.declare(_MRC)
         base = ir.value("call i32 @llvm.arm.mrc(i32 15, i32 0, i32 2, i32 0, i32 0)")
         number = ir.value(f"lshr i32 {ir.value(f'and i32 {base}, {_L1_MASK}')}, {_PAGE_BITS}")
-        ir.line(f"store i32 {self._physical.place(number, bad)}, ptr {root}")
+        ir.line(f"store i32 {self._physical.linear(number, bad)}, ptr {root}")
         ir.jump(first)
         ir.begin(kernel)
         ir.line(f"store i32 {tables.kernel_table}, ptr {root}")
@@ -168,7 +184,7 @@ class LongWalk:
         ir.declare(_MRRC)
         pair = ir.value("call { i32, i32 } @llvm.arm.mrrc(i32 15, i32 0, i32 2)")
         low, high = (ir.value(f"extractvalue {{ i32, i32 }} {pair}, {half}") for half in (0, 1))
-        base = self._physical.place(_number(ir, low, high), bad)
+        base = self._physical.linear(_number(ir, low, high), bad)
         offset = ir.value(f"and i32 {low}, {_LONG_L1_OFFSET}")
         ir.line(f"store i32 {ir.value(f'or i32 {base}, {offset}')}, ptr {root}")
         ir.jump(first)

@@ -19,7 +19,7 @@ Ranges = Sequence[tuple[int, int]]
 #: READ(to, from, size): 0 when not all can be read. MEASURE(from, most): as `measure`, 0 when it can't be read.
 READ, MEASURE = "armprobe_read", "armprobe_measure"
 #: bytes that a routine writes below SP, at most
-ROUTINE_STACK = 64
+ROUTINE_STACK = 128
 _READ_SIGNATURE = f"i32 @{READ}(ptr, i32, i32) nounwind"
 _MEASURE_SIGNATURE = f"i32 @{MEASURE}(i32, i32) nounwind"
 _WORD = 0xFFFFFFFF

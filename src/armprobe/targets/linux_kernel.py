@@ -34,6 +34,7 @@ from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.kernelclock import find_start
 from armprobe.targets.kernelsetup import joined, kernel_image, kernel_tables, system_register
 from armprobe.targets.kerneltasks import TGID_BEHIND_PID, find_layout
+from armprobe.targets.kernelwindows import high_memory, open_windows
 from armprobe.targets.pagetables import LongDescriptors
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
@@ -160,9 +161,13 @@ class KernelTarget:
         }
         # Where there is a journal, a page says whether the memory is still ours.
         first = 0 if self.journal is None else _PAGE
+        ram = high_memory(self._stub.monitor, self.translation)
+        # One for each processor, and twice as many to choose from.
+        count = len(self._stub.threads.ids()) if ram else 0
+        slots = first + 2 * count * _PAGE
         note(self.journal, KernelMemory(0, 0, b"", tuple(used.items())))
         try:
-            start = self._functions.call(allocate, [*before, size + first])
+            start = self._functions.call(allocate, [*before, slots + size])
             self._tables.forget()
             if not start:
                 raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
@@ -171,12 +176,23 @@ class KernelTarget:
         except (Refused, TargetError):
             note(self.journal, KernelMemoryGone())
             raise
-        self._memory = ReservedMemory(start + first, size)
-        self._whole = start, start + first + size
+        self._memory = ReservedMemory(start + slots, size)
+        self._whole = start, start + slots + size
         if self.journal is not None:
             mark = make_mark()
             self.write_memory(start, mark)
             self.journal.note(KernelMemory(*self._whole, mark, tuple(used.items())))
+        if ram:
+            windows = open_windows(
+                self._tables,
+                (start + first, start + slots),
+                self.translation,
+                ram,
+                count=count,
+                read=self._stub.read_memory,
+                write=self._stub.write_memory,
+            )
+            self.translation = replace(self.translation, windows=windows)
         self.task = self._find_task()
         timer = self.clock
         began = None if timer is None else find_start(self._read_what_is_there, functions, timer.frequency)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from armprobe.errors import TargetError, TargetLost
 from armprobe.targets.initramfs import make_initramfs
-from armprobe.targets.qemu import Qemu, boot_linux, start_qemu
+from armprobe.targets.qemu import EMULATOR, Qemu, boot_linux, start_qemu
 
 #: seconds; an emulator on a busy computer takes its time
 PATIENCE = 120.0
@@ -88,6 +88,7 @@ def start_guest(
     programs: Mapping[str, bytes] | None = None,
     processors: int = 4,
     options: Sequence[str] = (),
+    emulator: str = EMULATOR,
 ) -> Iterator[LinuxGuest]:
     """Boot `kernel` with the static `busybox` and more `programs` by path, such as `bin/test`; end it with the block.
 
@@ -99,7 +100,8 @@ def start_guest(
         archive = Path(folder) / "initramfs"
         archive.write_bytes(make_initramfs(files, links={"bin/sh": "busybox", "bin/mkdir": "busybox"}))
         said.expect(_READY, lambda: None)
-        with start_qemu(boot_linux(kernel, archive, processors=processors, options=options), console=said.add) as qemu:
+        line = boot_linux(kernel, archive, processors=processors, options=options)
+        with start_qemu(line, emulator=emulator, console=said.add) as qemu:
             threading.Thread(target=said.end_with, args=(qemu,), name="qemu-end", daemon=True).start()
             said.wait()
             yield LinuxGuest(qemu, said)

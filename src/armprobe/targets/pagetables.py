@@ -75,6 +75,10 @@ class PageTables(ABC):
             yield current
 
     @abstractmethod
+    def descriptor(self, address: int) -> int | None:
+        """The physical address of the descriptor of the page at `address`; None where no page of 4 KiB is mapped."""
+
+    @abstractmethod
     def _entry(self, address: int) -> Mapping | int:
         """The page or block that `address` lies in; where nothing is mapped, the address where to go on."""
 
@@ -91,6 +95,12 @@ class ShortDescriptors(PageTables):
     _TABLE, _SECTION_BIT, _SUPERSECTION_BIT = 0b01, 0b10, 1 << 18
     _LARGE, _SMALL_BIT = 0b01, 0b10
     _L2_BYTES = 0x400
+
+    def descriptor(self, address: int) -> int | None:
+        first = self._table(self.root, 0x4000, "I")[address >> 20]
+        place = (first & -self._L2_BYTES) + (address >> 12 & 0xFF) * 4
+        entry = self._entry(address) if first & 3 == self._TABLE else address
+        return place if isinstance(entry, Mapping) and entry.end - entry.start == _PAGE else None
 
     def _entry(self, address: int) -> Mapping | int:
         first = self._table(self.root, 0x4000, "I")[address >> 20]
@@ -115,6 +125,18 @@ class LongDescriptors(PageTables):
     _READ_ONLY, _PRIVILEGED_NEVER, _NEVER = 7, 53, 54
     #: entry sizes by level, and how many entries a table has
     _LEVELS = ((30, 4), (21, 512), (12, 512))
+
+    def descriptor(self, address: int) -> int | None:
+        place = self.root
+        for shift, count in self._LEVELS:
+            index = address >> shift & (count - 1)
+            descriptor = self._table(place, count * 8, "Q")[index]
+            if descriptor & (self._VALID | self._TABLE_BIT) != self._VALID | self._TABLE_BIT:
+                return None
+            if shift == self._LEVELS[-1][0]:
+                return place + index * 8
+            place = descriptor & _LONG_ADDRESS & -_PAGE
+        raise AssertionError("the last level has no tables")
 
     def _entry(self, address: int) -> Mapping | int:
         place = self.root

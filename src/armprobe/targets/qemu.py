@@ -14,6 +14,8 @@ from pathlib import Path
 from armprobe.errors import MissingDependency, TargetError, TargetLost
 
 EMULATOR = "qemu-system-arm"
+#: emulates the same processors, and walks page tables above 4 GiB, which the other does not in version 7.2
+WIDE_EMULATOR = "qemu-system-aarch64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +35,25 @@ class Qemu:
             raise TargetLost(f"{EMULATOR} has ended: {error.strerror}") from None
 
 
-def emulator_path() -> str:
+def emulator_path(emulator: str = EMULATOR) -> str:
     """Where the emulator is. Raises MissingDependency."""
-    program = shutil.which(EMULATOR)
+    program = shutil.which(emulator)
     if program is None:
-        raise MissingDependency(f"{EMULATOR} is not installed", hint="apt-get install qemu-system-arm")
+        raise MissingDependency(f"{emulator} is not installed", hint="apt-get install qemu-system-arm")
     return program
 
 
 @contextmanager
-def start_qemu(options: Sequence[str], *, console: Callable[[bytes], object] = lambda _: None) -> Iterator[Qemu]:
-    """Start `qemu-system-arm` with `options` and a GDB stub; end it, whatever happened, when the block is left.
+def start_qemu(
+    options: Sequence[str], *, emulator: str = EMULATOR, console: Callable[[bytes], object] = lambda _: None
+) -> Iterator[Qemu]:
+    """Start the emulator with `options` and a GDB stub; end it, whatever happened, when the block is left.
 
     `console` gets what the guest prints on its first serial port, and what QEMU itself says, from another thread.
     QEMU is given a socket that listens already: its stub can be connected to at once. Raises MissingDependency without
     QEMU, TargetError when it ends at once.
     """
-    program = emulator_path()
+    program = emulator_path(emulator)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         stub = f"socket,id=stub,server=on,wait=off,nodelay=on,fd={listening.fileno()}"
