@@ -13,10 +13,10 @@ import pytest
 
 from armprobe.errors import MissingDependency, TargetFault, UsageError
 from armprobe.symbols import Image, Segment
-from armprobe.targets.base import CPSR_T, Region, Stop, StopReason
+from armprobe.targets.base import CPSR_T, TRAP, Region, Stop, StopReason
 from armprobe.targets.counting import count_executions
 from armprobe.targets.machine import Machine, Mapping
-from armprobe.targets.unicorn import TRAP, UnicornTarget
+from armprobe.targets.unicorn import UnicornTarget
 
 BASE = 0x8000
 NOP = 0xE1A00000  # mov r0, r0
@@ -388,7 +388,8 @@ def test_memory_that_overlaps_is_refused() -> None:
 FORKED = """
 import os, signal, sys, threading
 from armprobe.symbols import Image
-from armprobe.targets.unicorn import TRAP, UnicornTarget
+from armprobe.targets.base import TRAP
+from armprobe.targets.unicorn import UnicornTarget
 
 def run(press):
     target = UnicornTarget.from_image(Image.from_words([TRAP, 0xEAFFFFFE], base=0x8000))  # bkpt; b .

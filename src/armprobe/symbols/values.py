@@ -134,17 +134,14 @@ class PointerValue(int):
     __str__ = __repr__
 
 
-class StructureValue:
-    """A structure, union or class; attributes are its members."""
+class _Composite:
+    """What has parts. Names of its own end in `_`, which members do not."""
 
     __slots__ = ("_object", "_state")
 
     def __init__(self, found: Object, state: State) -> None:
         self._object = found
         self._state = state
-
-    def __getattr__(self, name: str) -> Any:
-        return _member(self._object, name, self._state)
 
     @property
     def address_(self) -> int | None:
@@ -155,20 +152,25 @@ class StructureValue:
     def type_(self) -> str:
         return self._object.type.name
 
+
+class StructureValue(_Composite):
+    """A structure, union or class; attributes are its members."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return _member(self._object, name, self._state)
+
     def __repr__(self) -> str:
         assert isinstance(self._object.type, Structure)
         members = (f"{name}={_shown(self._object, name, self._state)}" for name in self._object.type.members)
         return f"({self.type_}){{{', '.join(members)}}}"
 
 
-class ArrayValue:
+class ArrayValue(_Composite):
     """An array; `[N]` are its elements."""
 
-    __slots__ = ("_object", "_state")
-
-    def __init__(self, found: Object, state: State) -> None:
-        self._object = found
-        self._state = state
+    __slots__ = ()
 
     def __getitem__(self, index: int) -> Any:
         return _element(self._object, index, self._state)
@@ -188,15 +190,6 @@ class ArrayValue:
             data = bytes(int(self[index]) & 0xFF for index in range(most))
             return data.split(b"\0")[0].decode("utf-8", "backslashreplace")
         return read_string(self._state.read, place, most)
-
-    @property
-    def address_(self) -> int | None:
-        """Where it is in memory; None for one in registers."""
-        return _address(self._object, self._state)
-
-    @property
-    def type_(self) -> str:
-        return self._object.type.name
 
     def __repr__(self) -> str:
         return f"({self.type_}){list(self)!r}"

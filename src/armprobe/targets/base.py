@@ -17,6 +17,8 @@ from armprobe.isa.reading import Reading
 from armprobe.targets.journal import Journal
 
 CPSR_T = 1 << 5
+#: BKPT #0x5be0: an immediate no compiler or library uses (DDI 0406C A8.8.24)
+TRAP = 0xE125BE70
 #: why the task is not known where anything may run
 NO_TASKS = "what tasks a program without Linux has is not known"
 CPSR_MODE, MODE_USER = 0x1F, 0x10

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Self
 
 from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
-from armprobe.targets.base import NO_TASKS, BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.base import NO_TASKS, TRAP, BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
 from armprobe.targets.journal import Journal
@@ -34,8 +34,6 @@ from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_rep
 from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
-#: BKPT #0x5be0, for stubs without breakpoints of their own
-TRAP = 0xE125BE70
 #: stands for memory that nobody knows of: compiled handlers read none of it
 EVERYWHERE = Region(0, 1 << 32, readable=False, name="unknown")
 _INTERRUPT_SIGNAL, _TRAP_SIGNAL, _FIRST_REAL_TIME = 2, 5, 45

@@ -18,6 +18,7 @@ from typing import Self
 from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, TargetLost, UsageError
 from armprobe.isa.reading import TPIDRURO, Load, Sum
 from armprobe.targets.base import (
+    TRAP,
     BulkMemory,
     ExecutableMemory,
     Region,
@@ -28,7 +29,7 @@ from armprobe.targets.base import (
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT, Connection
-from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
+from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
 from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.kernelclock import find_start

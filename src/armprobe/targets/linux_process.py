@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
 from armprobe.targets.base import (
+    TRAP,
     AskedKernel,
     BulkMemory,
     ExecutableMemory,
@@ -30,7 +31,7 @@ from armprobe.targets.base import (
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT
-from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
+from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal
 from armprobe.targets.keptdata import KeptData, mark_as_ours
 from armprobe.targets.linkmap import AT_BASE, AT_ENTRY, AT_PLATFORM

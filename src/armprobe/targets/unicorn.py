@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from armprobe.errors import MissingDependency, TargetFault, UsageError
-from armprobe.targets.base import CPSR_T, NO_TASKS, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.base import CPSR_T, NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.emulated_memory import EmulatedMemory
 from armprobe.targets.instructionclock import NO_CLOCK, InstructionClock, can_count
 from armprobe.targets.interrupt import stop_on_interrupt
@@ -26,8 +26,6 @@ from armprobe.targets.machine import PAGE, Machine, Program, cpu_named, page_ran
 from armprobe.targets.registerfile import RegisterFile
 from armprobe.targets.semihosting import SVC_A32, SVC_T32, Exit, Semihosting
 
-#: BKPT #0x5be0: an immediate no compiler or library uses (DDI 0406C A8.8.24)
-TRAP = 0xE125BE70
 #: UDF #0x5be0, for processors without BKPT, which came with architecture 5 (A8.8.247)
 UNDEFINED_TRAP = 0xE7F5BEF0
 STACK_SIZE = HEAP_SIZE = 1 << 20

@@ -18,8 +18,8 @@ from armprobe.probes.state import SiteState, next_state
 from armprobe.session import Session
 from armprobe.symbols.image import Image
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import Region, StopReason
-from armprobe.targets.gdbremote import TRAP, GdbRemoteTarget
+from armprobe.targets.base import TRAP, Region, StopReason
+from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.qemu import start_qemu
 from armprobe.verification.patchmodel.plans import Situation, Stub, protocol_of
 from armprobe.verification.patchmodel.vocabulary import Protocol
