@@ -102,6 +102,32 @@ def test_a_compressor_with_threads_writes_what_it_would(root: Path):
 
 
 @pytest.mark.slow
+def test_handlers_read_what_four_threads_of_a_compressor_are_about_to_check(root: Path, tmp_path: Path):
+    data = random.Random(1).randbytes(1_500_000)
+    (tmp_path / "input").write_bytes(data)
+    command = [root / "usr/bin/xz", "-T4", "-0", "--block-size=300000", "-c"]
+    with (tmp_path / "input").open("rb") as stdin, (tmp_path / "output").open("wb") as stdout:
+        session = armprobe.spawn(command, root=root, stdin=stdin, stdout=stdout, env=ENVIRONMENT)
+    sizes = []
+
+    def look(hit):
+        part = hit.read(hit.regs.r0, hit.regs.r1)
+        assert part in data
+        sizes.append(len(part))
+
+    with session:
+        handled, counted = session.probe("lzma_crc64", look), session.count("lzma_crc64")
+        asked = session.retprobe("malloc", lambda hit: None, entry=lambda hit: hit.regs.r0)
+        returned = session.define("r:returned malloc")
+        assert session.run().exit_code == 0
+    plain = run_plain(root, command, data=data)
+    assert (tmp_path / "output").read_bytes() == plain.stdout
+    assert handled.hits == counted.hits == len(sizes)
+    assert sum(sizes) == len(data)
+    assert asked.hits == returned.hits > 10
+
+
+@pytest.mark.slow
 def test_events_of_a_process_go_to_standard_error_and_its_output_where_it_would(root: Path):
     command = [root / "bin/busybox", "printf", "abc"]
     where = _entry(command[0])
