@@ -17,7 +17,7 @@ from tests.integration.linux_programs import (
 )
 
 import armprobe
-from armprobe import HandlerError, StopReason, TargetError, TargetFault
+from armprobe import HandlerError, Refused, StopReason, TargetError, TargetFault
 from armprobe.targets.useremulator import EMULATOR
 
 pytestmark = [
@@ -144,6 +144,9 @@ def test_threads_with_signals_and_a_condition_lose_no_hit(tmp_path: Path, spawn)
     seen = []
     ticks = session.probe("tick", lambda hit: None)
     some = session.probe("work", lambda hit: seen.append(hit.regs.r0), when=lambda r0: r0 % 1000 == 7)
+    assert session.explain("work").handlers == (
+        "ask where the condition holds", "host <lambda>(), asked while the program runs"
+    )  # fmt: skip
     stop = session.run()
     assert (stop.reason, stop.exit_code, stop.message) == (StopReason.EXIT, 7, "")
     assert (tmp_path / "output").read_text() == "00000001\n" + threads_output(_SIGNAL_ROUNDS)
@@ -328,3 +331,33 @@ def test_calls_that_do_not_begin_or_come_back_elsewhere_leave_no_pad_behind(thre
     assert inner.hits + outer.hits == threads_calls(_ROUNDS) - refused
     # A pad that is left behind would be missing soon.
     assert (outer.missed, inner.missed) == (0, 0)
+
+
+def test_a_map_is_not_changed_from_both_sides_while_threads_run(calls: Path, spawn):
+    session = spawn(calls)
+    sizes = session.counter("sizes")
+
+    def measure(r0):
+        sizes.add(r0)
+
+    session.probe("work", measure, compiled=True)
+    with pytest.raises(
+        Refused, match=r"^the map .sizes. would be changed by compiled code and by a handler"
+    ):
+        session.probe("work", session.on_host(measure))
+
+
+def test_a_handler_that_is_not_compiled_adds_up_what_all_threads_do(threads: Path, spawn):
+    session = spawn(threads)
+    sizes = session.counter("sizes")
+
+    def measure(r0):
+        sizes.add(r0)
+        if r0 == 11:
+            emit(number=r0)  # noqa: F821  word of the language
+
+    probe = session.probe("work", session.on_host(measure))
+    assert session.run().exit_code == 7
+    assert probe.hits == threads_calls(_ROUNDS)
+    assert sizes.total == sum(sum(range(_ROUNDS * (thread + 1))) for thread in range(THREADS))
+    assert [event.values["number"] for event in session.events()] == [11] * THREADS

@@ -35,6 +35,7 @@ def compiled_calls(
     for names in places:
         if call is None:
             checked, maps = _check(function, instruments, names)
+            instruments.note_changes(maps, by_host=False)
             source = checked.scope.source
             origin = f"{source.name}() at {source.filename}:{source.tree.lineno}"
             call = Call(
@@ -49,6 +50,7 @@ def compiled_calls(
 def compiled_return(function: Callable[..., object], instruments: Instruments) -> Call:
     """Check a function and make it the action of a return probe. Raises UsageError like `compiled_calls`."""
     checked, maps = _check(function, instruments, None, at_return=True)
+    instruments.note_changes(maps, by_host=False)
     program, moments, source = checked.program, instruments.moments, checked.scope.source
     return Call(
         program, RING_WORDS, maps=tuple(known.address for known in maps),
@@ -112,6 +114,7 @@ class OnHost:
             )
         except PlaceNeededError:
             return
+        instruments.note_changes(self._maps, by_host=True)
         self._run = host_function(checked)
         program = checked.program
         self.layout, self.skips, self.entry = program.layout, program.skips, program.entry

@@ -35,7 +35,8 @@ class Explanation:
     refused: str
     hint: str = ""
     probes: int = 0
-    #: what runs at a hit, in order: `count`, `record EVENT`, `compiled FUNCTION() at FILE:LINE`, `host FUNCTION()`
+    #: what runs at a hit, in order: `count`, `record EVENT`, `compiled FUNCTION() at FILE:LINE`, `host FUNCTION()`, and
+    #: whether the host is asked for that while the program runs
     handlers: tuple[str, ...] = ()
     #: `trap`, `branch`, `parked` or `disabled` now; what it would become, for an address without probes
     state: str = ""
@@ -87,7 +88,7 @@ def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
         site.insn,
         "",
         probes=probes,
-        handlers=tuple(text for probe in site.probes for text in _handlers(probe)) if probes else (),
+        handlers=tuple(text for probe in site.probes for text in _handlers(probe, site.code)) if probes else (),
         state=state,
         reason=site.reason,
         relocation=site.relocations[0],
@@ -99,9 +100,9 @@ def _explain_site(engine: Engine, site: Site, *, probes: int) -> Explanation:
     )
 
 
-def _handlers(probe: Probe) -> list[str]:
+def _handlers(probe: Probe, code: SlotCode) -> list[str]:
     """What a probe does at a hit."""
-    texts = []
+    texts, asked = [], ", asked while the program runs" if code.asks else ""
     for action in probe.actions:
         match action:
             case Count():
@@ -113,8 +114,8 @@ def _handlers(probe: Probe) -> list[str]:
             case Aggregate():
                 texts.append(f"sum up {probe.name} by a field")
             case Stop():
-                texts.append("stop where the condition holds")
+                texts.append(f"{'ask' if code.asks else 'stop'} where the condition holds")
     for role, handler in (("host", probe.pre), ("host, after the instruction:", probe.post)):
         if handler is not None:
-            texts.append(f"{role} {getattr(handler, '__name__', type(handler).__name__)}()")
+            texts.append(f"{role} {getattr(handler, '__name__', type(handler).__name__)}()" + asked)
     return texts

@@ -70,6 +70,8 @@ class Instruments:
         self._records: dict[Probe, int] = {}
         self._ring: Ring | None = None
         self._maps: list[Map] = []
+        #: whether it is the host that changes a map, or code in the target, or both
+        self._changed_by: dict[Map, set[bool]] = {}
         self._latencies: list[Latencies] = []
         #: how code waits for room in the ring; None: it stops the target for that
         self.waiting: Waiting | None = None
@@ -121,6 +123,17 @@ class Instruments:
     def has_map(self, known: Map) -> bool:
         """Whether the map is one of this target."""
         return any(known is other for other in self._maps)
+
+    def note_changes(self, maps: Iterable[Map], *, by_host: bool) -> None:
+        """Note who changes maps. Raises Refused where code in the target and the host would do so at the same time."""
+        for known in maps:
+            self._changed_by.setdefault(known, set()).add(by_host)
+            if len(self._changed_by[known]) > 1 and self._target.mailbox is not None:
+                raise Refused(
+                    f"the map {known.name!r} would be changed by compiled code and by a handler on the host, while "
+                    "other threads run: updates would be lost",
+                    hint="use a map for each side, or compile both handlers",
+                )
 
     def can_read(self, address: int, size: int) -> bool:
         """Whether handlers may read these bytes. Where that is not known, the host may try."""
