@@ -52,7 +52,7 @@ def main() -> int:
 
 def stop_for_handler(session: armprobe.Session) -> None:
     """Plant a handler as it would be if threads could not ask."""
-    session.target._questions = None  # type: ignore[attr-defined]
+    session.target._ours.questions = None  # type: ignore[attr-defined]
     probe = session.probe("getenv", lambda _: None)
     assert probe.state == "trap"
 

@@ -12,12 +12,10 @@ import re
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
+from armprobe.errors import TargetFault
 from armprobe.targets.base import (
     TRAP,
     AskedKernel,
@@ -27,10 +25,9 @@ from armprobe.targets.base import (
     Region,
     Registers,
     Stop,
-    StopReason,
     TrapHandler,
 )
-from armprobe.targets.connection import TIMEOUT
+from armprobe.targets.emulatedrun import EmulatedRun
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal
 from armprobe.targets.keptdata import KeptData, mark_as_ours
@@ -39,7 +36,6 @@ from armprobe.targets.linuxcalls import (
     CALL_CODE,
     CHECK_CODE,
     CLOSE,
-    GETPID,
     MPROTECT,
     PR_SET_PDEATHSIG,
     PRCTL,
@@ -48,18 +44,17 @@ from armprobe.targets.linuxcalls import (
     PROT_WRITE,
     SystemCalls,
 )
-from armprobe.targets.mailbox import Mailbox, missing
+from armprobe.targets.mailbox import Mailbox
 from armprobe.targets.processclock import CLOCK_SIZE, ProcessClock, clock_code
 from armprobe.targets.processmaps import read_maps
-from armprobe.targets.processmemory import SHARED_NAME, MappedMemory, SharedData
+from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.questions import Questions
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
-from armprobe.targets.unwatched import LEAVE_CODE, await_end, let_go
-from armprobe.targets.useremulator import EMULATOR, SHARED_FILE, UserEmulator
-from armprobe.targets.usermemory import UserMemory
+from armprobe.targets.unwatched import LEAVE_CODE
+from armprobe.targets.useremulator import SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
 #: the entry point in the header of an ELF file, from its start
@@ -102,6 +97,7 @@ class LinuxProcess:
         self._emulator = emulator
         self._kept = None if emulator is not None else KeptData(stub)
         self._shared = shared or self._kept
+        self._ours = EmulatedRun(stub, emulator, shared) if emulator is not None and shared is not None else None
         self._memory: MappedMemory | None = None
         self.auxiliary = _auxiliary_vector(stub)
         #: the page of code that belongs to no probe
@@ -115,13 +111,9 @@ class LinuxProcess:
         #: [start, end) of the program's code, read-only for it, and those that were made writable
         self._code: list[tuple[int, int]] = []
         self._opened: set[tuple[int, int]] = set()
-        #: where the program starts threads, room for the code that it leaves its stub by, and whether it has done so
-        self._thread_starts: tuple[int, ...] = ()
-        self._leave, self._free = 0, False
+        #: room for the code by which it leaves its stub
+        self._leave = 0
         self.architecture = _architecture(stub, self.auxiliary)
-        #: what its threads ask, where they can
-        self._questions: Questions | None = None
-        self.no_mailbox = ""
         if self._kept is not None:
             stub.follow(self._kept.keep)
         # Not every program makes system calls itself, but its dynamic linker does.
@@ -158,30 +150,12 @@ class LinuxProcess:
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
         calls.settle(place)
-        if self._emulator is not None and isinstance(self._shared, SharedData):
-            self._open_mailbox(self._emulator, self._shared)
-        if self._emulator is not None:
+        if self._emulator is not None and self._ours is not None:
+            self._ours.open_mailbox(calls, architecture=self.architecture)
             # The program goes with us; and its files are those that it would have without us.
             calls.call(PRCTL, PR_SET_PDEATHSIG, signal.SIGKILL)
             for file in (*self._emulator.process.placeholders, SHARED_FILE):
                 calls.call(CLOSE, file)
-
-    def _open_mailbox(self, emulator: UserEmulator, shared: SharedData) -> None:
-        """Make it possible for threads to ask while the process runs; `no_mailbox` says why where it is not."""
-        if self.architecture < _EXCLUSIVES:
-            self.no_mailbox = f"threads take turns by load-exclusive, which architecture {self.architecture} has not"
-        else:
-            self.no_mailbox = missing()
-        if self.no_mailbox:
-            return
-        process = self._calls.call(GETPID)
-        try:
-            memory = UserMemory(process, known=(SHARED_NAME, shared.start))
-        except TargetError as error:
-            self.no_mailbox = error.message
-        else:
-            mailbox = Mailbox(shared, process=process, can_stop=lambda: emulator.threads <= 1)
-            self._questions = Questions(mailbox, memory, self.stub, emulator)
 
     def adopt_memory(self) -> None:
         """Take what a session that was killed had the process map: it can be given back from now on."""
@@ -199,7 +173,8 @@ class LinuxProcess:
 
         `thread_starts` are the functions that start threads.
         """
-        self._thread_starts = tuple(thread_starts)
+        if self._ours is not None:
+            self._ours.know(self._calls, leave=self._leave, thread_starts=thread_starts)
         self._mapped = tuple(mapped)
         self._code = [(part.start & -_PAGE, part.end + _PAGE - 1 & -_PAGE) for part in mapped if not part.writable]
 
@@ -271,7 +246,7 @@ class LinuxProcess:
     @property
     def _answering(self) -> Questions | None:
         """Who answers what a thread asks, while that is done: the target is what that thread sees."""
-        return self._questions if self._questions is not None and self._questions.answering else None
+        return None if self._ours is None else self._ours.answering
 
     def read_registers(self) -> Registers:
         return self.stub.read_registers() if self._answering is None else self._answering.registers.copy()
@@ -283,55 +258,16 @@ class LinuxProcess:
             self._answering.registers = registers.copy()
 
     def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
-        """Run until the program ends, or what else ends a run; its own signals do not.
-
-        While a thread is answered that asks, it is that thread that runs up to `until`, where code asks.
-        """
-        if self._answering is not None and self._free and until is not None:
-            return self._answering.run(until)
-        if self._answering is not None:
-            self._answering.stop_here()
-        if isinstance(self._shared, SharedData):
-            self.stub.runner.idle, self.stub.runner.poll = self._look, _LOOK_SECONDS
-
-        watch = [] if self._emulator is None or until is not None or limit is not None else list(self._thread_starts)
-        self.stub.own_breakpoints.insert(watch, owner=self)
+        """Run until the program ends, or what else ends a run; its own signals do not."""
 
         def at_trap(pc: int) -> bool:
             self._rest = ()
-            if self._emulator is not None and len(self.stub.threads.ids()) > 1:
-                raise _several_threads()
-            if self._emulator is not None and pc in watch:
-                self.stub.own_breakpoints.remove(watch, owner=self)
-                watch.clear()
-                self._let_go(self._emulator)
-                return True
             return on_trap(pc)
 
         try:
-            with self._attentive(step=limit is not None):
-                stop = self.stub.run(at_trap, until=until, limit=limit)
-        except (ProtocolError, TargetLost) as error:
-            if self._emulator is None:
-                raise
-            self._check_answers()
-            if self._questions is not None and self._questions.given_up:
-                return Stop(StopReason.INTERRUPT, 0, gone=True)
-            if self._emulator.connection.hung_up:
-                return self._unwatched(self._emulator)
-            if self._emulator.threads > 1:
-                # They talk at once.
-                raise _several_threads() from error
-            raise
+            stop = (self._ours or self.stub).run(at_trap, until=until, limit=limit)
         finally:
             self._rest = ()
-            self.stub.runner.idle = lambda: None
-            self.stub.runner.sleep = None
-            if self.stub.alive:
-                self.stub.own_breakpoints.remove(watch, owner=self)
-        self._check_answers()
-        if stop.gone and self._emulator is not None:
-            self._emulator.process.wait(seconds=TIMEOUT)
         if stop.gone and self._kept is not None:
             self._kept.gone = True
         return stop
@@ -370,7 +306,12 @@ class LinuxProcess:
 
     @property
     def mailbox(self) -> Mailbox | None:
-        return None if self._questions is None else self._questions.mailbox
+        questions = None if self._ours is None else self._ours.questions
+        return None if questions is None else questions.mailbox
+
+    @property
+    def no_mailbox(self) -> str:
+        return "" if self._ours is None else self._ours.no_mailbox
 
     @property
     def own_faults(self) -> OwnFaults:
@@ -402,9 +343,8 @@ class LinuxProcess:
             self._memory.free(self._own.start, _PAGE)
 
     def _release(self) -> None:
-        if self._emulator is not None:
-            self._emulator.process.kill()
-            self._emulator.connection.close()
+        if self._ours is not None:
+            self._ours.end()
         else:
             self.stub.detach()
         if self._shared is not None:
@@ -418,62 +358,6 @@ class LinuxProcess:
             self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC)
         self._opened.update(part for part in found if part in self._code)
         return bool(found)
-
-    def _look(self) -> None:
-        """See to what the process has left in shared memory."""
-        assert isinstance(self._shared, SharedData)
-        self._shared.look()
-        if self._questions is not None:
-            self._questions.look()
-
-    @contextmanager
-    def _attentive(self, *, step: bool) -> Iterator[None]:
-        """Answer questions at once within the block, but for a step: that is awaited more than a question."""
-        if self._questions is None or self._emulator is None or step:
-            yield
-            return
-        self.stub.runner.sleep = self._questions.sleep
-        with self._questions.awake_at(self._emulator.connection.file):
-            yield
-
-    def _check_answers(self) -> None:
-        """Raise what an answer raised; threads that have theirs may go on."""
-        if self._questions is not None:
-            if self._questions.failure is not None:
-                raise self._questions.failure
-            self._questions.mailbox.release()
-
-    def _let_go(self, emulator: UserEmulator) -> None:
-        """Let the process, which is about to start a thread, go on without its stub, if nothing else is to stop it."""
-        if not self.stub.own_breakpoints.others(self._calls):
-            let_go(self.stub, self._calls, emulator, place=self._leave)
-            self._free = True
-
-    def _unwatched(self, emulator: UserEmulator) -> Stop:
-        """The end of a process whose stub went."""
-        alive = not emulator.process.wait(seconds=0 if self._free else _MOMENT)
-        if self._free:
-            emulator.connection.lose(
-                f"the program runs several threads, without the stub of {EMULATOR}: its probes stay as they are",
-                hint="change probes before it starts threads",
-            )
-        questions = self._questions
-        if questions is None or not alive:
-            stop = await_end(emulator, self.stub, self._look, every=_LOOK_SECONDS)
-        else:
-            with questions.awake_at(emulator.process.file):
-                stop = await_end(emulator, self.stub, self._look, every=_LOOK_SECONDS, sleep=questions.sleep)
-        self._check_answers()
-        if alive and not self._free and stop.exit_code is not None:
-            return replace(stop, message="left the emulator without an end that it told: it executed another program")
-        return stop
-
-
-def _several_threads() -> TargetError:
-    return TargetError(
-        f"the program runs several threads, and one of them came to a trap: {EMULATOR} can't stop one of several",
-        hint="use what does not stop it: counts, records and compiled handlers, at places that take a branch",
-    )
 
 
 def _auxiliary_vector(stub: GdbRemoteTarget) -> dict[int, int]:

@@ -1,0 +1,172 @@
+"""A process under QEMU's user-mode emulator, as it runs: behind its stub, without it, or asking the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from armprobe.errors import ProtocolError, TargetError, TargetLost
+from armprobe.targets.base import Stop, StopReason, TrapHandler
+from armprobe.targets.connection import TIMEOUT
+from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.linuxcalls import GETPID, SystemCalls
+from armprobe.targets.mailbox import Mailbox, missing
+from armprobe.targets.processmemory import SHARED_NAME, SharedData
+from armprobe.targets.questions import Questions
+from armprobe.targets.unwatched import await_end, let_go
+from armprobe.targets.useremulator import EMULATOR, UserEmulator
+from armprobe.targets.usermemory import UserMemory
+
+_MOMENT = 0.2
+#: how often shared memory is looked at while the process runs
+_LOOK_SECONDS = 0.01
+#: the architecture that brought load-exclusive
+_EXCLUSIVES = 6
+
+
+class EmulatedRun:
+    """Lets one process run. `questions` are those of its threads; None: they can't ask, and `no_mailbox` says why."""
+
+    def __init__(self, stub: GdbRemoteTarget, emulator: UserEmulator, shared: SharedData) -> None:
+        self._stub = stub
+        self._emulator = emulator
+        self._shared = shared
+        self.questions: Questions | None = None
+        self.no_mailbox = ""
+        #: where the program starts threads
+        self._thread_starts: tuple[int, ...] = ()
+        #: those that make system calls, and room for the code that it leaves its stub by, and whether it has done so
+        self._calls: SystemCalls | None = None
+        self._leave, self._free = 0, False
+
+    def open_mailbox(self, calls: SystemCalls, *, architecture: int) -> None:
+        """Make it possible for threads to ask, if it is; the process has mapped the memory that it shares."""
+        if architecture < _EXCLUSIVES:
+            self.no_mailbox = f"threads take turns by load-exclusive, which architecture {architecture} has not"
+        else:
+            self.no_mailbox = missing()
+        if self.no_mailbox:
+            return
+        process = calls.call(GETPID)
+        try:
+            memory = UserMemory(process, known=(SHARED_NAME, self._shared.start))
+        except TargetError as error:
+            self.no_mailbox = error.message
+        else:
+            mailbox = Mailbox(self._shared, process=process, can_stop=lambda: self._emulator.threads <= 1)
+            self.questions = Questions(mailbox, memory, self._stub, self._emulator)
+
+    def know(self, calls: SystemCalls, *, leave: int, thread_starts: Iterable[int]) -> None:
+        """Tell the functions that start threads; at `leave` stands LEAVE_CODE."""
+        self._calls, self._leave, self._thread_starts = calls, leave, tuple(thread_starts)
+
+    @property
+    def answering(self) -> Questions | None:
+        """Who answers what a thread asks, while that is done: the target is what that thread sees."""
+        return self.questions if self.questions is not None and self.questions.answering else None
+
+    def run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None) -> Stop:
+        """Run like a `Target`. While a thread is answered that asks, it runs up to `until`, where code asks."""
+        if self.answering is not None and self._free and until is not None:
+            return self.answering.run(until)
+        if self.answering is not None:
+            self.answering.stop_here()
+        stub = self._stub
+        stub.runner.idle, stub.runner.poll = self._look, _LOOK_SECONDS
+        watch = [] if until is not None or limit is not None else list(self._thread_starts)
+        stub.own_breakpoints.insert(watch, owner=self)
+
+        def at_trap(pc: int) -> bool:
+            if len(stub.threads.ids()) > 1:
+                raise _several_threads()
+            if pc not in watch:
+                return on_trap(pc)
+            stub.own_breakpoints.remove(watch, owner=self)
+            watch.clear()
+            self._let_go()
+            return True
+
+        try:
+            with self._attentive(step=limit is not None):
+                stop = stub.run(at_trap, until=until, limit=limit)
+        except (ProtocolError, TargetLost) as error:
+            self._check_answers()
+            if self.questions is not None and self.questions.given_up:
+                return Stop(StopReason.INTERRUPT, 0, gone=True)
+            if self._emulator.connection.hung_up:
+                return self._unwatched()
+            if self._emulator.threads > 1:
+                # They talk at once.
+                raise _several_threads() from error
+            raise
+        finally:
+            stub.runner.idle, stub.runner.sleep = lambda: None, None
+            if stub.alive:
+                stub.own_breakpoints.remove(watch, owner=self)
+        self._check_answers()
+        if stop.gone:
+            self._emulator.process.wait(seconds=TIMEOUT)
+        return stop
+
+    def end(self) -> None:
+        """End the process."""
+        self._emulator.process.kill()
+        self._emulator.connection.close()
+
+    def _look(self) -> None:
+        """See to what the process has left in shared memory."""
+        self._shared.look()
+        if self.questions is not None:
+            self.questions.look()
+
+    @contextmanager
+    def _attentive(self, *, step: bool) -> Iterator[None]:
+        """Answer questions at once within the block, but for a step: that is awaited more than a question."""
+        if self.questions is None or step:
+            yield
+            return
+        self._stub.runner.sleep = self.questions.sleep
+        with self.questions.awake_at(self._emulator.connection.file):
+            yield
+
+    def _check_answers(self) -> None:
+        """Raise what an answer raised; threads that have theirs may go on."""
+        if self.questions is not None:
+            if self.questions.failure is not None:
+                raise self.questions.failure
+            self.questions.mailbox.release()
+
+    def _let_go(self) -> None:
+        """Let the process, which is about to start a thread, go on without its stub, if nothing else is to stop it."""
+        assert self._calls is not None
+        if not self._stub.own_breakpoints.others(self._calls):
+            let_go(self._stub, self._calls, self._emulator, place=self._leave)
+            self._free = True
+
+    def _unwatched(self) -> Stop:
+        """The end of a process whose stub went."""
+        emulator = self._emulator
+        alive = not emulator.process.wait(seconds=0 if self._free else _MOMENT)
+        if self._free:
+            emulator.connection.lose(
+                f"the program runs several threads, without the stub of {EMULATOR}: its probes stay as they are",
+                hint="change probes before it starts threads",
+            )
+        questions = self.questions
+        if questions is None or not alive:
+            stop = await_end(emulator, self._stub, self._look, every=_LOOK_SECONDS)
+        else:
+            with questions.awake_at(emulator.process.file):
+                stop = await_end(emulator, self._stub, self._look, every=_LOOK_SECONDS, sleep=questions.sleep)
+        self._check_answers()
+        if alive and not self._free and stop.exit_code is not None:
+            return replace(stop, message="left the emulator without an end that it told: it executed another program")
+        return stop
+
+
+def _several_threads() -> TargetError:
+    return TargetError(
+        f"the program runs several threads, and one of them came to a trap: {EMULATOR} can't stop one of several",
+        hint="use places that take a branch: the `reason` of a probe tells why it is a trap",
+    )
