@@ -341,9 +341,7 @@ def test_a_map_is_not_changed_from_both_sides_while_threads_run(calls: Path, spa
         sizes.add(r0)
 
     session.probe("work", measure, compiled=True)
-    with pytest.raises(
-        Refused, match=r"^the map .sizes. would be changed by compiled code and by a handler"
-    ):
+    with pytest.raises(Refused, match=r"^the map .sizes. would be changed by compiled code and by a handler"):
         session.probe("work", session.on_host(measure))
 
 
