@@ -330,12 +330,17 @@ def test_what_sigkill_takes_away_is_told(attach):
 
 
 def test_libraries_are_found_where_the_process_runs(guest: GdbserverGuest):
+    numbers: list[int] = []
     script = "for i = 1, 1234 do tostring(i) end print(5) os.exit(7)"
     with armprobe.attach_gdb(guest.serve("/bin/lua", "-e", script), LUA) as session:
         calls, writes = session.count_all(["luaL_tolstring", "libc.so.6:write"])
+        session.define("p:writes libc.so.6:write")
+        session.probe("libc.so.6:write", lambda hit: numbers.append(hit.pid))
         session.optimize_now()
         assert session.run().exit_code == 7
     assert calls.hits == 1234 + 1  # print has one, too
+    assert {event.common["pid"] for event in session.events()} == set(numbers)
+    assert len(set(numbers)) == 1
     assert writes.hits == 1
     assert guest.finish() == "5\n"
 

@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -125,6 +126,27 @@ def test_handlers_read_what_four_threads_of_a_compressor_are_about_to_check(root
     assert handled.hits == counted.hits == len(sizes)
     assert sum(sizes) == len(data)
     assert asked.hits == returned.hits > 10
+
+
+@pytest.mark.slow
+def test_events_tell_which_thread_they_are_of_and_handlers_on_the_host_agree(root: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    data.write_bytes(random.Random(1).randbytes(1_500_000))
+    seen: list[int] = []
+    command = [root / "usr/bin/xz", "-T3", "-0", "--block-size=400000", "-k", data]
+    with armprobe.spawn(command, root=root) as session:
+        session.define("p:sum liblzma.so.5:lzma_crc64 size=%r1")
+        session.define("p:new pthread_create")
+        session.probe("liblzma.so.5:lzma_crc64", lambda hit: seen.append(hit.pid))
+        assert session.run().exit_code == 0
+        events = list(session.events())
+    sums = [event.common["pid"] for event in events if event.probe.name == "sum"]
+    makers = {event.common["pid"] for event in events if event.probe.name == "new"}
+    assert Counter(sums) == Counter(seen)
+    assert len(makers) == 1
+    assert not makers & set(sums)
+    assert len(set(sums)) > 1
+    assert str(events[0]).startswith(f"xz-{makers.pop()} ")
 
 
 @pytest.mark.slow

@@ -204,6 +204,36 @@ def test_what_makes_no_sense_of_a_task_is_refused_with_a_caret(session, definiti
     assert line[len(caret) - 1 :].startswith(at)
 
 
+def test_a_name_that_all_tasks_have_takes_no_room_in_records(session, monkeypatch):
+    monkeypatch.setattr(type(session.target), "task", Task(CoreRegister("r0"), None, "program"))
+    monkeypatch.setattr(type(session.target), "no_task", "nobody says so")
+    probe = session.define(f"p:e {SITE:#x} a=%r1 if common_pid == 17")
+    session.define(f"p:all {SITE:#x}")
+    session.optimize_now()
+    session.run(until=END)
+    numbers = session.to_numpy(probe)
+    assert probe.layout is not None
+    assert probe.layout.words == 1 + 2 + 1 + 1  # the time, the number, r1
+    assert (numbers["common_pid"].tolist(), numbers["common_comm"].tolist()) == ([17], ["program"])
+    assert set(session.to_arrow().column("comm").to_pylist()) == {"program"}
+    events = list(session.events())
+    assert len(events) == PASSES + 1
+    assert all(str(event).startswith(f"program-{event.common['pid']} ") for event in events)
+
+
+def test_what_a_target_does_not_know_of_its_tasks_is_refused(session, monkeypatch):
+    monkeypatch.setattr(type(session.target), "task", Task(CoreRegister("r0"), None, "program"))
+    monkeypatch.setattr(type(session.target), "no_task", "nobody says so")
+    for name, definition in (("comm", f"p {SITE:#x} $comm"), ("common_tgid", f"p {SITE:#x} if common_tgid == 1")):
+        with pytest.raises(UsageError, match=f"^{name} is not known here: nobody says so$"):
+            session.define(definition)
+    with pytest.raises(UsageError, match=r"^the comm of a hit is not known here: nobody says so$"):
+        session.probe(SITE, print, when=lambda hit: hit.comm == "x")
+    session.probe(SITE, lambda hit: hit.tgid)
+    with pytest.raises(Refused, match=r"does not know the tgid of a hit: nobody says so$"):
+        session.run(until=END)
+
+
 WHY = "what tasks a program without Linux has is not known"
 
 

@@ -19,6 +19,7 @@ from armprobe.targets.mailboxlayout import (
     SLEEPS,
     STATES,
     TAKEN,
+    THREAD,
     TIME,
     WAITS,
 )
@@ -34,6 +35,8 @@ _SAVED = (*range(13), LR)
 _PUSHED = _MASK_SIZE
 _LINKS = _PUSHED + 4 * len(_SAVED)
 _FRAME = _LINKS + 8
+#: `mrc p15, 0, r0, c13, c0, 3`
+_READ_THREAD = 0xEE1D0F70
 #: `udf #0`
 _UNDEFINED = 0xE7F000F0
 #: where the routine begins, from the start of the code
@@ -114,6 +117,9 @@ def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
         asm.ldr(_R0, SP, offset)
         asm.str_(_R0, _R6, 4 * number)
     asm.str_(_R4, _R6, CPSR)
+    if architecture > 6:
+        asm.word(_READ_THREAD, "TPIDRURO")
+        asm.str_(_R0, _R6, THREAD)
     asm.barrier("the content before the state")
     asm.mov_imm(_R0, WAITS)
     asm.str_(_R0, _R8)

@@ -89,7 +89,7 @@ def _words(ir: Lines, lengths: Sequence[str]) -> str:
 
 def store_common(fetcher: Fetcher, place: str, layout: Layout) -> None:
     """Store what all records of the target have."""
-    for field in layout.common:
+    for field in layout.shared:
         _store_field(fetcher, place, field)
 
 

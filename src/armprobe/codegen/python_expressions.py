@@ -285,8 +285,8 @@ def _entry_value(scope: Scope, node: ast.Attribute) -> Value:
         raise PlaceNeededError
     if not handler.at_return:
         raise scope.source.error(node, "only a handler at a return knows of an entry before")
-    if node.attr == "time" and handler.no_clock:
-        raise scope.source.error(node, f"the target has no clock: {handler.no_clock}")
+    if node.attr in handler.lacking:
+        raise scope.source.error(node, handler.lacking[node.attr])
     register = register_named(node.attr)
     if node.attr != "time" and (register is None or register.name == "pc"):
         raise scope.source.error(

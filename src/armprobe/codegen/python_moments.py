@@ -14,10 +14,9 @@ def check_moment(scope: Scope, node: ast.Attribute) -> tree.Moment:
     handler = scope.handler
     if node.attr == "time" and scope.condition:
         raise scope.source.error(node, "a condition does not know the time of the hit")
-    if node.attr == "time" and handler.no_clock:
-        raise scope.source.error(node, f"the target has no clock: {handler.no_clock}")
-    if node.attr in ("pid", "tgid", "comm") and handler.no_task:
-        raise scope.source.error(node, f"there are no tasks here: {handler.no_task}", hint="a live kernel has them")
+    if node.attr in handler.lacking:
+        hint = "" if node.attr == "time" else "a live kernel has them"
+        raise scope.source.error(node, handler.lacking[node.attr], hint=hint)
     handler.moment.add(node.attr)
     return tree.Moment(U64 if node.attr == "time" else U32, node.attr)
 

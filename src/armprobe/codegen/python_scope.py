@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,10 +49,9 @@ class Handler:
     fields: dict[str, Type] | None = None
     #: those of them that are read from memory
     faults: set[str] = field(default_factory=set)
-    #: the names of the `Moment`s that it asks for; why there is no clock, or no task, empty where there is one
+    #: the names of the `Moment`s that it asks for; those that the target does not know, and why
     moment: set[str] = field(default_factory=set)
-    no_clock: str = ""
-    no_task: str = ""
+    lacking: Mapping[str, str] = field(default_factory=dict)
     #: the fields that it emits the name of the task in
     task_names: set[str] = field(default_factory=set)
     #: whether it runs when a function has returned (None: that is not known yet), and what it asks for of the entry

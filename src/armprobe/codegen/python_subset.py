@@ -8,8 +8,9 @@ docs/handlers.md is the reference of the language; tests/codegen/test_python_sem
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.map_layout import MapShape
@@ -36,6 +37,9 @@ _WORDS = {ast.While: "while", ast.Assert: "assert", ast.Raise: "raise", ast.Try:
           ast.Match: "match", ast.AnnAssign: "an annotation"}  # fmt: skip
 _HINTS = {ast.While: "for ... in range(N) is, with a plain number N: it ends", ast.AnnAssign: "write NAME = VALUE"}
 
+#: for targets that know everything of a hit
+NOTHING_LACKING: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -52,25 +56,24 @@ def check_handler(
     names: Names | None = None,
     *,
     common: tuple[tuple[str, Source, FieldType], ...] = (),
-    no_clock: str = "",
-    no_task: str = "",
+    lacking: Mapping[str, str] = NOTHING_LACKING,
     at_return: bool | None = False,
 ) -> Checked:
     """Check a function; `shape_of` tells what map a value is, None for what is no map.
 
     `names` are those of the program at the place of the handler, `common` the fields that all records of the target
-    have, `no_clock` is why it has no clock (empty: it has one), `no_task` why no task is known. `at_return`: it runs
-    when a function has returned; where that is None, what depends on it raises PlaceNeededError. Raises UsageError with
-    the file and line, the source line and a caret as evidence.
+    have, `lacking` what the target does not know of a hit (`time`, `pid`...), and why. `at_return`: it runs when a
+    function has returned; where that is None, what depends on it raises PlaceNeededError. Raises UsageError with the
+    file and line, the source line and a caret as evidence.
     """
     try:
-        return _check(function, shape_of, names, common, no_clock, no_task, at_return)
+        return _check(function, shape_of, names, common, lacking, at_return)
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
 
 
 def check_condition(
-    function: Callable[..., object], names: Names | None = None, *, no_task: str = ""
+    function: Callable[..., object], names: Names | None = None, *, lacking: Mapping[str, str] = NOTHING_LACKING
 ) -> tuple[tree.Condition, Scope]:
     """Check a function, or a lambda, that decides whether a hit counts; its scope is for the host.
 
@@ -80,7 +83,7 @@ def check_condition(
     """
     try:
         scope, start = _begin(read_source(function, expression=True), lambda _: None, names)
-        scope.condition, scope.handler.no_task = True, no_task
+        scope.condition, scope.handler.lacking = True, lacking
         body = (*start, *_check_body(scope))
     except RecursionError:
         raise UsageError(f"{function.__name__}() is nested too deeply to be compiled") from None
@@ -97,12 +100,11 @@ def _check(
     shape_of: Callable[[object], MapShape | None],
     names: Names | None,
     common: tuple[tuple[str, Source, FieldType], ...],
-    no_clock: str,
-    no_task: str,
+    lacking: Mapping[str, str],
     at_return: bool | None,
 ) -> Checked:
     scope, start = _begin(read_source(function), shape_of, names)
-    scope.handler.no_clock, scope.handler.no_task, scope.handler.at_return = no_clock, no_task, at_return
+    scope.handler.lacking, scope.handler.at_return = lacking, at_return
     body = (*start, *_check_body(scope))
     handler = scope.handler
     layout = None

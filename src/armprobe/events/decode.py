@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from armprobe.events.batch import Batch
 from armprobe.events.record import HEADER_BYTES, Field, FieldType, Layout
-from armprobe.events.source import is_constant
+from armprobe.events.source import Text, is_constant
 from armprobe.events.timebase import TimeBase
 from armprobe.events.values import Describe, decode_text, unpack
 
@@ -92,6 +92,8 @@ def element_dtype(kind: FieldType) -> np.dtype[Any]:
 
 def decode_common(field: Field, batch: Batch, starts: Starts, timebase: TimeBase | None) -> NDArray[Any]:
     """One of the fields that all records have."""
+    if isinstance(field.source, Text):
+        return np.full(len(starts), field.source.text, object)
     if field.type.style == "text":
         return _texts_in_place(field, batch, starts)
     values = _gather(field.type, batch, starts + np.uint32(field.offset))

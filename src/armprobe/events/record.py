@@ -113,8 +113,13 @@ class Layout:
     text: int = 0
     #: with the longest strings
     longest: int = 0
-    #: the fields that all records of a target have
+    #: the fields that all records of a target have; a constant is stored in none
     common: tuple[Field, ...] = ()
+
+    @property
+    def shared(self) -> tuple[Field, ...]:
+        """The fields that are stored for all events."""
+        return tuple(field for field in self.common if not is_constant(field.source))
 
     @property
     def own(self) -> tuple[Field, ...]:
@@ -137,6 +142,9 @@ def make_layout(
     offset = HEADER_BYTES + 4 * faults
     shared = []
     for name, source, kind in common:
+        if is_constant(source):
+            shared.append(Field(name, source, kind, 0))
+            continue
         offset += -offset % kind.alignment
         shared.append(Field(name, source, kind, offset))
         offset += kind.stored

@@ -30,6 +30,9 @@ def unpack_common(layout: Layout, record: bytes | memoryview, timebase: TimeBase
     """What all records of the target have, by name: `time` in the unit of its clock, `cpu`, `pid`, `comm`."""
     found: dict[str, int | str] = {}
     for field in layout.common:
+        if isinstance(field.source, Text):
+            found[field.name] = field.source.text
+            continue
         data = bytes(record[field.offset : field.offset + field.type.stored])
         found[field.name] = (
             decode_text(data, 0)

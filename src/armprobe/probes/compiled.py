@@ -70,7 +70,7 @@ def conditions(
     moments = instruments.moments
     for names in places:
         if found is None:
-            condition, scope = check_condition(function, names, no_task=moments.no_task)
+            condition, scope = check_condition(function, names, lacking=moments.lacking)
             found = replace(condition, moment=moments.sources(scope.handler.moment, at_return=False)), scope
         yield found
         if found[1].handler.uses_names:
@@ -183,8 +183,7 @@ def _check(
         shape_of,
         names,
         common=moments.common(at_return=bool(at_return)),
-        no_clock=moments.no_clock,
-        no_task=moments.no_task,
+        lacking=moments.lacking,
         at_return=at_return,
     )
     maps = [known for known in checked.maps if isinstance(known, Map)]
@@ -233,7 +232,7 @@ class _Surroundings:
 
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         assert self.layout is not None
-        common = {field.name: self._common(field) for field in self.layout.common}
+        common = {field.name: self._common(field) for field in self.layout.shared}
         self.instruments.record(self.hit.probe, pack(self.layout, self.hit.probe, values, common))
 
     def skip(self, words: Sequence[int]) -> None:
@@ -265,7 +264,7 @@ def pack(
 ) -> bytes:
     """The record that target code would write; None is what could not be read."""
     record = bytearray(4 * layout.words)
-    for field in layout.common:
+    for field in layout.shared:
         record[field.offset : field.offset + field.type.stored] = (common or {})[field.name]
     faults = 0
     for field in layout.own:

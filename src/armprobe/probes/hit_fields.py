@@ -20,7 +20,7 @@ COMMON_WORDS = frozenset({"comm", "cpu"})
 
 @dataclass(frozen=True, slots=True)
 class HitFields:
-    """The fields that every hit on one target has. `no_task` is why no task is known, where `task` is None."""
+    """The fields that every hit on one target has. `no_task` says why `task`, or a part of it, is None."""
 
     processor: Read
     task: Task | None
@@ -38,12 +38,12 @@ class HitFields:
                 f"{name} is a field of tasks, and there are none here: {self.no_task}",
                 hint="a live kernel has them: --kernel, attach_kernel()",
             )
-        match known:
-            case "common_pid":
-                return Read(self.task.pid), TYPES["s32"]
-            case "common_tgid":
-                return Read(self.task.tgid), TYPES["s32"]
-        return KnownText(self.task.comm, COMM_TYPE.size), COMM_TYPE
+        if known == "common_pid":
+            return Read(self.task.pid), TYPES["s32"]
+        found = self.task.tgid if known == "common_tgid" else self.task.comm
+        if found is None or isinstance(found, str):
+            raise UsageError(f"{name} is not known here: {self.no_task}", hint="the thread is: common_pid")
+        return (KnownText(found, COMM_TYPE.size), COMM_TYPE) if known == "comm" else (Read(found), TYPES["s32"])
 
 
 #: where a definition is read without one

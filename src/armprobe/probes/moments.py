@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from armprobe.errors import InternalError, Refused, TargetError
 from armprobe.events.record import COMM_TYPE, NAMED_TYPES, TYPES, Field, FieldType
-from armprobe.events.source import AtEntry, KnownText, Read, Source
+from armprobe.events.source import AtEntry, KnownText, Read, Source, Text
 from armprobe.isa.reading import (
     Constant,
     CoreRegister,
@@ -53,7 +53,7 @@ class Moments:
             fields.append(("cpu", self.cpu_source, TYPES["u32"]))
         task = self._target.task
         if task is not None:
-            comm = KnownText(task.comm, COMM_TYPE.size)
+            comm = Text(task.comm) if isinstance(task.comm, str) else KnownText(task.comm, COMM_TYPE.size)
             fields += [("pid", Read(task.pid), TYPES["s32"]), ("comm", comm, COMM_TYPE)]
         return tuple(fields)
 
@@ -107,8 +107,10 @@ class Moments:
     def _word_source(self, name: str) -> Read:
         if name == "cpu":
             return self.cpu_source
-        task = self._need_task()
-        return Read({"pid": task.pid, "tgid": task.tgid, "comm": task.comm}[name])
+        found = getattr(self._need_task(), name)
+        if found is None or isinstance(found, str):
+            raise Refused(f"{self._target.name} does not know the {name} of a hit: {self._target.no_task}")
+        return Read(found)
 
     def at_entry(self, names: Iterable[str]) -> tuple[tuple[str, AtEntry], ...]:
         """What of the entry target code keeps for the return: registers and `time`."""
@@ -117,9 +119,14 @@ class Moments:
         )
 
     @property
-    def no_task(self) -> str:
-        """Why no task is known; empty where one is."""
-        return self._target.no_task
+    def lacking(self) -> dict[str, str]:
+        """What the target does not know of a hit, and why: `time`, `pid`, `tgid`, `comm`."""
+        target = self._target
+        found = {"time": f"the target has no clock: {target.no_clock}"} if target.no_clock else {}
+        if target.task is None:
+            return found | dict.fromkeys(("pid", "tgid", "comm"), f"there are no tasks here: {target.no_task}")
+        unknown = [name for name in ("tgid", "comm") if isinstance(getattr(target.task, name), str | None)]
+        return found | {name: f"the {name} of a hit is not known here: {target.no_task}" for name in unknown}
 
     def task_number(self, name: str) -> int:
         """The `pid` or the `tgid` of the task that the target works for where it stopped. Raises Refused for none."""
@@ -127,7 +134,7 @@ class Moments:
 
     def task_name(self) -> bytes:
         """The bytes of its name, with the zero. Raises Refused where no task is known."""
-        return self.text(KnownText(self._need_task().comm, COMM_TYPE.size))
+        return self.text(KnownText(self._word_source("comm").reading, COMM_TYPE.size))
 
     def _need_task(self) -> Task:
         if self._target.task is None:
@@ -161,6 +168,9 @@ class Moments:
         """What target code would read where the target stopped."""
         if source.privileged and self._target.read_registers().cpsr & CPSR_MODE == MODE_USER:
             return 0
+        task = self._target.task
+        if task is not None and task.find_pid is not None and source.reading == task.pid:
+            return task.find_pid()
         return self._evaluate(source.reading)
 
     def _evaluate(self, reading: Reading) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,6 +23,8 @@ from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR, read_
 from armprobe.targets.linux_process import LinuxProcess, Vdso
 
 _PAGE = 0x1000
+#: of the name of a task (TASK_COMM_LEN), without the zero
+_NAME_SIZE = 15
 #: more than any has
 _VDSO_SIZE = 4 * _PAGE
 #: all threads of a C library begin there
@@ -84,6 +87,7 @@ def spawn(
         # Arguments and environment; at their end is the program's name.
         stack = Region(start, (target.auxiliary.get(AT_EXECFN, start) & -_PAGE) + _PAGE, name="arguments")
         symbols = table_of(objects)
+        _find_threads(target, objects)
         starts = {symbol.address for name in _THREAD_STARTS for symbol in symbols.named(name) if symbol.function}
         target.describe([*_regions(objects, stay=first), stack], thread_starts=starts)
     except BaseException:
@@ -114,6 +118,7 @@ def attach_process(
             _run_to(target, target.auxiliary[AT_ENTRY], f"{image.name} did not come to its entry point")
         target.take_memory(_find_vdso(target))
         objects = read_objects(target, image, image.name, root=root)
+        _find_threads(target, objects)
         # What an older process has loaded, it may unload.
         target.describe(_regions(objects, stay=objects if new else objects[:1]))
     except BaseException:
@@ -177,6 +182,24 @@ def _find_file(name: str, root: str | Path | None, target: LinuxProcess) -> tupl
         with suppress(OSError):
             return path, path.read_bytes()
     return None, None if target.is_local else target.read_file(name)
+
+
+def _find_threads(target: LinuxProcess, objects: Sequence[LoadedImage]) -> None:
+    """Tell the target where its threads have their numbers, if a C library says so: it does to libthread_db.
+
+    Source: nptl_db/structs.def and sysdeps/arm/nptl/tls.h (glibc): TPIDRURO points behind a thread's struct pthread,
+    and a field is described by its bits, its elements and its offset.
+    """
+    found = {symbol.name: symbol.address for known in objects for symbol in known.image.symbols}
+    size, field = (found.get(name) for name in ("_thread_db_sizeof_pthread", "_thread_db_pthread_tid"))
+    if size is None or field is None:
+        return
+    (length,), (bits, _, offset) = (
+        struct.unpack("<I", target.read_memory(size, 4)),
+        struct.unpack("<3I", target.read_memory(field, 12)),
+    )
+    if bits == 32 and offset + 4 <= length < _PAGE:
+        target.know_threads(offset - length, name=objects[0].name[:_NAME_SIZE])
 
 
 def _find_vdso(target: LinuxProcess) -> Vdso | None:

@@ -364,12 +364,14 @@ class Processors(Protocol):
 class Task:
     """How code of a kernel reads what it works for: the numbers of the task and of its process, in the kernel's words.
 
-    `comm` is the address of its name, 16 bytes with the zero.
+    `comm` is the address of its name, 16 bytes with the zero, or a name for all. `find_pid` tells the host the number
+    where the target stopped; without it, the host reads as code does. None: only the kernel knows it.
     """
 
     pid: Reading
-    tgid: Reading
-    comm: Reading
+    tgid: Reading | None
+    comm: Reading | str
+    find_pid: Callable[[], int] | None = None
 
 
 def read_all(target: Target, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -505,7 +507,7 @@ class Target(Protocol):
 
     @property
     def no_task(self) -> str:
-        """Why no task is known; empty where one is."""
+        """Why no task is known, or not all of it; empty where it is."""
 
     @property
     def translation(self) -> TranslationTables | AskedKernel | None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from armprobe.errors import TargetFault
+from armprobe.isa.reading import TPIDRURO, Load
 from armprobe.targets.base import (
     TRAP,
     AskedKernel,
@@ -25,6 +26,7 @@ from armprobe.targets.base import (
     Region,
     Registers,
     Stop,
+    Task,
     TrapHandler,
 )
 from armprobe.targets.emulatedrun import EmulatedRun
@@ -57,10 +59,11 @@ from armprobe.targets.unwatched import LEAVE_CODE
 from armprobe.targets.useremulator import SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
+#: the architecture from which on Linux has the thread in TPIDRURO
+_THREAD_REGISTER = 7
 #: the entry point in the header of an ELF file, from its start
 _ELF_ENTRY = 24
 _PLATFORM = re.compile(rb"v([4-8])")
-_MOMENT = 0.2
 #: the architecture that brought load-exclusive
 _EXCLUSIVES = 6
 #: how often shared memory is looked at while the process runs
@@ -83,8 +86,7 @@ class LinuxProcess:
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
     no_clock = "its kernel gives programs no clock without a system call (vDSO), where gdbserver would stop them"
-    processors = task = None
-    no_task = "this is one process, and what its threads are called is known to its kernel alone"
+    processors = None
 
     def __init__(
         self, stub: GdbRemoteTarget, *, emulator: UserEmulator | None = None, shared: SharedData | None = None
@@ -105,6 +107,7 @@ class LinuxProcess:
         #: how code reads memory that comes and goes
         self.translation: AskedKernel | None = None
         self.clock: ProcessClock | None = None
+        self.task: Task | None = None
         self._mapped: tuple[Region, ...] = ()
         #: what else was mapped at this stop; empty: not read yet
         self._rest: Sequence[Region] = ()
@@ -160,6 +163,26 @@ class LinuxProcess:
     def adopt_memory(self) -> None:
         """Take what a session that was killed had the process map: it can be given back from now on."""
         self._memory = MappedMemory(self._calls)
+
+    @property
+    def no_task(self) -> str:
+        if self.task is None:
+            return "its threads are not those of a C library that tells where their numbers are (glibc, shared)"
+        return "what a thread calls itself, and which process a child is, is known to the kernel alone"
+
+    def know_threads(self, number: int, *, name: str) -> None:
+        """Tell where the number of a thread is, from TPIDRURO on, in the process whose program is `name`."""
+        if self.architecture < _THREAD_REGISTER:
+            return
+
+        def find() -> int:
+            answering = self._ours.answering if self._ours is not None else None
+            if answering is None:
+                return self.threads.ids()[0]
+            place = answering.mailbox.thread_register + number & 0xFFFFFFFF
+            return int.from_bytes(self.read_memory(place, 4), "little")
+
+        self.task = Task(Load(TPIDRURO, number), None, name, find)
 
     def _time(self) -> int:
         """What the routine of the clock would say now: the emulator has the clock of this computer."""

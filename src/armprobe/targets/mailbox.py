@@ -30,6 +30,7 @@ from armprobe.targets.mailboxlayout import (
     SIZE,
     SLEEPS,
     STATES,
+    THREAD,
     WAITS,
 )
 from armprobe.targets.processmemory import SharedData
@@ -130,6 +131,12 @@ class Mailbox:
         *values, cpsr = _WORDS.unpack(self._shared.read(self._content(entry), _WORDS.size))
         values[15] -= LINK
         self._entry, self.registers = entry, Registers(values, cpsr)
+
+    @property
+    def thread_register(self) -> int:
+        """TPIDRURO of the thread that is answered; from architecture 7 on."""
+        assert self._entry is not None
+        return self._get(CONTENT + ENTRY_SIZE * self._entry + THREAD)
 
     def point(self, entry: int) -> int:
         """Where the thread asks."""

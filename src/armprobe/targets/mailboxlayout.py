@@ -11,8 +11,8 @@ ENTRIES = 240
 CONTENT = STATES + 4 * ENTRIES
 ENTRY_SIZE = 128
 SIZE = CONTENT + ENTRY_SIZE * ENTRIES
-#: an entry holds r0 to r12, sp, lr, pc; then CPSR
-CPSR = 64
+#: an entry holds r0 to r12, sp, lr, pc; then CPSR, and TPIDRURO, which Linux gives each thread
+CPSR, THREAD = 64, 68
 #: of an entry: nobody's; a thread's that fills it; a thread waits; it may go on with what is there, or behind the
 #: place where it asked with what is there, but for SP
 FREE, TAKEN, WAITS, ANSWERED, DECLINED = range(5)
