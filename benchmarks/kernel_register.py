@@ -1,5 +1,7 @@
 """How fast probes are planted in a live kernel, optimized and removed, and how long it stands still for that.
 
+How long it stands still while armprobe attaches is said first.
+
     .venv/bin/python benchmarks/kernel_register.py [PROBES ...]
 
 Beside armprobe's counters stand the kernel's own kprobe events, on the same functions of the same guest: defined one by
@@ -28,6 +30,8 @@ TRACING, OWN = "/sys/kernel/tracing", 200
 TRIED = 240
 #: probes -> seconds to plant and optimize them, and seconds that the guest stands still, at most
 BOUNDS = {1000: (2.0, 0.2), 10_000: (10.0, 2.0)}
+#: seconds that the guest stands still while armprobe attaches, at most
+ATTACHING_STILL = 0.4
 #: seconds that the kernel has for its own
 PATIENCE = 600
 #: addresses in one line for the guest's shell
@@ -41,6 +45,9 @@ def main() -> int:
     above = False
     with start_guest(DEBIAN / "kernel/vmlinuz", DEBIAN / "busybox-static/bin/busybox", processors=4) as guest:
         places = good_places(guest, max(TRIED, *numbers))
+        attached, still = attach(guest)
+        print(f"attached within {attached:.2f} s, in which the guest stood still for {still:.3f}")
+        above |= still > ATTACHING_STILL
         gc.freeze()  # what the search for places left is not to be looked through while the guest stands still
         print(f"{'seconds':34}{'planted':>9}{'optimized':>11}{'removed':>9}{'stood still':>13}")
         figures = {}
@@ -81,6 +88,15 @@ def timed(step: Callable[[], object]) -> float:
     begin = time.perf_counter()
     step()
     return time.perf_counter() - begin
+
+
+def attach(guest: LinuxGuest) -> tuple[float, float]:
+    """Seconds to attach, and that the guest stood still for that."""
+    begin = time.perf_counter()
+    with armprobe.attach_kernel(guest.address) as session:
+        target = session.target
+        assert isinstance(target, KernelTarget)
+        return time.perf_counter() - begin, target.seconds_stopped
 
 
 def ours(guest: LinuxGuest, places: list[int]) -> tuple[float, float, float, float]:

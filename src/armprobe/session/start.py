@@ -126,10 +126,11 @@ def attach_kernel(
 ) -> Session:
     """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
 
-    Nothing has to be installed in the guest. All processors stand still until `run`; leaving the session restores the
-    kernel and lets it run on. Its symbols come from its own memory, or from the file `image`: its vmlinuz, vmlinux or
-    System.map, or a copy of /proc/kallsyms. `memory` is what armprobe takes from the kernel for its code and data, in
-    bytes; the kernel runs for a moment to give it. `journal` is as for `attach_gdb`.
+    Nothing has to be installed in the guest. It runs while its symbols are looked through; from the end of this until
+    `run`, all processors stand still. Leaving the session restores the kernel and lets it run on. Its symbols come from
+    its own memory, or from the file `image`: its vmlinuz, vmlinux or System.map, or a copy of /proc/kallsyms. `memory`
+    is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs for a moment to give it.
+    `journal` is as for `attach_gdb`.
     Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, or the file is of
     another one, TargetError when the kernel gives no memory, Refused when another session works on it, or one did not
     end.
@@ -145,33 +146,35 @@ def attach_kernel(
         file.refuse_leftovers(address)
         target = KernelTarget.connect(address, journal=file)
     try:
-        code, constants = (
-            target.read_memory(part.start, part.end - part.start) for part in (target.text, target.constants)
-        )
-        target.known_code = target.text.start, code
-        target.version = find_banner(constants)
-        own: tuple[Symbol, ...] = ()
-        with nullcontext() if named is None else suppress(UsageError):
-            own = read_tables(constants, base=target.constants.start)
-        if named is not None:
-            check_running(named, target.version, own)
-            own = named.symbols
+        # The kernel runs while what was read of it is looked through.
+        with target.meanwhile():
+            code, constants = target.read_many(
+                [(part.start, part.end - part.start) for part in (target.text, target.constants)]
+            )
+            target.known_code = target.text.start, code
+            target.version = find_banner(constants)
+            own: tuple[Symbol, ...] = ()
+            with nullcontext() if named is None else suppress(UsageError):
+                own = read_tables(constants, base=target.constants.start)
+            if named is not None:
+                check_running(named, target.version, own)
+                own = named.symbols
+            functions = {symbol.name: symbol.address for symbol in own if symbol.function}
+            start = target.text.start
+            tables = find_tables(constants, code, start, jump_labels="arch_jump_label_transform" in functions)
+            table = SymbolTable(
+                own,
+                ranges=[(start, target.text.end)],
+                refused=kernel_refusals(own, code, start, tables=tables),
+                changing=tables.jump_labels,
+                debug=() if named is None else named.debug,
+            )
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
-        functions = {symbol.name: symbol.address for symbol in own if symbol.function}
-        start = target.text.start
-        tables = find_tables(constants, code, start, jump_labels="arch_jump_label_transform" in functions)
         with hold_interrupt():
             target.take_memory(functions, size=-(-memory // 4096) * 4096)
     except BaseException:
         let_go(target.detach, file)
         raise
-    table = SymbolTable(
-        own,
-        ranges=[(start, target.text.end)],
-        refused=kernel_refusals(own, code, start, tables=tables),
-        changing=tables.jump_labels,
-        debug=() if named is None else named.debug,
-    )
     return Session(target, symbols=table, detach=partial(let_go, target.detach, file), live=target)
 
 

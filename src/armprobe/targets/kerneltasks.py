@@ -30,6 +30,23 @@ TGID_BEHIND_PID = _WORD
 Read = Callable[[int, int], bytes]
 
 
+class Snapshot:
+    """Memory of a kernel that stands still, as `read` gives it: what is `known`, or was read in one piece, is kept."""
+
+    def __init__(self, read: Read, known: tuple[int, bytes]) -> None:
+        self._read = read
+        self._pieces = [known]
+
+    def read(self, address: int, size: int) -> bytes:
+        for start, piece in self._pieces:
+            if start <= address and address + size <= start + len(piece):
+                return piece[address - start : address - start + size]
+        data = self._read(address, size)
+        if size >= _CHUNK:
+            self._pieces.append((address, data))
+        return data
+
+
 @dataclass(frozen=True, slots=True)
 class TaskLayout:
     """Offsets in a task."""

@@ -29,12 +29,13 @@ from armprobe.targets.base import (
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT, Connection
+from armprobe.targets.emulatorcopies import WORTH, EmulatorCopies
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
 from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.kernelclock import find_start
 from armprobe.targets.kernelsetup import joined, kernel_image, kernel_tables, system_register
-from armprobe.targets.kerneltasks import TGID_BEHIND_PID, find_layout
+from armprobe.targets.kerneltasks import TGID_BEHIND_PID, Snapshot, find_layout
 from armprobe.targets.kernelwindows import high_memory, open_windows
 from armprobe.targets.pagetables import LongDescriptors
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
@@ -105,6 +106,7 @@ class KernelTarget:
         self.clock = None if timer is None else replace(timer, privileged=False)
         self.no_clock = self._stub.no_clock
         self.threads = KernelThreads(self._stub.threads)
+        self._copies = EmulatorCopies(self._stub.monitor, self._stub.read_many)
         self._system = describe(connection).registers
         try:
             if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
@@ -246,8 +248,15 @@ class KernelTarget:
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         try:
             parts = [self._physical("read", address, size) for address, size in ranges]
-            found = iter(self._stub.read_many([part for whole in parts for part in whole]))
-            return [b"".join(next(found) for _ in whole) for whole in parts]
+            copies = {
+                part: copy
+                for whole in parts
+                for part in whole
+                if part[1] >= WORTH and (copy := self._copies.read(*part)) is not None
+            }
+            asked = [part for whole in parts for part in whole if part not in copies]
+            found = iter(self._stub.read_many(asked))
+            return [b"".join(copies[part] if part in copies else next(found) for part in whole) for whole in parts]
         finally:
             self._go_on()
 
@@ -382,8 +391,9 @@ class KernelTarget:
         if value is None:
             return None
         (_, size, start), end = self.translation.linear[0], self.constants.end
+        memory = Snapshot(self._read_what_is_there, self.known_code)
         layout = find_layout(
-            self._read_what_is_there, (end, min(start + size, end + _DATA)), task=value, sp=self.read_registers().sp
+            memory.read, (end, min(start + size, end + _DATA)), task=value, sp=self.read_registers().sp
         )
         if layout is None:
             return None
