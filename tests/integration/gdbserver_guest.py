@@ -63,14 +63,38 @@ class GdbserverGuest:
         self._guest.execute(f"{_END}; {line} & echo $! >/tmp/gdbserver; {_LISTENS}")
         return self.address
 
+    def start(self, command: str) -> int:
+        """Start a program, in a session of its own; `tell` writes to its input. Return its process number."""
+        self._guest.execute(
+            f"{_END}; rm -f /tmp/input; mkfifo /tmp/input; exec 9<>/tmp/input; "
+            f"setsid {command} </tmp/input >/tmp/printed 9>&- & echo $! >/tmp/started"
+        )
+        return int(self._guest.execute("cat /tmp/started"))
+
+    def attach(self, process: int) -> str:
+        """Attach gdbserver to a program that runs; return the address to attach to."""
+        line = f"gdbserver --attach 0.0.0.0:{_PORT} {process} </dev/null >/dev/null 2>/tmp/told"
+        self._guest.execute(f"{_END}; {line} & echo $! >/tmp/gdbserver; {_LISTENS}")
+        return self.address
+
+    def tell(self, text: str) -> str:
+        """Write to the program that was started, wait for its end, and return what it printed."""
+        self._guest.execute(f"printf %s {shlex.quote(text)} >&9; wait $(cat /tmp/started) || true")
+        return self.printed()
+
+    def printed(self) -> str:
+        """What the program has printed."""
+        return self._guest.execute("cat /tmp/printed")
+
     def finish(self) -> str:
         """Wait for the end of gdbserver, and of the program; return what that one printed."""
         self._guest.execute(f"wait $(cat /tmp/gdbserver); {_GONE}")
-        return self._guest.execute("cat /tmp/printed")
+        return self.printed()
 
-    def mapped(self) -> str:
-        """What the program has mapped."""
-        return self._guest.execute("cat /proc/$(sed -n 's/.* pid = //p' /tmp/told)/maps")
+    def mapped(self, process: int | None = None) -> str:
+        """What the program has mapped: that which was served last, or another."""
+        number = process or "$(sed -n 's/.* pid = //p' /tmp/told)"
+        return self._guest.execute(f"cat /proc/{number}/maps")
 
     def run(self, *command: str) -> str:
         """Run a program without gdbserver; return what it printed."""

@@ -96,6 +96,59 @@ void tick(int signal) { ticks++; }
 )
 
 
+#: THREADS threads call work, and sleep a millisecond after each CALLS of them, while the first one waits for a byte of its
+#: standard input. Then it does all their work again, in itself, and prints 0 if it comes to the same, and the calls
+_WAITING = """
+enum { READ = 3, NANOSLEEP = 162, CALLS = 64 };
+static char stacks[THREADS][4096] __attribute__((aligned(16)));
+static volatile unsigned results[THREADS], done, over;
+volatile unsigned calls[THREADS];
+__attribute__((noinline, used)) void thread(unsigned i)
+{
+    static const long moment[2] = {0, 1000000};
+    unsigned x = i;
+    do {
+        for (unsigned n = 0; n < CALLS; n++) {
+            x = work(n, x);
+            calls[i]++;
+        }
+        sys(NANOSLEEP, (long)moment, 0, 0, 0);
+    } while (!over);
+    results[i] = x;
+    __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
+    sys(FUTEX, (long)&done, 1, 1, 0);
+    sys(EXIT, 0, 0, 0, 0);
+}
+__attribute__((naked, noinline)) long start(unsigned flags, void *stack, unsigned i)
+{
+    asm("push {r4, r7, lr}\\n mov r4, r2\\n mov r2, #0\\n mov r3, #0\\n mov r7, #120\\n svc 0\\n"
+        "cmp r0, #0\\n popne {r4, r7, pc}\\n mov r0, r4\\n b thread");
+}
+void _start(void)
+{
+    for (unsigned i = 0; i < THREADS; i++)
+        start(0x50f00, stacks[i] + 4096, i);
+    unsigned seen, total = 0, wrong = 0;
+    char byte;
+    if (sys(READ, 0, (long)&byte, 1, 0) != 1)
+        wrong = 1;
+    over = 1;
+    while ((seen = done) != THREADS)
+        sys(FUTEX, (long)&done, 0, seen, 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        unsigned x = i;
+        for (unsigned n = 0; n < calls[i]; n++)
+            x = x * 1664525u + n % CALLS;
+        wrong |= x ^ results[i];
+        total += calls[i];
+    }
+    print(wrong);
+    print(total);
+    sys(EXIT_GROUP, 7, 0, 0, 0);
+}
+"""
+
+
 def build(source: str, folder: Path, name: str, **definitions: int) -> Path:
     """Compile a program in C to A32 code without a library, loaded at 0x10000."""
     text, result = folder / f"{name}.c", folder / name
@@ -107,6 +160,11 @@ def build(source: str, folder: Path, name: str, **definitions: int) -> Path:
         check=True,
     )  # fmt: skip
     return result
+
+
+def waiting_program(folder: Path) -> Path:
+    """THREADS threads call work until the program reads a byte; it prints whether all is well, and how many calls."""
+    return build(_WAITING, folder, "waiting", THREADS=THREADS)
 
 
 def threads_program(folder: Path, *, rounds: int, name: str = "threads") -> Path:

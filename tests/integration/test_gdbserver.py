@@ -22,6 +22,7 @@ from tests.integration.linux_programs import (
     threads_calls,
     threads_output,
     threads_program,
+    waiting_program,
 )
 from tests.integration.test_killed import kill, victim
 from tests.targets.contract import BASE, Contract, Make
@@ -31,7 +32,7 @@ from armprobe.targets.base import Region, StopReason, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
 
 PAGE = 4096
-MANY, FEW, SIGNALS = 20_000, 10, 25
+MANY, FEW, SIGNALS, STOPS = 20_000, 10, 25, 20
 #: seconds of work
 LONG = 1_000_000
 SIGUSR1, SIGKILL, SIGSEGV, SIGTERM = 10, 9, 11, 15
@@ -47,6 +48,7 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "many": threads_program(folder, rounds=MANY, name="many"),
         "long": threads_program(folder, rounds=LONG, name="long"),
         "few": threads_program(folder, rounds=FEW, name="few"),
+        "waiting": waiting_program(folder),
         "fork": forking_program(folder, "fork"),
         "vfork": forking_program(folder, "vfork", shares=True),
         "vfork-exec": forking_program(folder, "vfork-exec", shares=True, executes=True),
@@ -148,8 +150,67 @@ def test_leaving_a_session_lets_the_process_run_on_without_a_trace(attach, guest
     attach("few").close()  # nothing of the first session is left to be undone
 
 
+# --- a program that runs already
+
+
+def test_a_running_program_is_attached_to_and_left_running_as_it_was(guest: GdbserverGuest, programs: dict[str, Path]):
+    process = guest.start("/bin/waiting")
+    mapped = guest.mapped(process)
+    for optimized, condition in ((True, "%r0 == 63"), (False, "")):
+        with armprobe.attach_gdb(guest.attach(process), programs["waiting"]) as session:
+            session.optimization = optimized
+            calls = session.count("work")
+            # Meanwhile most threads sleep, and one waits for input.
+            enough = session.probe("work", lambda _: session.stop() if enough.hits > STOPS else None, when=condition)
+            assert session.run().reason is StopReason.INTERRUPT
+            assert len(session.target.threads.ids()) == 1 + THREADS
+            assert calls.hits >= STOPS * (64 if optimized else 1)
+        assert guest.mapped(process) == mapped
+    wrong, total = guest.tell("x").split()
+    assert wrong == "00000000"
+    assert int(total, 16) >= STOPS * 65
+
+
+def test_a_running_program_is_followed_to_its_end(guest: GdbserverGuest, programs: dict[str, Path]):
+    process = guest.start("/bin/waiting")
+    with armprobe.attach_gdb(guest.attach(process), programs["waiting"]) as session:
+        calls = session.count("work")
+        place = session.symbols.named("calls")[0].address
+        before = sum(memoryview(session.read_memory(place, 4 * THREADS)).cast("I"))
+        session.probe("thread+8", lambda _: None)
+        teller = threading.Timer(0.5, guest.tell, ["x"])
+        teller.start()
+        stop = session.run()
+        teller.join()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 7)
+    wrong, total = guest.printed().split()
+    assert wrong == "00000000"
+    # A thread may have stood between a call and where it is counted.
+    assert 0 <= int(total, 16) - before - calls.hits <= THREADS
+
+
+def test_a_program_that_was_attached_to_is_restored_after_armprobe_was_killed(guest, programs: dict[str, Path]):
+    process = guest.start("/bin/waiting")
+    mapped = guest.mapped(process)
+    address = guest.attach(process)
+    with victim(KILLED_ON_THE_WAY, address, programs["waiting"]) as armprobe_process:
+        kill(armprobe_process)
+    done = armprobe.restore(address)
+    assert done is not None
+    assert (done.kept, done.unknown, done.ended) == ([], [], False)
+    assert guest.mapped(process) == mapped
+    assert guest.tell("x").startswith("00000000\n")
+
+
 # --- armprobe is killed
 
+KILLED_ON_THE_WAY = """
+import sys, armprobe
+session = armprobe.attach_gdb(*sys.argv[1:])
+session.count("work")
+session.probe("work", lambda hit: print("now", flush=True), when="%r0 == 63")
+session.run()
+"""
 KILLED = """
 import sys, armprobe
 address, program, moment = sys.argv[1:]
