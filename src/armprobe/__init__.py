@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from armprobe.probes.maps import Map
     from armprobe.probes.probe import Hit, Probe
     from armprobe.probes.recovery import Recovery
-    from armprobe.session import Event, Session, attach_gdb, attach_kernel, emulate, restore, spawn
+    from armprobe.session import Awaited, Event, Session, attach_gdb, attach_kernel, emulate, restore, spawn
     from armprobe.symbols.image import Image
     from armprobe.targets.base import Region, Registers, Stop, StopReason
 
@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArmprobeError",
+    "Awaited",
     "Event",
     "EventHistogram",
     "HandlerError",
@@ -62,6 +63,7 @@ __all__ = [
 
 #: public name -> the module that defines it, where that is not `armprobe.errors`
 _HOME = {
+    "Awaited": "armprobe.session",
     "Event": "armprobe.session",
     "EventHistogram": "armprobe.probes.event_histogram",
     "Hit": "armprobe.probes.probe",

@@ -16,6 +16,7 @@ from armprobe.targets.linuxguest import LinuxGuest, start_guest
 _DEBIAN = Path(__file__).resolve().parents[2] / ".cache/debian"
 #: A32 code with libraries of A32 code
 LUA = _DEBIAN / "armel/lua5.4/usr/bin/lua5.4"
+LIBC = _DEBIAN / "armel/libc6/lib/arm-linux-gnueabi/libc.so.6"
 _LUA_LIBRARIES = {
     "libc6": ("ld-linux.so.3", "libc.so.6", "libm.so.6", "libdl.so.2"),
     "libreadline8": ("libreadline.so.8",),

@@ -96,8 +96,8 @@ void tick(int signal) { ticks++; }
 )
 
 
-#: THREADS threads call work, and sleep a millisecond after each CALLS of them, while the first one waits for a byte of its
-#: standard input. Then it does all their work again, in itself, and prints 0 if it comes to the same, and the calls
+#: THREADS threads call work, and sleep a millisecond after each CALLS of them, while the first one waits for a byte of
+#: its standard input. Then it does all their work again by itself, and prints 0 if it comes to the same, and the calls
 _WAITING = """
 enum { READ = 3, NANOSLEEP = 162, CALLS = 64 };
 static char stacks[THREADS][4096] __attribute__((aligned(16)));
@@ -149,14 +149,18 @@ void _start(void)
 """
 
 
-def build(source: str, folder: Path, name: str, **definitions: int) -> Path:
-    """Compile a program in C to A32 code without a library, loaded at 0x10000."""
+_STATIC = ("-static", "-Wl,-Ttext-segment=0x10000")
+_SHARED = ("-shared", "-fPIC")
+
+
+def build(source: str, folder: Path, name: str, *options: str, **definitions: int) -> Path:
+    """Compile a program in C to A32 code without a library, loaded at 0x10000, unless there are options for others."""
     text, result = folder / f"{name}.c", folder / name
     text.write_text(_SYSTEM_CALL + source)
     defines = [f"-D{key}={value}" for key, value in definitions.items()]
     subprocess.run(
-        ["arm-none-eabi-gcc", "-O1", "-marm", "-march=armv7-a", "-ffreestanding", "-nostdlib", "-static",
-         "-Wl,-Ttext-segment=0x10000", *defines, "-o", str(result), str(text)],
+        ["arm-none-eabi-gcc", "-O1", "-marm", "-march=armv7-a", "-ffreestanding", "-nostdlib", *defines,
+         "-o", str(result), str(text), *(options or _STATIC)],
         check=True,
     )  # fmt: skip
     return result
@@ -298,3 +302,75 @@ def executing_program(folder: Path) -> Path:
 def signalling_program(folder: Path, name: str, *, rounds: int, last: int) -> Path:
     """Handles SIGUSR1 so often, calling work each time, and sends itself the signal `last`."""
     return build(_SIGNALS, folder, name, ROUNDS=rounds, LAST=last)
+
+
+#: work is called once by the constructor, CALLS times by `run`, and once by the destructor
+_PLUGIN = """
+__attribute__((constructor)) static void begin(void) { work(1, 1); }
+unsigned run(unsigned calls)
+{
+    unsigned x = 0;
+    for (unsigned n = 0; n < calls; n++)
+        x = work(n, x);
+    return x;
+}
+__attribute__((destructor)) static void end(void) { work(2, 2); }
+"""
+
+#: loads each library that it is told of, has it call work 10 times, then 20, 30..., prints the result, and unloads it;
+#: `keep` loads the next one so that it stays, `thread` has a thread do the rest
+_LOADER = """
+void *dlopen(const char *file, int mode);
+void *dlsym(void *library, const char *name);
+int dlclose(void *library);
+void *mmap(void *start, unsigned size, int access, int flags, int file, int offset);
+int pthread_create(unsigned long *thread, void *attributes, void *(*function)(void *), void *argument);
+int pthread_join(unsigned long thread, void **result);
+void exit(int status);
+static void *load(void *arguments)
+{
+    char **names = arguments;
+    for (int n = 1; *names; n++, names++) {
+        int keep = **names == 'k' && *++names;
+        void *library = dlopen(*names, 2);
+        if (!library)
+            exit(1);
+        print(((unsigned (*)(unsigned))dlsym(library, "run"))(10 * n));
+        if (!keep)
+            dlclose(library);
+        mmap(0, 0x3000 * n, 3, 0x22, -1, 0); // what comes next lies elsewhere
+    }
+    return 0;
+}
+int main(int count, char **arguments)
+{
+    unsigned long thread;
+    if (count > 1 && arguments[1][0] == 't') {
+        if (pthread_create(&thread, 0, load, arguments + 2) || pthread_join(thread, 0))
+            exit(2);
+    } else
+        load(arguments + 1);
+    exit(3);
+}
+__attribute__((naked)) void _start(void)
+{
+    asm("pop {r1}\\n mov r2, sp\\n push {r2}\\n push {r0}\\n mov r0, #0\\n push {r0}\\n mov r3, #0\\n ldr r0, =main\\n"
+        "bl __libc_start_main\\n .ltorg");
+}
+"""
+
+
+def plugin(folder: Path, name: str) -> Path:
+    """A library whose `run` calls `work`."""
+    return build(_PLUGIN, folder, name, *_SHARED, f"-Wl,-soname,{name}")
+
+
+def loading_program(folder: Path, libc: Path) -> Path:
+    """A program that is linked with Debian's C library, and loads the libraries that it is told of."""
+    dynamic = ("-no-pie", str(libc), "-Wl,--dynamic-linker=/lib/ld-linux.so.3", "-Wl,--allow-shlib-undefined")
+    return build(_LOADER, folder, "loading", *dynamic)
+
+
+def plugin_calls(number: int) -> int:
+    """How often work is called from when a library is loaded, as the one of that number, to when it is unloaded."""
+    return 10 * number + 2

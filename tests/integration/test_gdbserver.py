@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.integration.gdbserver_guest import LUA, GdbserverGuest, gdbserver_guest
+from tests.integration.gdbserver_guest import LIBC, LUA, GdbserverGuest, gdbserver_guest
 from tests.integration.linux_programs import (
     FAMILY_CHILD,
     FAMILY_OWN,
@@ -18,6 +18,9 @@ from tests.integration.linux_programs import (
     blank_program,
     executing_program,
     forking_program,
+    loading_program,
+    plugin,
+    plugin_calls,
     signalling_program,
     threads_calls,
     threads_output,
@@ -49,6 +52,9 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "long": threads_program(folder, rounds=LONG, name="long"),
         "few": threads_program(folder, rounds=FEW, name="few"),
         "waiting": waiting_program(folder),
+        "loading": loading_program(folder, LIBC),
+        "one.so": plugin(folder, "one.so"),
+        "two.so": plugin(folder, "two.so"),
         "fork": forking_program(folder, "fork"),
         "vfork": forking_program(folder, "vfork", shares=True),
         "vfork-exec": forking_program(folder, "vfork-exec", shares=True, executes=True),
@@ -156,19 +162,25 @@ def test_leaving_a_session_lets_the_process_run_on_without_a_trace(attach, guest
 def test_a_running_program_is_attached_to_and_left_running_as_it_was(guest: GdbserverGuest, programs: dict[str, Path]):
     process = guest.start("/bin/waiting")
     mapped = guest.mapped(process)
-    for optimized, condition in ((True, "%r0 == 63"), (False, "")):
-        with armprobe.attach_gdb(guest.attach(process), programs["waiting"]) as session:
-            session.optimization = optimized
-            calls = session.count("work")
-            # Meanwhile most threads sleep, and one waits for input.
-            enough = session.probe("work", lambda _: session.stop() if enough.hits > STOPS else None, when=condition)
-            assert session.run().reason is StopReason.INTERRUPT
-            assert len(session.target.threads.ids()) == 1 + THREADS
-            assert calls.hits >= STOPS * (64 if optimized else 1)
-        assert guest.mapped(process) == mapped
+    _stop_after_some_calls(guest.attach(process), programs["waiting"], optimized=True)
+    assert guest.mapped(process) == mapped
+    _stop_after_some_calls(guest.attach(process), programs["waiting"], optimized=False)
+    assert guest.mapped(process) == mapped
     wrong, total = guest.tell("x").split()
     assert wrong == "00000000"
     assert int(total, 16) >= STOPS * 65
+
+
+def _stop_after_some_calls(address: str, program: Path, *, optimized: bool) -> None:
+    with armprobe.attach_gdb(address, program) as session:
+        session.optimization = optimized
+        calls = session.count("work")
+        # Meanwhile most threads sleep, and one waits for input.
+        condition = "%r0 == 63" if optimized else ""
+        enough = session.probe("work", lambda _: session.stop() if enough.hits > STOPS else None, when=condition)
+        assert session.run().reason is StopReason.INTERRUPT
+        assert len(session.target.threads.ids()) == 1 + THREADS
+        assert calls.hits >= STOPS * (64 if optimized else 1)
 
 
 def test_a_running_program_is_followed_to_its_end(guest: GdbserverGuest, programs: dict[str, Path]):
@@ -404,6 +416,43 @@ def test_libraries_are_found_where_the_process_runs(guest: GdbserverGuest):
     assert len(set(numbers)) == 1
     assert writes.hits == 1
     assert guest.finish() == "5\n"
+
+
+@pytest.mark.parametrize("optimized", [True, False])
+def test_libraries_that_come_and_go_are_counted_also_in_a_thread(guest: GdbserverGuest, programs, optimized: bool):
+    libraries = ["/bin/one.so", "k", "/bin/two.so", "/bin/one.so"]
+    plain = guest.run("/bin/loading", "t", *libraries)
+    with armprobe.attach_gdb(guest.serve("/bin/loading", "t", *libraries), programs["loading"]) as session:
+        session.optimization = optimized
+        one = session.on_load("one.so", lambda: session.count("one.so:work"))
+        two = session.on_load("two.so", lambda: session.count("two.so:work"))
+        assert session.run().exit_code == 3
+    assert [probe.hits for probe in one.probes] == [plugin_calls(1), plugin_calls(3)]
+    assert two.hits == plugin_calls(2)
+    assert guest.finish() == plain
+
+
+KILLED_AFTER_UNLOADING = """
+import sys, armprobe
+session = armprobe.attach_gdb(*sys.argv[1:])
+session.on_load("one.so", lambda: session.count("one.so:work"))
+def now():
+    session.probe("two.so:run", lambda hit: print("now", flush=True) or sys.stdin.read())
+session.on_load("two.so", now)
+session.run()
+"""
+
+
+def test_what_was_in_a_library_that_is_gone_is_not_restored(guest: GdbserverGuest, programs: dict[str, Path]):
+    libraries = ["/bin/one.so", "/bin/two.so"]
+    plain = guest.run("/bin/loading", *libraries)
+    address = guest.serve("/bin/loading", *libraries)
+    with victim(KILLED_AFTER_UNLOADING, address, programs["loading"]) as process:
+        kill(process)
+    done = armprobe.restore(address)
+    assert done is not None
+    assert (done.kept, done.unknown) == ([], [])
+    assert guest.finish() == plain
 
 
 def test_the_command_line_ends_as_the_program_does(guest: GdbserverGuest, programs: dict[str, Path]):

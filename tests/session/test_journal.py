@@ -23,6 +23,7 @@ from armprobe.targets.journal import (
     TargetGone,
     Traps,
     TrapsGone,
+    Unmapped,
     Words,
 )
 
@@ -35,6 +36,7 @@ CHANGES = [
     Words(((0x8000, b"old!", b"new!"), (0x8010, b"12345678", b"abcdefgh"))),
     Traps("0", (0x8000, 0x9000)),
     TrapsGone((0x8000,)),
+    Unmapped(((0xB000, 0xC000),)),
     Code(0x1010, 0x1040, 0x8000, ((0x1020, 0x1030),)),
     Pads(0x1100, 0x1140, 4, 0x1200, True, (0x1130, 0x1134)),
     Pads(0x1200, 0x1240, 4, 0x1300, False),
@@ -112,6 +114,13 @@ def test_a_program_that_changed_its_code_between_two_probes_keeps_the_change():
         ]
     )
     assert left.words == {0x8000: (b"own!", {b"trap"})}
+
+
+def test_what_the_program_has_unmapped_is_not_undone():
+    words = Words(((0x8FFC, b"old!old!", b"new!new!"), (0xA000, b"old!", b"new!")))
+    left = Left.of([words, Traps("0", (0x9000, 0xB000)), Unmapped(((0x9000, 0xA000), (0xB000, 0xC000)))])
+    assert list(left.words) == [0x8FFC, 0xA000]
+    assert not left.traps
 
 
 @pytest.mark.parametrize("text", ["no journal\n", "00000000 []\n", "\n"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 
 from armprobe.errors import TargetFault
-from armprobe.targets.linkmap import AT_PHDR, AT_PHNUM, Loaded, read_link_map
+from armprobe.targets.linkmap import AT_PHDR, AT_PHNUM, Loaded, LoaderState, Read, read_link_map, read_loader
 
 BIAS = 0x40000000
+#: what the linker calls when its list changes
+FUNCTION = 0x60003C00
 HEADERS, DYNAMIC, DEBUG, FIRST, NAMES = BIAS + 0x34, BIAS + 0x2000, 0x50000000, 0x50000100, 0x50000FF0
 
 
@@ -26,19 +28,38 @@ def process(*names: str, tail: bytes = b"", again: bool = False) -> dict[int, by
         if index:
             strings += names[index - 1].encode() + b"\0"
     return {
-        HEADERS: headers, DYNAMIC: dynamic, DEBUG: struct.pack("<2I", 1, FIRST), FIRST: entries,
+        HEADERS: headers, DYNAMIC: dynamic, DEBUG: struct.pack("<4I", 1, FIRST, FUNCTION, 2), FIRST: entries,
         NAMES: strings + tail,
     }  # fmt: skip
 
 
-def loaded(memory: dict[int, bytes]) -> list[Loaded]:
+def reading(memory: dict[int, bytes]) -> Read:
     def read(address: int, size: int) -> bytes:
         for start, data in memory.items():
             if start <= address and address + size <= start + len(data):
                 return data[address - start : address - start + size]
         raise TargetFault(f"nothing at 0x{address:08x}", address=address, size=size)
 
-    return read_link_map(read, {AT_PHDR: HEADERS, AT_PHNUM: 2}, bias=BIAS)
+    return read
+
+
+def loaded(memory: dict[int, bytes]) -> list[Loaded]:
+    return read_link_map(reading(memory), {AT_PHDR: HEADERS, AT_PHNUM: 2}, bias=BIAS)
+
+
+def loader(memory: dict[int, bytes]) -> tuple[int, LoaderState] | None:
+    return read_loader(reading(memory), {AT_PHDR: HEADERS, AT_PHNUM: 2}, bias=BIAS)
+
+
+def test_the_linker_says_where_it_tells_and_what_it_is_doing():
+    memory = process("a")
+    assert loader(memory) == (FUNCTION, LoaderState.DELETE)
+    for function, state in ((0, 0), (FUNCTION, 3)):
+        memory[DEBUG] = struct.pack("<4I", 1, FIRST, function, state)
+        assert loader(memory) is None
+    del memory[DYNAMIC]
+    memory[HEADERS] = bytes(64)
+    assert loader(memory) is None
 
 
 def test_objects_are_listed_without_the_program_itself():

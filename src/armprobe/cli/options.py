@@ -25,7 +25,6 @@ from armprobe.session import (
     attach_kernel,
     emulate,
     image_of,
-    read_symbols,
     spawn,
 )
 from armprobe.symbols.image import Image
@@ -239,12 +238,13 @@ def open_session(
             symbols = session.symbols
         if program.after is not None:
             _run_to(session, program.after, symbols)
-            if linux is not None:
-                symbols = read_symbols(linux, image, root=program.root)
+            if session.libraries is not None:
+                session.libraries.read()
+                symbols = session.libraries.symbols()
         expected = image.rebased(program.bias) if program.gdb is not None else None
         if linux is not None:
             expected = image_of(linux, image)
-        own = Session(session.target, symbols=symbols, slots=program.slots, image=expected)
+        own = Session(session.target, symbols=symbols, slots=program.slots, image=expected, libraries=session.libraries)
         try:
             with own:
                 yield own

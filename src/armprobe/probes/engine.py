@@ -32,7 +32,7 @@ from armprobe.symbols.image import Image
 from armprobe.symbols.imagecheck import ImageCheck
 from armprobe.targets.base import LiveTarget, Region, Target
 from armprobe.targets.interrupt import hold_interrupt
-from armprobe.targets.journal import note
+from armprobe.targets.journal import Unmapped, note
 
 _STATE_NAMES = {
     SiteState.ARMED: "trap",
@@ -158,6 +158,26 @@ class Engine:
             probe.enabled = False
             self.returns.retire(probe)
         self.instruments.freeze(batch)
+
+    @hold_interrupt()
+    def lose(self, spans: Sequence[tuple[int, int]]) -> list[Probe]:
+        """Forget what is in memory that the program has unmapped: nothing is written there. Return its probes.
+
+        Their counters keep what they came to; their slots stay until no thread is in them.
+        """
+        gone = [site for site in self.sites.values() if any(start <= site.address < end for start, end in spans)]
+        probes = [probe for site in gone for probe in site.probes]
+        note(self.target.journal, Unmapped(tuple(spans)))
+        for probe in probes:
+            probe.enabled = False
+            self.returns.retire(probe)
+        self.instruments.freeze(probes)
+        for site in gone:
+            site.state = SiteState.RETIRED
+            del self.sites[site.address]
+            self.leaving.retire(site)
+        self.placement.forget()
+        return probes
 
     def enable(self, probes: Iterable[Probe]) -> None:
         self._switch(list(probes), on=True)

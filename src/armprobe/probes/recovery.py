@@ -169,6 +169,8 @@ def _restore_words(target: Target, left: Left, exits: Sequence[tuple[int, int]],
             intact.append((address, address + _WORD))
         elif found in ours:
             patched.append(PatchedBytes(address, original, found, "left by a session"))
+        elif found is None and not any(address in region for region in target.regions):
+            done.intact += 1  # the program has unmapped it
         elif found is None:
             done.unknown.append(f"0x{address:08x} held {show(original)}, and can't be read")
         else:

@@ -7,13 +7,16 @@ with armprobe.emulate("firmware.elf") as session:
 """
 
 from armprobe.session.event import Event
-from armprobe.session.process import as_process, image_of, read_symbols, spawn
+from armprobe.session.libraries import image_of
+from armprobe.session.loading import Awaited
+from armprobe.session.process import as_process, spawn
 from armprobe.session.restoring import restore
 from armprobe.session.session import Session
 from armprobe.session.start import MACHINES, attach_gdb, attach_kernel, emulate
 
 __all__ = [
     "MACHINES",
+    "Awaited",
     "Event",
     "Session",
     "as_process",
@@ -21,7 +24,6 @@ __all__ = [
     "attach_kernel",
     "emulate",
     "image_of",
-    "read_symbols",
     "restore",
     "spawn",
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import IO, Any
 
 from armprobe.errors import Refused, TargetError, TargetFault, UsageError
 from armprobe.session.journal import JournalFile, let_go
+from armprobe.session.libraries import Libraries, image_of
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
-from armprobe.symbols.objects import LoadedImage, load_object, table_of
+from armprobe.symbols.objects import LoadedImage, load_object
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
 from armprobe.targets.gdbremote import GdbRemoteTarget
-from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR, read_link_map
+from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR
 from armprobe.targets.linux_process import LinuxProcess, Vdso
 
 _PAGE = 0x1000
@@ -27,8 +27,6 @@ _PAGE = 0x1000
 _NAME_SIZE = 15
 #: more than any has
 _VDSO_SIZE = 4 * _PAGE
-#: all threads of a C library begin there
-_THREAD_STARTS = ("pthread_create", "thrd_create")
 
 
 def spawn(
@@ -80,22 +78,22 @@ def spawn(
             hint="are its interpreter and its libraries there? --root DIR (root=...) is where it finds them",
         )
         target.take_memory()
-        objects = first = read_objects(target, image, path.name, root=root)
-        if after is not None:
-            _run_to(target, _one_place(after, table_of(objects)), f"{path.name} never came to {after}")
-            objects = read_objects(target, image, path.name, root=root)
         # Arguments and environment; at their end is the program's name.
         stack = Region(start, (target.auxiliary.get(AT_EXECFN, start) & -_PAGE) + _PAGE, name="arguments")
-        symbols = table_of(objects)
-        _find_threads(target, objects)
-        starts = {symbol.address for name in _THREAD_STARTS for symbol in symbols.named(name) if symbol.function}
-        target.describe([*_regions(objects, stay=first), stack], thread_starts=starts)
+        libraries = Libraries(target, image, path.name, root=root, besides=[stack])
+        libraries.read(stay=True)
+        if after is not None:
+            _run_to(target, _one_place(after, libraries.symbols()), f"{path.name} never came to {after}")
+            libraries.read()
+        _find_threads(target, libraries.objects)
     except BaseException:
         emulator.process.kill()
         emulator.connection.close()
         shared.close()
         raise
-    return Session(target, symbols=symbols, detach=target.detach, ends_target=True)
+    return Session(
+        target, symbols=libraries.symbols(), detach=target.detach, ends_target=True, libraries=libraries,
+    )  # fmt: skip
 
 
 def attach_process(
@@ -117,71 +115,26 @@ def attach_process(
         if new:
             _run_to(target, target.auxiliary[AT_ENTRY], f"{image.name} did not come to its entry point")
         target.take_memory(_find_vdso(target))
-        objects = read_objects(target, image, image.name, root=root)
-        _find_threads(target, objects)
+        libraries = Libraries(target, image, image.name, root=root)
         # What an older process has loaded, it may unload.
-        target.describe(_regions(objects, stay=objects if new else objects[:1]))
+        libraries.read(stay=new)
+        _find_threads(target, libraries.objects)
     except BaseException:
         let_go(stub.detach, journal)
         raise
     return Session(
         target,
-        symbols=table_of(objects),
+        symbols=libraries.symbols(),
         slots=slots,
         detach=partial(let_go, target.detach, journal),
         image=image_of(target, image),
+        libraries=libraries,
     )
 
 
 def as_process(session: Session) -> LinuxProcess | None:
     """The target of a session, if it is a Linux process."""
     return session.target if isinstance(session.target, LinuxProcess) else None
-
-
-def image_of(target: LinuxProcess, image: Image) -> Image:
-    """The image of a process's program, where it runs."""
-    return image.rebased(target.auxiliary.get(AT_ENTRY, image.entry) - image.entry)
-
-
-def read_symbols(target: LinuxProcess, image: Image, *, root: str | Path | None = None) -> SymbolTable:
-    """The symbols of a process, whose program is `image`, with those of all shared objects that it has loaded by now.
-
-    The files of these are looked for below `root`, then where the process runs. Raises TargetFault.
-    """
-    return table_of(read_objects(target, image, image.name, root=root))
-
-
-def read_objects(target: LinuxProcess, image: Image, name: str, *, root: str | Path | None = None) -> list[LoadedImage]:
-    """The program of a process, which is `image`, and all shared objects that it has loaded by now.
-
-    The files of these are looked for below `root`, then where the process runs. Raises TargetFault.
-    """
-    main = image_of(target, image)
-    bias = main.entry - image.entry & 0xFFFFFFFF
-    objects = [LoadedImage(name, main, bias, main=True)]
-    for loaded in read_link_map(target.read_memory, target.auxiliary, bias=bias):
-        path, content = _find_file(loaded.name, root, target)
-        found = load_object(loaded.name, content, bias=loaded.bias, path=path)
-        objects += [found] if found is not None else []
-    return objects
-
-
-def _regions(objects: Iterable[LoadedImage], *, stay: Collection[LoadedImage]) -> list[Region]:
-    """Where the objects are; those that `stay` can be read as long as the process lives."""
-    return [
-        Region(part.address, part.end, True, part.writable, part.executable, known.name, lasting=known in stay)
-        for known in objects
-        for part in known.image.segments
-    ]
-
-
-def _find_file(name: str, root: str | Path | None, target: LinuxProcess) -> tuple[Path | None, bytes | None]:
-    """Where on this computer, if it is there, and what the file is that the process opens by `name`."""
-    places = [Path(os.fspath(root) + "/" + name)] if root is not None else []
-    for path in [*places, *([Path(name)] if target.is_local else [])]:
-        with suppress(OSError):
-            return path, path.read_bytes()
-    return None, None if target.is_local else target.read_file(name)
 
 
 def _find_threads(target: LinuxProcess, objects: Sequence[LoadedImage]) -> None:

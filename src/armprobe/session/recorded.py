@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from armprobe.errors import UsageError
@@ -27,6 +27,8 @@ class Recorded:
         self._engine = engine
         self._symbols = symbols
         self._store = Store()
+        #: of probes whose code is gone: where they were
+        self._places: dict[Probe, str] = {}
         #: is given every event as it comes, which is not kept then
         self.callback: Callable[[Event], object] | None = None
 
@@ -36,10 +38,14 @@ class Recorded:
             for event in self.take():
                 self.callback(event)
 
+    def remember(self, probes: Iterable[Probe]) -> None:
+        """Keep the names of places that nobody will know by then."""
+        self._places |= {probe: self._symbols.place(probe.address) for probe in probes}
+
     def take(self) -> Iterator[Event]:
         """Take the events, oldest first; those that are not asked for stay."""
         clock = self.clock
-        places: dict[Probe, str] = {}
+        places = dict(self._places)
         for number, record in self._store.take_each():
             probe = self._engine.instruments.probes[split_header(int.from_bytes(record[:4], "little"))[0]]
             if probe not in places:
@@ -71,7 +77,7 @@ class Recorded:
             definition, layout = probe.definition, probe.layout
             if layout is not None:
                 group = DEFAULT_GROUP if definition is None else definition.group
-                place = self._symbols.place(probe.address)
+                place = self._places.get(probe) or self._symbols.place(probe.address)
                 at_return = probe.returning is not None
                 found[number] = Origin(group, probe.name, probe.address, place, layout, at_return)
         return found

@@ -27,6 +27,8 @@ from armprobe.probes.sleepers import SlotInUse
 from armprobe.probes.stops import explain_stop, program_place
 from armprobe.probes.watch import Watch, WatchHandler
 from armprobe.session.event import Event
+from armprobe.session.libraries import Libraries
+from armprobe.session.loading import Awaited, Loading
 from armprobe.session.making import ProbeMaker, When
 from armprobe.session.recorded import Recorded
 from armprobe.session.stretches import STRETCH_SECONDS, can_stretch, run_in_stretches
@@ -57,6 +59,7 @@ class Session:
         live: LiveTarget | None = None,
         ends_target: bool = False,
         image: Image | None = None,
+        libraries: Libraries | None = None,
     ) -> None:
         """Start a session on a target that stands still.
 
@@ -64,6 +67,7 @@ class Session:
         that is the end of the target, `ends_target`, there is nothing to restore.
         `live` is for a target that goes on with its own work, and may not show all of its threads.
         `image` is what should run on the target: it is compared before a probe is placed.
+        `libraries` are those of a Linux process.
         """
         self.target = target
         self._detach = detach
@@ -77,6 +81,9 @@ class Session:
             target.own_faults.show_at(lambda pc: program_place(self._engine, pc))
         if target.shared_memory is not None:
             target.shared_memory.while_running(self._drain)
+        #: those of a Linux process
+        self.libraries = libraries
+        self._loading = None if libraries is None else Loading(self._engine, libraries, symbols, self._recorded)
         self._closed = self._stop_asked = False
         self._watches: list[Watch] = []
 
@@ -375,10 +382,25 @@ class Session:
     def _register(self, probes: list[Probe]) -> list[Probe]:
         self._check_open()
         self._engine.register(probes)
+        if self._loading is not None:
+            self._loading.planted(probes)
         return probes
 
     def _register_one(self, probe: Probe) -> Probe:
         return self._register([probe])[0]
+
+    def on_load(self, file: str, plant: Callable[[], object]) -> Awaited:
+        """Call `plant` whenever the program has loaded a library whose name matches `file`, before any code of it runs.
+
+        It is called now if one is loaded. The probes that it plants are gone when the library is unloaded, with their
+        counts kept; it is called again when the library is loaded again. `file` is a shell pattern: `libfoo.so*`.
+        Raises UsageError where the target is no Linux process, Refused with the reason where libraries can't be
+        awaited, and what `plant` raises; an error that it raises later ends the run.
+        """
+        self._check_open()
+        if self._loading is None:
+            raise UsageError(f"{self.target.name} is no Linux process, and loads no libraries")
+        return self._loading.add(file, plant)
 
     @property
     def runs_meanwhile(self) -> bool:
@@ -398,7 +420,8 @@ class Session:
     def probes(self) -> tuple[Probe, ...]:
         """All registered probes, by address."""
         sites = self._engine.sites
-        return tuple(probe for address in sorted(sites) for probe in sites[address].probes)
+        own = None if self._loading is None else self._loading.watcher
+        return tuple(probe for address in sorted(sites) for probe in sites[address].probes if probe is not own)
 
     def locate(self, where: str | int) -> int:
         """The address of a place. Raises UsageError when there is none or several, Refused where no A32 code is."""

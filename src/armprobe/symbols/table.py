@@ -74,6 +74,11 @@ class SymbolTable:
         ranges = [(part.address, part.end) for part in image.segments if part.executable]
         return cls(image.symbols, marks=image.marks, ranges=ranges, debug=image.debug)
 
+    def become(self, other: SymbolTable) -> None:
+        """Know what another table knows, and no more: the program has loaded or unloaded files."""
+        vars(self).clear()
+        vars(self).update(vars(other))
+
     def rebased(self, bias: int) -> SymbolTable:
         """The same table for a program that runs `bias` bytes above where it was linked: it relocated itself."""
         return SymbolTable(

@@ -24,6 +24,13 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmapped:
+    """The [start, end) spans are gone, with all that was changed there: the program has unloaded what it had there."""
+
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Traps:
     """The target is about to set traps by itself, of a `kind` of its own."""
 
@@ -169,7 +176,7 @@ class TargetGone:
 
 
 Change = (
-    Words | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
+    Words | Unmapped | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
     | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled | TargetGone
 )  # fmt: skip
 
@@ -240,6 +247,10 @@ class Left:
                 for address, before, after in writes:
                     for at in range(0, len(before), _WORD):
                         self._add_word(address + at, before[at : at + _WORD], after[at : at + _WORD])
+            case Unmapped(spans):
+                for noted in (self.words, self.traps):
+                    for address in [at for at in noted if any(start <= at < end for start, end in spans)]:
+                        del noted[address]
             case Traps(kind, addresses):
                 self.traps |= dict.fromkeys(addresses, kind)
             case TrapsGone(addresses):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 
 from armprobe.errors import TargetFault
 
@@ -25,6 +26,28 @@ class Loaded:
 
     name: str
     bias: int
+
+
+class LoaderState(IntEnum):
+    """What the dynamic linker is doing when it calls the function that debuggers stop at (link.h, r_state)."""
+
+    #: the list is complete: what is new is mapped, and neither relocated nor initialized; what is gone is unmapped
+    CONSISTENT = 0
+    ADD = 1
+    #: objects are about to be unmapped; their destructors have run
+    DELETE = 2
+
+
+def read_loader(read: Read, auxiliary: Mapping[int, int], *, bias: int) -> tuple[int, LoaderState] | None:
+    """The address of the function that the linker calls before and after it changes its list, and its state.
+
+    None in a program that has no linker, or whose linker does not know its list yet. Raises TargetFault.
+    """
+    place = _debug_structure(read, auxiliary, bias)
+    if not place:
+        return None
+    _version, _entry, function, state = struct.unpack("<4I", read(place, 16))
+    return (function, LoaderState(state)) if function and state in set(LoaderState) else None
 
 
 def read_link_map(read: Read, auxiliary: Mapping[int, int], *, bias: int) -> list[Loaded]:

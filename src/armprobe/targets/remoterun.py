@@ -139,7 +139,7 @@ class RemoteRun:
             self._stopped_at = time.monotonic()
         if reply.kind is not StopKind.STOPPED:
             raise self._connection.lose(f"the program behind {self._connection.name} ended")
-        self._threads.current = reply.thread or self._threads.current
+        self._threads.stopped(reply.thread)
 
     def _start(self, *, step: bool, only: bool) -> None:
         self._step, self._only = step, only

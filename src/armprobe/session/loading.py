@@ -1,0 +1,149 @@
+"""Probes in libraries that a program loads while it runs.
+
+The dynamic linker calls a function that does nothing, for debuggers (link.h, r_brk), before and after it changes its
+list of libraries. A probe stands there:
+
+1. Before libraries are unmapped, traps in those that may go are taken away. Their destructors have run.
+2. After a change, what was in a library that is gone is forgotten, and the other traps are set again.
+3. Whoever waits for a library that has come plants probes in it. It is mapped, but neither relocated nor initialized:
+   none of its code has run.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from armprobe.errors import Refused, TargetError, TargetLost
+from armprobe.probes.engine import Engine
+from armprobe.probes.probe import Hit, Probe
+from armprobe.probes.site import Site
+from armprobe.probes.state import SiteState
+from armprobe.session.libraries import Libraries
+from armprobe.session.recorded import Recorded
+from armprobe.symbols.table import SymbolTable
+from armprobe.targets.linkmap import LoaderState
+
+
+@dataclass(slots=True, eq=False)
+class Awaited:
+    """What happens whenever a library is loaded whose name matches `file`, a shell pattern.
+
+    `loads` is how often that was, `probes` are all that were planted then, those of libraries that are gone included;
+    `problem` says why none could be planted the last time.
+    """
+
+    file: str
+    plant: Callable[[], object] = field(repr=False)
+    loads: int = 0
+    probes: list[Probe] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def hits(self) -> int:
+        """How often the handlers of all these probes ran."""
+        return sum(probe.hits for probe in self.probes)
+
+
+class Loading:
+    """Waits for the libraries of one process. `symbols` are kept up to date."""
+
+    def __init__(self, engine: Engine, libraries: Libraries, symbols: SymbolTable, recorded: Recorded) -> None:
+        self._engine = engine
+        self._libraries = libraries
+        self._symbols = symbols
+        self._recorded = recorded
+        self._awaited: list[Awaited] = []
+        #: where the dynamic linker tells
+        self.watcher: Probe | None = None
+        #: whose traps are gone while the list changes
+        self._paused: list[Site] = []
+        #: who is planting
+        self._planting: Awaited | None = None
+
+    def add(self, file: str, plant: Callable[[], object]) -> Awaited:
+        """Call `plant` when a library that matches `file` has been loaded, and now if one is.
+
+        Raises Refused where the program has no dynamic linker, or that can't be watched, and what `plant` raises.
+        """
+        if self.watcher is None:
+            place, _ = self._libraries.loader()
+            if place & 1:
+                raise Refused("the dynamic linker is Thumb code: T32 is not supported yet")
+            self.watcher = Probe(self._engine, place, "the dynamic linker", pre=self._on_change)
+            self._engine.register([self.watcher])
+        awaited = Awaited(file, plant)
+        self._awaited.append(awaited)
+        loaded = [known for known in self._libraries.objects if not known.main]
+        if any(fnmatch.fnmatchcase(known.name, file) for known in loaded):
+            self._plant(awaited)
+        return awaited
+
+    def planted(self, probes: list[Probe]) -> None:
+        """Note probes that were just registered, whoever did it."""
+        if self._planting is not None:
+            self._planting.probes += probes
+
+    def _on_change(self, _hit: Hit) -> None:
+        _, state = self._libraries.loader()
+        if state is LoaderState.DELETE:
+            self._pause()
+        elif state is LoaderState.CONSISTENT:
+            self._follow()
+
+    def _follow(self) -> None:
+        came, gone = self._libraries.read()
+        if gone:
+            spans = [(part.address, part.end) for known in gone for part in known.image.segments]
+            self._engine.instruments.drain()
+            self._recorded.remember(self._probes_in(spans))
+            self._engine.lose(spans)
+        self._resume()
+        if not came and not gone:
+            return
+        self._symbols.become(self._libraries.symbols())
+        for awaited in self._awaited:
+            if any(fnmatch.fnmatchcase(known.name, awaited.file) for known in came):
+                self._try(awaited)
+
+    def _try(self, awaited: Awaited) -> None:
+        try:
+            self._plant(awaited)
+            if self._engine.optimizer.enabled:
+                self._engine.optimizer.run()  # a stop for each hit is dear here
+        except TargetLost:
+            raise
+        except TargetError as error:
+            # The program goes on without: it may have threads, which its stub can't stop for that.
+            awaited.problem = error.message
+
+    def _plant(self, awaited: Awaited) -> None:
+        awaited.loads += 1
+        awaited.problem = ""
+        self._planting = awaited
+        try:
+            awaited.plant()
+        finally:
+            self._planting = None
+
+    def _pause(self) -> None:
+        spans = [(part.address, part.end) for known in self._libraries.fleeting for part in known.image.segments]
+        sites = {site for site in self._engine.sites.values() if _lies_in(site.address, spans)}
+        armed = [site for site in sites if site.state is SiteState.ARMED]
+        self._engine.patch([(site, "disarm") for site in armed])
+        self._paused += armed
+
+    def _resume(self) -> None:
+        sites = self._engine.sites
+        left = [site for site in self._paused if sites.get(site.address) is site and site.state is SiteState.DISARMED]
+        self._paused.clear()
+        self._engine.patch([(site, "arm") for site in left])
+
+    def _probes_in(self, spans: list[tuple[int, int]]) -> list[Probe]:
+        sites = self._engine.sites.values()
+        return [probe for site in sites if _lies_in(site.address, spans) for probe in site.probes]
+
+
+def _lies_in(address: int, spans: list[tuple[int, int]]) -> bool:
+    return any(start <= address < end for start, end in spans)

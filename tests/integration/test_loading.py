@@ -1,0 +1,108 @@
+"""Probes in libraries that a program under the user-mode emulator loads, unloads and loads again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.integration.armel import make_root
+from tests.integration.linux_programs import loading_program, plugin, plugin_calls
+
+import armprobe
+from armprobe import Refused, Session, UsageError
+from armprobe.targets.useremulator import EMULATOR
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which(EMULATOR) and shutil.which("arm-none-eabi-gcc")), reason="needs qemu-arm and a compiler"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_root(tmp_path_factory.mktemp("armel"))
+
+
+@pytest.fixture(scope="module")
+def folder(root: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("programs")
+    loading_program(folder, next(root.rglob("libc.so.6")))
+    plugin(folder, "one.so")
+    plugin(folder, "two.so")
+    return folder
+
+
+@pytest.fixture
+def start(root: Path, folder: Path) -> Callable[..., Session]:
+    def start(*arguments: str) -> Session:
+        names = [f"{folder}/{name}" if name.endswith(".so") else name for name in arguments]
+        return armprobe.spawn([folder / "loading", *names], root=root, stdout=subprocess.DEVNULL)
+
+    return start
+
+
+@pytest.mark.parametrize("optimized", [True, False])
+def test_a_library_that_comes_again_elsewhere_is_counted_from_constructor_to_destructor(start, optimized: bool):
+    with start("one.so", "two.so", "one.so") as session:
+        session.optimization = optimized
+        one = session.on_load("one.so", lambda: session.count("one.so:work"))
+        two = session.on_load("t?o.so", lambda: session.count("two.so:work"))
+        never = session.on_load("never.so", lambda: session.count("never.so:work"))
+        assert session.probes == ()
+        assert session.run().exit_code == 3
+    assert (one.loads, two.loads, never.loads) == (2, 1, 0)
+    assert [probe.hits for probe in one.probes] == [plugin_calls(1), plugin_calls(3)]
+    assert one.probes[0].address != one.probes[1].address
+    assert (one.hits, two.hits) == (plugin_calls(1) + plugin_calls(3), plugin_calls(2))
+    assert [probe.state for probe in one.probes] == ["unregistered"] * 2
+
+
+def test_handlers_of_all_kinds_are_planted_and_other_libraries_keep_theirs(start):
+    seen: list[int] = []
+    with start("keep", "two.so", "one.so", "one.so") as session:
+        two = session.on_load("two.so", lambda: session.count("two.so:work"))
+        host = session.on_load("one.so", lambda: session.probe("one.so:work", lambda hit: seen.append(hit.regs.r0)))
+        event = session.on_load("one.so", lambda: session.define("p:worked one.so:work n=%r0 x=%r1"))
+        returned = session.on_load("one.so", lambda: session.retprobe("one.so:run", lambda hit: seen.append(-1)))
+        assert session.run().exit_code == 3
+    assert two.hits == plugin_calls(1)
+    assert host.hits == event.hits == plugin_calls(2) + plugin_calls(3)
+    assert returned.hits == 2
+    assert seen == [1, *range(20), -1, 2, 1, *range(30), -1, 2]
+    events = list(session.events())
+    assert [event.values["n"] for event in events] == [number for number in seen if number >= 0]
+    assert {event.place.partition("+")[0] for event in events} == {"one.so:work"}
+
+
+def test_what_is_loaded_already_is_planted_at_once(start):
+    with start() as session:
+        found = session.on_load("libc.so.6", lambda: session.count("libc.so.6:exit"))
+        assert (found.loads, len(session.probes)) == (1, 1)
+        session.run()
+    assert found.hits == 1
+
+
+def test_what_a_thread_loads_has_no_probes_with_the_reason_and_the_program_goes_on(start):
+    with start("thread", "one.so") as session:
+        one = session.on_load("one.so", lambda: session.count("one.so:work"))
+        assert session.run().exit_code == 3
+    assert (one.loads, one.hits) == (1, 0)
+    assert "several threads" in one.problem
+
+
+def test_a_place_that_is_not_in_the_library_ends_the_run(start):
+    with start("one.so") as session:
+        session.on_load("one.so", lambda: session.count("one.so:wrok"))
+        with pytest.raises(UsageError, match=r"^no symbol is called 'one.so:wrok'$"):
+            session.run()
+
+
+def test_a_static_program_loads_none(root: Path):
+    message = r"^busybox has no dynamic linker that tells of libraries: it can't load any$"
+    with armprobe.spawn([root / "bin/busybox", "true"], root=root) as session, pytest.raises(Refused, match=message):
+        session.on_load("one.so", lambda: None)
