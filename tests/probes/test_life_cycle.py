@@ -252,3 +252,15 @@ def test_words_read_before_a_patch_are_not_taken_for_the_programs_later():
         session.count(LOOP + 4)
         probe.unregister()
         assert session._engine.placement.read_word(LOOP) == WORDS[2]
+
+
+def test_probes_and_hits_say_what_they_are():
+    seen: list[str] = []
+    with start() as session:
+        probe = session.probe(LOOP, lambda hit: seen.append(repr(hit)))
+        assert repr(probe) == f"<probe 0x{LOOP:08x} at 0x{LOOP:08x}>"
+        session.define(f"p:passes {LOOP + 4:#x} a=%r0")
+        session.run(until=END)
+        event = next(session.events())
+    assert seen[0] == f"<hit of 0x{LOOP:08x} at 0x{LOOP:08x}>"
+    assert repr(event) == f"<event 0: {event}>"

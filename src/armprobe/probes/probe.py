@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from armprobe.codegen.actions import Action, Follow
@@ -55,6 +55,9 @@ class Hit:
         self._pc = regs.pc
         self._returned = returned
         self._time: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<hit of {self.probe.name} at 0x{self._pc:08x}>"
 
     @property
     def address(self) -> int:
@@ -179,7 +182,7 @@ class Hit:
 HostHandler = Callable[[Hit], object]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Probe:
     """A place with handlers. Made by a session; it works from the moment it is returned until `unregister`.
 
@@ -188,32 +191,35 @@ class Probe:
     because so many were in progress already.
     """
 
-    engine: Engine = field(repr=False)
+    engine: Engine
     address: int
     location: str
     pre: HostHandler | None = None
     post: HostHandler | None = None
     actions: tuple[Action, ...] = ()
     #: whether the condition of the host handler holds; the target decides it as well, but not for whom it stopped
-    condition: Callable[[Hit], bool] | None = field(default=None, repr=False)
+    condition: Callable[[Hit], bool] | None = None
     definition: ProbeDefinition | None = None
     #: what makes it a return probe
     returning: Returning | None = None
     number: int = 0
     enabled: bool = True
-    host_missed: int = field(default=0, repr=False)
+    host_missed: int = 0
     host_hits: int = 0
-    host_faults: int = field(default=0, repr=False)
+    host_faults: int = 0
     #: whether a handler in Python may skip the function that begins here
     skips: bool = False
     #: how the records of a handler in Python are laid out
-    layout: Layout | None = field(default=None, repr=False)
+    layout: Layout | None = None
     #: of a probe that measures latency
-    latencies: Latencies | None = field(default=None, repr=False)
+    latencies: Latencies | None = None
     #: whether hits that find the condition of the instruction false are counted; that takes a trap
     watch_condition: bool = False
     #: address of the counter in target memory, for a probe with a compiled count
-    counter: int | None = field(default=None, repr=False)
+    counter: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<probe {self.name} at 0x{self.address:08x}>"
 
     @property
     def name(self) -> str:

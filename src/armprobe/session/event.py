@@ -12,7 +12,7 @@ from armprobe.probes.probe import Probe
 from armprobe.symbols.table import SymbolTable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Event:
     """One record of a definition, or of `emit` in a compiled handler.
 
@@ -23,8 +23,8 @@ class Event:
     probe: Probe
     place: str
     record: bytes
-    symbols: SymbolTable = field(repr=False, compare=False)
-    timebase: TimeBase | None = field(default=None, repr=False, compare=False)
+    symbols: SymbolTable = field(compare=False)
+    timebase: TimeBase | None = field(default=None, compare=False)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -45,6 +45,9 @@ class Event:
     def time(self) -> int | None:
         """When it happened, in the unit of `session.clock`; None where there is no clock."""
         return self.common.get("time")
+
+    def __repr__(self) -> str:
+        return f"<event {self.number}: {self}>"
 
     def __str__(self) -> str:
         """The line that the kernel's trace file would show."""
