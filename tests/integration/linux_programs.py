@@ -30,13 +30,16 @@ __attribute__((noinline)) unsigned work(unsigned n, unsigned x)
 }
 """
 
-#: a source before it may define START, the function that starts a thread, and what happens BEFORE and AFTER.
+#: a source before it may define START, the function that starts a thread, and what happens BEFORE, MEANWHILE and AFTER.
 #: Thread i of THREADS calls work ROUNDS * (i + 1) times; the program prints a sum, and ends with status 7
 THREADS_SOURCE = """
 #ifndef START
 #define START start
 #define BEFORE
 #define AFTER
+#endif
+#ifndef MEANWHILE
+#define MEANWHILE
 #endif
 static char stacks[THREADS][4096] __attribute__((aligned(16)));
 static volatile unsigned sums[THREADS], done;
@@ -60,6 +63,7 @@ void _start(void)
     BEFORE
     for (unsigned i = 0; i < THREADS; i++)
         START(0x50f00, stacks[i] + 4096, i);
+    MEANWHILE
     unsigned seen, total = 0;
     while ((seen = done) != THREADS)
         sys(FUTEX, (long)&done, 0, seen, 0);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -44,6 +46,22 @@ void _start(void)
 
 #: never called by the program
 _HELPER = "__attribute__((noinline, used)) unsigned helper(unsigned a, unsigned b) { return work(0, 0) + 3 * a + b; }\n"
+
+#: before the program of threads: it does not wait for them, but calls work 20 times, and exits or executes another one
+_ENDS_EARLY = """
+__attribute__((noinline, used)) long self(void) { return sys(20, 0, 0, 0, 0); }
+static char *const argv[] = {"sh", "-c", "exit 9", 0};
+#define START pthread_create
+#define BEFORE
+#define AFTER
+#define MEANWHILE \\
+    for (unsigned n = 0; n < 20; n++) \\
+        work(n, 0); \\
+    if (HOW == 0) \\
+        sys(EXIT_GROUP, 4, 0, 0, 0); \\
+    if (HOW == 1) \\
+        sys(11, (long)"/bin/sh", (long)argv, 0, 0);
+"""
 
 #: ends with 1 where Z is set at `choose`, with 2 otherwise; with more where its stack pointer is not 64 bytes lower
 _CONDITIONAL = """
@@ -359,3 +377,19 @@ def test_a_handler_that_is_not_compiled_adds_up_what_all_threads_do(threads: Pat
     assert probe.hits == threads_calls(_ROUNDS)
     assert sizes.total == sum(sum(range(_ROUNDS * (thread + 1))) for thread in range(THREADS))
     assert [event.values["number"] for event in session.events()] == [11] * THREADS
+
+
+@pytest.mark.parametrize("how", ["exits", "executes", "is killed"])
+def test_a_program_ends_while_its_threads_wait_for_handlers(tmp_path: Path, spawn, how: str):
+    number = ("exits", "executes", "is killed").index(how)
+    session = spawn(build(_ENDS_EARLY + THREADS_SOURCE, tmp_path, "early", THREADS=THREADS, ROUNDS=100_000, HOW=number))
+
+    @session.probe("work")
+    def look(hit):
+        if how == "is killed" and look.hits == 20:
+            os.kill(hit.call(session.locate("self")), signal.SIGKILL)
+
+    stop = session.run()
+    assert stop.reason is StopReason.EXIT
+    assert (stop.exit_code, stop.signal) == {"exits": (4, 0), "executes": (9, 0), "is killed": (None, 9)}[how]
+    assert look.hits >= 20

@@ -91,6 +91,11 @@ class Connection:
         """The file by which packets come."""
         return self._stream.fileno()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something has come that nobody has taken yet."""
+        return bool(self._items)
+
     def close(self) -> None:
         self._lost = self._lost or TargetLost(f"the connection to {self.name} is closed", hint="attach again")
         self._stream.close()

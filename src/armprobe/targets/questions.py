@@ -94,11 +94,13 @@ class Questions:
                 return
             self.mailbox.release()
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep until there is a question, or news of the program: from its stub, or that it has ended."""
-        if self._watch is not None:
-            self._watch.arm()
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until there is a question, or one of the files of `awake_at` can be read: whether that is so."""
+        watch = self._watch
+        if watch is not None:
+            watch.arm()
         self.mailbox.sleep(seconds)
+        return watch is not None and watch.take_news()
 
     @contextmanager
     def awake_at(self, *files: int) -> Iterator[None]:
@@ -150,13 +152,18 @@ class _Watch:
         self._poll = select.poll()
         for file in (self._end, *files):
             self._poll.register(file, select.POLLIN)
-        self._over = False
+        self._over = self._news = False
         self._thread = threading.Thread(target=self._run, name="armprobe-watch", daemon=True)
         self._thread.start()
 
     def arm(self) -> None:
         if not self._armed.is_set():
             self._armed.set()
+
+    def take_news(self) -> bool:
+        """Whether a file could be read since this was asked last."""
+        news, self._news = self._news, False
+        return news
 
     def close(self) -> None:
         self._over = True
@@ -172,4 +179,5 @@ class _Watch:
             self._armed.wait()
             self._poll.poll()
             self._armed.clear()
+            self._news = True
             self._wake()

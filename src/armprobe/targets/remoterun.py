@@ -57,8 +57,9 @@ class RemoteRun:
         #: called every `poll` seconds while the target runs
         self.idle: Callable[[], object] = lambda: None
         self.poll = _POLL_SECONDS
-        #: sleeps for so many seconds, or less; None: only the stub is waited for
-        self.sleep: Callable[[float], object] | None = None
+        #: sleeps for so many seconds, or less, and tells whether the stub has something to say by now; None: only the stub
+        #: is waited for
+        self.sleep: Callable[[float], bool] | None = None
 
     @property
     def seconds_stopped(self) -> float:
@@ -181,10 +182,13 @@ class RemoteRun:
         poll = min(self.poll, patience)
         while True:
             since = time.monotonic()
-            answer = self._connection.wait(timeout=0 if self.sleep is not None else poll)
+            if self.sleep is None:
+                answer = self._connection.wait(timeout=poll)
+            elif self._connection.has_more or self.sleep(poll):
+                answer = self._connection.wait(timeout=0)
+            else:
+                answer = None
             if answer is None:
-                if self.sleep is not None:
-                    self.sleep(poll)
                 patience -= time.monotonic() - since if self.stopping else 0
                 if patience <= 0:
                     raise self._connection.lose(
