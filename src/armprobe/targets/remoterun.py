@@ -57,8 +57,8 @@ class RemoteRun:
         #: called every `poll` seconds while the target runs
         self.idle: Callable[[], object] = lambda: None
         self.poll = _POLL_SECONDS
-        #: sleeps for so many seconds, or less, and tells whether something has come from the stub; None: nothing else is
-        #: waited for
+        #: sleeps for so many seconds, or less, and tells whether something has come from the stub; None: nothing else
+        #: is waited for
         self.sleep: Callable[[float], bool] | None = None
 
     @property
