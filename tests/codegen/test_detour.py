@@ -15,7 +15,7 @@ from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES
 from armprobe.isa.liveness import EVERYTHING_LIVE, Live
 from armprobe.isa.relocate import relocate
-from armprobe.isa.rows import ALL_CORE, ALL_FLAGS
+from armprobe.isa.usage import ALL_CORE, ALL_FLAGS
 
 SITE, BASE, TRAP = 0x8000, 0x20000, 0xE1200070
 ADD = 0xE0800001  # add r0, r0, r1

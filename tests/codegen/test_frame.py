@@ -6,7 +6,7 @@ from armprobe.codegen.frame import Handler, plan_frame
 from armprobe.isa.decoder import decode
 from armprobe.isa.liveness import EVERYTHING_LIVE
 from armprobe.isa.relocate import relocate
-from armprobe.isa.rows import ALL_FLAGS
+from armprobe.isa.usage import ALL_FLAGS
 
 #: `cmp r0, r0` and a body that says it changes every register but SP
 BODY = Body((0xE1500000,), 1, (), ((0, "r0"), (1, "r1")), 0x5FFF, ALL_FLAGS, 0)

@@ -10,7 +10,7 @@ import re
 
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NUMBERS
-from armprobe.isa.rows import FLAG_BITS, Usage
+from armprobe.isa.usage import FLAG_BITS, Usage
 
 
 def parse(text: str) -> list[tuple[int, str, str, str]]:

@@ -7,7 +7,7 @@ import pytest
 from armprobe.errors import Undefined, Unpredictable
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn, condition_holds
-from armprobe.isa.rows import FLAG_BITS
+from armprobe.isa.usage import FLAG_BITS
 
 # fmt: off
 #: word, text, row, core registers read, core registers written

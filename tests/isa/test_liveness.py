@@ -11,7 +11,7 @@ from armprobe.errors import Refused
 from armprobe.isa.decoder import decode, table
 from armprobe.isa.flow import flow
 from armprobe.isa.liveness import EVERYTHING_LIVE, live_after
-from armprobe.isa.rows import ALL_FLAGS, ALL_VECTOR, FLAG_BITS
+from armprobe.isa.usage import ALL_FLAGS, ALL_VECTOR, FLAG_BITS
 
 BASE = 0x10000
 SP_AND_PC = {13, 15}

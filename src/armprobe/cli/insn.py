@@ -14,7 +14,8 @@ from armprobe.errors import Refused, UsageError
 from armprobe.isa.decoder import decode, find_row
 from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES, Insn
 from armprobe.isa.relocate import Constant, Jump, Relocation, Step, Word, relocate
-from armprobe.isa.rows import FLAG_BITS, Row
+from armprobe.isa.rows import Row
+from armprobe.isa.usage import FLAG_BITS
 
 _HEX = re.compile(r"(0[xX])?[0-9a-fA-F]{1,8}")
 

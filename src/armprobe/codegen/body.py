@@ -19,7 +19,7 @@ from armprobe.codegen.trim import BRANCH_TO_SELF, CALL_OF_SELF, Trim, saves
 from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, Insn, expand_immediate
-from armprobe.isa.rows import FLAG_BITS
+from armprobe.isa.usage import FLAG_BITS
 
 SP, LR, PC = 13, 14, 15
 #: the symbol that every return of the code branches to

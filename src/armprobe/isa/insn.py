@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from armprobe.isa.rows import FLAG_BITS, Row, Usage
+from armprobe.isa.rows import Row
+from armprobe.isa.usage import FLAG_BITS, Usage
 
 REGISTER_NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc")
 #: every spelling a user may type -> register number (AAPCS and Linux names)

@@ -14,7 +14,7 @@ from armprobe.errors import Refused
 from armprobe.isa.decoder import decode
 from armprobe.isa.flow import ReadWord, flow
 from armprobe.isa.insn import ALWAYS
-from armprobe.isa.rows import ALL_CORE, ALL_FLAGS, ALL_VECTOR
+from armprobe.isa.usage import ALL_CORE, ALL_FLAGS, ALL_VECTOR
 
 _FLAGS_SHIFT = 16
 _VECTOR_SHIFT = 22

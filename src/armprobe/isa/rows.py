@@ -23,15 +23,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from types import FunctionType
-from typing import NamedTuple
 
 from armprobe.errors import TableError
-
-ALL_CORE = 0xFFFF
-ALL_VECTOR = (1 << 64) - 1
-FLAG_BITS = {"N": 1, "Z": 2, "C": 4, "V": 8, "Q": 16, "GE": 32}
-ALL_FLAGS = 63
+from armprobe.isa.row_code import compile_invalid, compile_usage
+from armprobe.isa.usage import Usage
 
 #: What a word does beyond registers, flags and memory. `effects` columns may use these words only.
 EFFECTS = frozenset(
@@ -70,21 +65,6 @@ STRATEGIES = frozenset(
         "refuse",  # never: `reason` says why
     }
 )
-
-
-class Usage(NamedTuple):
-    """What one instruction uses. Masks hold bit n for register n; vectors count 32-bit units (d0 is bits 0 and 1)."""
-
-    reads: int
-    writes: int
-    vector_reads: int
-    vector_writes: int
-    flags_read: int
-    flags_written: int
-    loads: bool
-    stores: bool
-    #: bytes written below the SP the instruction starts with; None if unknown
-    stack: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +156,14 @@ class Row:
         """("undefined" | "unpredictable", reason) if `word`, which matches the row, is not valid; else None."""
         check = self._compiled.get("invalid")
         if check is None:
-            check = self._compiled["invalid"] = _compile_invalid(self)
+            check = self._compiled["invalid"] = compile_invalid(self)
         return check(word)  # type: ignore[return-value]
 
     def usage(self, word: int) -> Usage:
         """What `word` uses, as if its condition were true and without what the condition itself reads."""
         function = self._compiled.get("usage")
         if function is None:
-            function = self._compiled["usage"] = _compile_usage(self)
+            function = self._compiled["usage"] = compile_usage(self)
         return function(word)  # type: ignore[return-value]
 
 
@@ -310,8 +290,8 @@ def check_table(rows: Iterable[Row]) -> None:
                 continue
             if not (row.group and row.group == other.group) and _share_a_word(row, other):
                 raise TableError(f"{row.name}: overlaps {other.name}, and no ordered group declares it")
-        _compile_invalid(row)
-        _compile_usage(row)
+        compile_invalid(row)
+        compile_usage(row)
         seen.append(row)
 
 
@@ -321,121 +301,3 @@ def _share_a_word(row: Row, other: Row) -> bool:
         if one.conditional and two.mask >> 28 == 15 and two.value >> 28 == 15:
             return False
     return True
-
-
-# Columns are compiled to one function a row, on first use: evaluating them term by term would cost ten times as much.
-
-_VECTOR_TERM = re.compile(
-    r"(?:(?P<kind>[SDQV])(?P<operand>[dnm])|(?P<bank>[SD])\[(?P<index>[^\]]+)\])(?:\*(?P<count>\w+))?"
-)
-_FIXED_CORE = {"sp": 13, "lr": 14, "pc": 15} | {f"r{n}": n for n in range(13)}
-_WORD_UNITS = {"S": 1, "D": 2, "Q": 4}
-
-
-def _terms(column: str) -> Iterator[tuple[str, str]]:
-    """Split a column into (terms, condition): `Rd; Rn if wback` -> ("Rd", ""), ("Rn", "wback")."""
-    for part in column.split(";"):
-        terms, _, condition = part.partition(" if ")
-        if terms.strip():
-            yield terms.strip(), condition.strip()
-
-
-def _core_term(row: Row, term: str) -> str:
-    if term in _FIXED_CORE:
-        return str(1 << _FIXED_CORE[term])
-    if term == "registers":
-        return "registers"
-    base, plus, offset = term.partition("+")
-    if base in row.fields and row.fields[base][1] == 15:
-        return f"1 << {base}" if not plus else f"(1 << ({base} + {int(offset)})) & 0xffff"
-    raise TableError(f"{row.name}: {term!r} is no core register of the row")
-
-
-def _vector_term(row: Row, term: str) -> str:
-    match = _VECTOR_TERM.fullmatch(term)
-    if match is None:
-        raise TableError(f"{row.name}: {term!r} is no vector register")
-    if match["bank"]:
-        kind, index = match["bank"], match["index"]
-    else:
-        kind, index = match["kind"], ("S" if match["kind"] == "S" else "D") + match["operand"]
-    shift = f"({index})" if kind == "S" else f"2 * ({index})"
-    if kind == "V":
-        units = "(4 if Q else 2)"
-    else:
-        units = str(_WORD_UNITS[kind])
-    count = f"{units} * {match['count']}" if match["count"] else units
-    return f"(((1 << {count}) - 1) << {shift}) & 0xffffffffffffffff"
-
-
-def _flag_term(row: Row, term: str) -> str:
-    found = re.findall(r"GE|[NZCVQ]", term)
-    if "".join(found) != term:
-        raise TableError(f"{row.name}: {term!r} are no flags")
-    return str(sum(FLAG_BITS[flag] for flag in found))
-
-
-def _preamble(row: Row) -> list[str]:
-    lines = [f"    {name} = (word >> {shift}) & {mask}" for name, (shift, mask) in row.fields.items()]
-    for operand, extra in (("d", "D"), ("n", "N"), ("m", "M")):
-        if {f"V{operand}", extra} <= row.fields.keys():
-            lines.append(f"    S{operand} = V{operand} << 1 | {extra}")
-            lines.append(f"    D{operand} = {extra} << 4 | V{operand}")
-    lines += [f"    {statement.strip()}" for statement in row.let.split(";") if statement.strip()]
-    return lines
-
-
-_HELPERS: dict[str, object] = {"count": int.bit_count, "make_usage": Usage._make}
-
-
-def _define(row: Row, name: str, lines: list[str]) -> Callable[..., object]:
-    source = f"def {name}(word):\n" + "\n".join(_preamble(row) + lines)
-    scope: dict[str, object] = {"__builtins__": {}, **_HELPERS}
-    try:
-        exec(compile(source, f"<row {row.name}>", "exec"), scope)  # noqa: S102  the text is ours: a table's columns
-    except SyntaxError as error:
-        raise TableError(f"{row.name}: {error.text!r} is no expression") from error
-    function = scope[name]
-    assert isinstance(function, FunctionType)
-    unknown = set(function.__code__.co_names) - scope.keys()
-    if unknown:
-        raise TableError(f"{row.name}: {sorted(unknown)} are no fields of the row")
-    return function
-
-
-def _compile_invalid(row: Row) -> Callable[..., object]:
-    lines = []
-    for kind, column in (("undefined", row.undefined), ("unpredictable", row.unpredictable)):
-        for condition in column.split(";"):
-            if condition.strip():
-                lines.append(f"    if {condition.strip()}: return ({kind!r}, {condition.strip()!r})")
-        if kind == "undefined" and row.should_mask:
-            reason = f"should-be bits 0x{row.should_mask:08x} are not 0x{row.should_value:08x}"
-            lines.append(f"    if word & {row.should_mask} != {row.should_value}: return ('unpredictable', {reason!r})")
-    return _define(row, "invalid", [*lines, "    return None"])
-
-
-def _compile_usage(row: Row) -> Callable[..., object]:
-    lines: list[str] = []
-    columns: tuple[tuple[str, str | None, int, Callable[[Row, str], str]], ...] = (
-        ("reads", row.reads, ALL_CORE, _core_term),
-        ("writes", row.writes, ALL_CORE, _core_term),
-        ("vreads", row.vreads, ALL_VECTOR, _vector_term),
-        ("vwrites", row.vwrites, ALL_VECTOR, _vector_term),
-        ("fread", row.flags_read, ALL_FLAGS, _flag_term),
-        ("fwritten", row.flags_written, ALL_FLAGS, _flag_term),
-    )
-    for variable, column, everything, translate in columns:
-        lines.append(f"    {variable} = {everything if column is None else 0}")
-        for terms, condition in _terms(column or ""):
-            prefix = f"    if {condition}: " if condition else "    "
-            lines += [f"{prefix}{variable} |= {translate(row, term)}" for term in terms.split()]
-    memory = {"load", "store"} if row.memory is None else set(row.memory.split())
-    if not memory <= {"load", "store", "none"}:
-        raise TableError(f"{row.name}: memory is 'none', 'load', 'store' or 'load store', not {row.memory!r}")
-    stack = row.stack if row.stack is not None else ("None" if "store" in memory else "0")
-    lines.append(
-        f"    return make_usage((reads, writes, vreads, vwrites, fread, fwritten, "
-        f"{'load' in memory}, {'store' in memory}, {stack}))"
-    )
-    return _define(row, "usage", lines)

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from armprobe.isa.decoder import find_row, table
-from armprobe.isa.rows import Row, Usage
+from armprobe.isa.rows import Row
+from armprobe.isa.usage import Usage
 from armprobe.verification import decoders
 from armprobe.verification.decoders import UNPREDICTABLE, VALID, VERDICTS
 from armprobe.verification.disagreements import EXPLAINED, Disagreement

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from armprobe.isa.rows import FLAG_BITS, Row, Usage
+from armprobe.isa.rows import Row
+from armprobe.isa.usage import FLAG_BITS, Usage
 from armprobe.verification.step import CAPACITY, CODE, DATA, STACK, WINDOW, Outcome, State, Stepper
 
 #: Effects that take a row out of this check, each with its reason.
