@@ -16,13 +16,14 @@ from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_MODE_ARM, Uc, UcError, arm_con
 from armprobe.codegen.actions import Action, Call, Count, Record
 from armprobe.codegen.body import Body
 from armprobe.codegen.handlers import compile_actions, compile_guard
-from armprobe.codegen.map_layout import MapKind, MapShape
+from armprobe.codegen.map_layout import KeyPart, MapKind, MapShape
 from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, initialize
 from armprobe.isa.insn import REGISTER_NAMES
 from armprobe.probes.definition import Kind, parse_definition
 from armprobe.probes.hist_trigger import parse_trigger
+from armprobe.probes.hit_fields import NO_TARGET
 from armprobe.probes.maps import Map
 
 PAGE = 0x1000
@@ -34,6 +35,7 @@ SHAPES = {
     "steps": MapShape(MapKind.HISTOGRAM, 5, 16, 8),
     "t": MapShape(MapKind.TABLE, 7),
     "c": MapShape(MapKind.COUNTER),
+    "names": MapShape(MapKind.TABLE, 5, key=(KeyPart(16, text=True), KeyPart())),
 }
 DEFINITIONS = (
     "0x8000 if %r0 > 5",
@@ -52,6 +54,7 @@ HANDLERS = (
     "def f(r0, r1):\n    emit(a=string(r0), b=string(r1), c=string(r0 + 3) == 'abc', d=r1)\n",
     "def f(r0, r1):\n    if string(r0).endswith('b') or 'ca' in string(r1):\n        c.add()\n",
     "def f(r0):\n    n = 0\n    for i in range(9):\n        n += u8(r0 + i)\n        emit(v=n)\n    t[n] += 1\n",
+    "def f(r0, r1):\n    names[string(r0), r1 & 3] += 1\n    names[string(r1), 7] += r0\n",
     "def f(hit, r2):\n    x = as_u64(hit.regs.r0) * r2\n    emit(v=x // 16, w=hit.probe, y=-as_s32(r2) // 7)\n",
 )
 CONDITIONS = (
@@ -59,7 +62,12 @@ CONDITIONS = (
     "f = lambda r0: u8(r0) > 5 and string(r0 + 1).startswith('a')\n",
     "f = lambda r0, r1, r2, r3, r4, lr: r0 + r1 + r2 + r3 + r4 + lr > u64(r0)\n",
 )
-TRIGGERS = ("e.hist:keys=a.log2", "e.hist:keys=b:vals=hitcount,a if a > 5", "e.hist:keys=a.buckets=7:size=9")
+TRIGGERS = (
+    "e.hist:keys=a.log2",
+    "e.hist:keys=b:vals=hitcount,a if a > 5",
+    "e.hist:keys=a.buckets=7:size=9",
+    "e.hist:keys=b,s,t:vals=a",
+)
 #: 128 bytes at the end of what may be read, and all that is there
 TEXT = (b"abc\0cab\0" + bytes(range(200, 224)) + b"b" * 40).rjust(128, b"\1")
 
@@ -78,10 +86,10 @@ def actions() -> Iterator[tuple[str, Action, tuple[MapShape, ...]]]:
     for source in HANDLERS:
         program = check_handler(define(source, **maps), shape_of).program
         yield source, Call(program, CAPACITY), program.maps
-    fields = parse_definition("p:e 0x8000 a=+0(%r0):u32 b=%r1:u8").arguments
+    fields = parse_definition("p:e 0x8000 a=+0(%r0):u32 b=%r1:u8 s=+0(%r0):string t=+4(%r1):string").arguments
     for text in TRIGGERS:
         trigger = parse_trigger(text)
-        found = trigger.action({argument.name: (argument.source, argument.type) for argument in fields})
+        found = trigger.action({argument.name: (argument.source, argument.type) for argument in fields}, NO_TARGET)
         yield text, found, (found.shape,) * (1 + len(trigger.sums))
 
 

@@ -11,7 +11,8 @@ import pytest
 from tests.probes.program import DOUBLE, END, LOOP, PASSES, start
 
 from armprobe import UsageError, emulate
-from armprobe.probes.hist_trigger import parse_trigger
+from armprobe.probes.hist_trigger import HistKey, parse_trigger
+from armprobe.targets.base import NO_TASKS
 
 DEMO = Path(str(files("armprobe") / "demo" / "demo.elf"))
 EVENT = f"p:own {LOOP:#x} down=%r1:u32 low=%r1:s8 far=+0(%r1):u8 wide=+0(%sp):u64 name=+0(%r1):string"
@@ -26,7 +27,15 @@ EVENT = f"p:own {LOOP:#x} down=%r1:u32 low=%r1:s8 far=+0(%r1):u8 wide=+0(%sp):u6
         ("own.hist keys=down", 8, "expected :NAME=VALUE, not ' keys=down'"),
         ("own.hist:keys=down:pause=1", 19, "a hist trigger has no 'pause' here"),
         ("own.hist:keys=down:keys=low", 19, "keys is there twice"),
-        ("own.hist:keys=down,low", 18, "there is one key"),
+        ("own.hist:keys=down,down", 19, "down is there twice"),
+        ("own.hist:keys=down,low,far,wide.log2", 27, "there are at most 3 keys"),
+        ("own.hist:keys=name.hex", 14, ".hex is for numbers, and name is a string"),
+        ("own.hist:keys=down.execname", 14, "execname is the name of the task that common_pid is the number of"),
+        (
+            "own.hist:keys=down,common_pid",
+            19,
+            f"common_pid is a field of tasks, and there are none here: {NO_TASKS}",
+        ),
         ("own.hist:keys=down.usecs", 19, "there is no modifier 'usecs'"),
         ("own.hist:keys=down.buckets", 19, "buckets have a size, and nothing else has"),
         ("own.hist:keys=down.log2=4", 19, "buckets have a size, and nothing else has"),
@@ -56,8 +65,8 @@ def test_a_trigger_that_makes_no_sense_is_refused_where_it_stands(text, column, 
 
 
 def test_what_a_trigger_says():
-    trigger = parse_trigger("g/own.hist:keys=a.buckets=16:values=b,hitcount,c:sort=b.descending:size=32 if a > 5")
-    assert (trigger.event, trigger.key, trigger.modifier, trigger.step) == ("g/own", "a", "buckets", 16)
+    trigger = parse_trigger("g/own.hist:keys=a.buckets=16,d:values=b,hitcount,c:sort=b.descending:size=32 if a > 5")
+    assert (trigger.event, trigger.keys) == ("g/own", (HistKey("a", "buckets", 16), HistKey("d")))
     assert (trigger.sums, trigger.sort, trigger.descending, trigger.size) == (("b", "c"), "b", True, 32)
     assert trigger.text[trigger.condition :].strip() == "a > 5"
 
@@ -92,6 +101,32 @@ def test_hits_are_summed_up_by_key(records):
         assert sum(rows["wide.buckets=8192"].values()) + wide.dropped == PASSES
         assert (probe.hits, probe.state) == (PASSES, "branch")
         assert len(list(session.events())) == (PASSES if records else 0)
+
+
+def test_hits_are_summed_up_by_several_keys_and_by_strings():
+    with emulate(DEMO, output=lambda _: None) as session:
+        session.define(
+            "p:packet parse_packet kind=+0(%r0):u8 length=%r1:u32 name=+0(@type_names):string bad=+4(\\0):string"
+        )
+        session.optimize_now()
+        two = session.trigger("packet.hist:keys=kind,length.buckets=8:vals=length:sort=kind")
+        three = session.trigger("packet.hist:keys=length.log2,name,common_cpu if CPU == 0")
+        bad = session.trigger("packet.hist:keys=bad")
+        session.run()
+        events = [event.values for event in session.events()]
+        expected = Counter((event["kind"], event["length"] // 8 * 8) for event in events)
+        rows = two.rows()
+        assert {row.key: row.hitcount for row in rows} == expected
+        assert [row.key[0] for row in rows] == sorted(row.key[0] for row in rows)
+        assert sum(row.sums["length"] for row in rows) == sum(event["length"] for event in events)
+        assert {row.key: row.hitcount for row in three.rows()} == Counter(
+            (event["length"].bit_length() - 1, event["name"], 0) for event in events
+        )
+        assert (bad.rows(), bad.dropped) == ([], len(events))
+    kind, length = rows[0].key
+    assert f"{{ kind: {kind:>10}, length: {f'~ {length}-{length + 7}':>10} }}  hitcount: " in str(two)
+    (name,) = {event["name"] for event in events}
+    assert f", name: {name:<16}, common_cpu:          0 }}  hitcount: " in str(three)
 
 
 def test_rows_are_sorted_and_shown_as_in_the_kernels_file():

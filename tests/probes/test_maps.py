@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 
 import pytest
-from tests.codegen.python_functions import MAPS, PAGE, BothSides, define
+from tests.codegen.python_functions import BYTES, MAPS, OPEN, PAGE, READ, TEXT, BothSides, define
 from tests.codegen.test_handlers import state
 from tests.probes.program import END, LOOP, start
 
-from armprobe.codegen.map_layout import CELLS, MapKind, MapShape, first_cell
+from armprobe.codegen.map_layout import CELLS, READY, KeyPart, MapKind, MapShape, first_cell
 from armprobe.errors import Refused, UsageError
 from armprobe.probes.maps import Map
 
@@ -146,9 +147,97 @@ def test_target_and_host_leave_the_same_bytes(architecture, atomic):
     assert int.from_bytes(both.target_maps[maps["table"].address - MAPS :][:8], "little"), "the table never overflowed"
 
 
+PARTS = """
+def handler(r0, r1, r2):
+    names[string(r2)] += r1
+    both[r0 & 3, string(r2), r1] += 1
+"""
+
+
+@pytest.mark.parametrize(("architecture", "atomic"), CONFIGURATIONS)
+def test_keys_made_of_parts_leave_the_same_bytes(architecture, atomic):
+    names = Map("names", MapShape(MapKind.TABLE, 16, key=(KeyPart(2, text=True),)), MAPS)
+    shape = MapShape(MapKind.TABLE, 12, key=(KeyPart(), KeyPart(4, text=True), KeyPart()))
+    both_parts = Map("both", shape, MAPS + 0x200)
+    both = BothSides(define(PARTS, names=names, both=both_parts), architecture=architecture, atomic=atomic)
+    generator, model = random.Random(architecture), Counter()
+    for _ in range(200):
+        place = generator.choice([TEXT, TEXT + 2, BYTES, OPEN, READ + generator.randrange(60), 0])
+        registers = state(r0=generator.getrandbits(3), r1=generator.choice([0, 1]), r2=place)
+        assert both.target(registers) == both.host(registers)
+        model[place] += registers["r1"]
+    assert both.target_maps == bytes(both.host_memory)
+    found = Map("names", names.shape, MAPS, _memory=both).values()
+    assert found["eth0"] == model[TEXT]
+    assert "h0" in found
+    assert both_parts.shape.key_words == 6
+    assert any(key[1] == "eth0" for key in Map("both", shape, MAPS + 0x200, _memory=both).values())
+
+
+def test_a_table_by_strings_is_shown_by_its_numbers_largest_first():
+    table = Map("by_name", MapShape(MapKind.TABLE, 8, key=(KeyPart(4, text=True), KeyPart())), MAPS, _memory=Memory())
+    table.add(5, ("cat", 88))
+    table["sh", 1] += 7
+    table["sh", 1] += 3
+    table["a name that is longer", 1] = 1
+    assert table.values() == {("a name that is l…", 1): 1, ("cat", 88): 5, ("sh", 1): 10}
+    assert table["sh", 1] == 10
+    assert (table["sh", 2], table.total) == (0, 16)
+    assert str(table) == (
+        "by_name: 16\n"
+        "                 sh 1  10  ########################################\n"
+        "               cat 88   5  ####################\n"
+        "  a name that is l… 1   1  ####"
+    )
+    with pytest.raises(UsageError, match=r"^'cat' is no key of this table: that is a string of 16 bytes, a number$"):
+        table.add(1, "cat")
+    table.clear()
+    assert table.values() == {}
+
+
+def test_a_key_with_no_room_left_overflows():
+    table = Map("by_name", MapShape(MapKind.TABLE, 3, key=(KeyPart(4, text=True),)), MAPS, _memory=Memory())
+    for name in ("a", "b", "", "c", "a", "d"):
+        table.add(1, name)
+    assert (table.values(), table.overflow) == ({"": 1, "a": 2, "b": 1}, 2)
+
+
+@pytest.mark.parametrize("key", ["u16", "char[0]", "char[18]", "char[68]", "string", ("u32", "x"), ()])
+def test_keys_that_there_are_not_are_refused(key):
+    with start() as session, pytest.raises(UsageError):
+        session.table("t", 5, key=key)
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "message"),
+    [
+        ("names[hit.pc] += 1", "hit.pc", "this part of the key is a string, string(r0) or hit.comm"),
+        ("names[string(r0), 5] += 1", "string(r0), 5", "a key of this table has one part, not 2"),
+        ("pairs[string(r0), string(r0)] += 1", "string(r0)]", "this part of the key is a number"),
+        ("pairs[string(r0), as_u64(r0)] += 1", "as_u64", "a number in a key is u32, and this is u64"),
+        ("pairs[string(r0)] += 1", "string", "a key of this table has 2 parts, not 1"),
+        ("names[string(r0)] = 1", "names", "a table whose keys are made of parts is added to"),
+        ("numbers[string(r0)] += 1", "string", "the keys of this table are u32"),
+        ("numbers[r0, r0] += 1", "r0, r0", "the keys of this table are u32"),
+    ],
+)
+def test_what_is_no_key_of_a_table_is_refused_in_a_handler(line, at, message):
+    with start() as session:
+        maps = {
+            "names": session.table("names", 8, key="char[8]"),
+            "pairs": session.table("pairs", 8, key=("char[8]", "u32")),
+            "numbers": session.table("numbers", 8),
+        }
+        with pytest.raises(UsageError) as caught:
+            session.probe(LOOP, define(f"def handler(hit, r0):\n    {line}\n", **maps), compiled=True)
+        assert caught.value.message == message
+        *_, shown, caret = caught.value.evidence.splitlines()
+        assert shown[caret.index("^") :].startswith(at)
+
+
 def test_a_key_looks_at_64_places_and_no_more():
     table = Map("table", MapShape(MapKind.TABLE, 100), MAPS)
-    crowd = [key for key in range(1, 20_000) if first_cell(key, 100) == 70][:67]
+    crowd = [key for key in range(1, 20_000) if first_cell([key], 100) == 70][:67]
     both = BothSides(define("def handler(r0):\n    table[r0] += 1\n", table=table))
     for key in crowd:
         assert both.target(state(r0=key)) == both.host(state(r0=key))
@@ -162,12 +251,47 @@ def test_maps_add_exactly_when_the_handler_is_interrupted_anywhere():
     table = Map("table", MapShape(MapKind.TABLE, 3), MAPS)
     counter = Map("counter", MapShape(MapKind.COUNTER), MAPS + 0x100)
     source = "def handler(r0, r1):\n    table[r0] += r1\n    counter.add(r1)\n"
+    expected = {9: 1 << 32, 77: 1 << 31}, 3 << 31
+
+    def look(reader: _Reader) -> tuple[dict[int, int], int]:
+        return (
+            Map("table", table.shape, MAPS, _memory=reader).values(),
+            Map("counter", counter.shape, MAPS + 0x100, _memory=reader).total,
+        )
+
+    assert _interrupt_anywhere(source, {"table": table, "counter": counter}, look, expected) > 20
+
+
+def test_keys_made_of_parts_are_added_to_exactly_when_the_handler_is_interrupted_anywhere():
+    """Where it is interrupted while it writes a key, there are two cells of that key, and their sum is what counts."""
+    table = Map("table", MapShape(MapKind.TABLE, 4, key=(KeyPart(2, text=True), KeyPart())), MAPS)
+    source = f"def handler(r0, r1):\n    table[string({TEXT}), r0] += r1\n"
+    cells = set()
+
+    def look(reader: _Reader) -> dict[tuple[str, int], int]:
+        found = Map("table", table.shape, MAPS, _memory=reader)
+        data = reader.read_memory(MAPS, table.shape.bytes)
+        cells.add(sum(found._state(data, cell) == READY for cell in range(table.shape.cells)))
+        assert found.overflow == 0
+        return found.values()
+
+    _interrupt_anywhere(source, {"table": table}, look, {("eth0", 9): 1 << 32, ("eth0", 77): 1 << 31})
+    assert cells == {2, 3}
+
+
+def _interrupt_anywhere(source, maps, look, expected) -> int:
+    """Interrupt a handler after 1, 2, ... instructions; the interrupt runs it twice, with its key and with another.
+
+    Returns how many instructions it has.
+    """
     at = interrupted = 0
     while not interrupted or at < interrupted:
         at += 1
-        both = BothSides(define(source, table=table, counter=counter), atomic=True)
+        both = BothSides(define(source, **maps), atomic=True)
         machine, body = both.machine, both.body
-        symbols = {"hits": MAPS + 0x200, "map0": MAPS, "map1": MAPS + 0x100}
+        symbols = {"hits": MAPS + 0x200, "faults": MAPS + 0x204} | {
+            f"map{number}": known.address for number, known in enumerate(maps.values())
+        }
         end = machine.base + 4 * len(body.words)
         machine.enter(body, state(r0=9, r1=1 << 31), symbols)
         machine.uc.emu_start(machine.base, end, count=at)
@@ -179,10 +303,8 @@ def test_maps_add_exactly_when_the_handler_is_interrupted_anywhere():
             interrupted = at
         else:
             machine.uc.emu_start(before["pc"], end, count=1000)
-        found = Map("table", table.shape, MAPS, _memory=_Reader(machine)).values()
-        assert found == {9: 1 << 32, 77: 1 << 31}, f"interrupted after {at} instructions"
-        assert Map("counter", counter.shape, MAPS + 0x100, _memory=_Reader(machine)).total == 3 << 31
-    assert at > 20
+        assert look(_Reader(machine)) == expected, f"interrupted after {at} instructions"
+    return at
 
 
 class _Reader:

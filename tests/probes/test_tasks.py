@@ -171,6 +171,52 @@ def test_handlers_know_the_task(session, compiled):
     assert probe.faults == 0
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_tables_have_the_names_of_tasks_as_keys(session, compiled):
+    def handler(hit, r0):
+        by_name[hit.comm] += r0
+        by_both[hit.comm, hit.pid & 1] += 1
+        short[hit.comm] += 1
+
+    by_name = session.table("by_name", 16, key="char[16]")
+    by_both = session.table("by_both", 16, key=("char[16]", "u32"))
+    short = session.table("short", 16, key="char[4]")
+    session.probe(SITE, handler if compiled else session.on_host(handler), compiled=compiled)
+    session.optimize_now()
+    session.run(until=END)
+    expected, both = Counter(), Counter()
+    for pid, _, name in PASSED:
+        expected[name] += pid
+        both[name, pid & 1] += 1
+    # What stands behind the end of a name is no part of it.
+    assert (by_name.values(), by_both.values()) == (expected, both)
+    assert set(short.values()) == {"sh", "cat", "kwor…", "bash…"}
+
+
+def test_events_are_summed_up_by_task(session):
+    session.define(f"p:own {SITE:#x} down=%r1:u32 name=$comm")
+    session.optimize_now()
+    by = {
+        keys: session.trigger(f"own.hist:keys={keys}")
+        for keys in ("comm", "name", "COMM,common_cpu:vals=down", "common_pid.execname:sort=common_pid", "common_tgid")
+    }
+    by["filtered"] = session.trigger('own.hist:keys=COMM if COMM ~ "*sh" && common_pid > 50')
+    session.run(until=END)
+    names = Counter(name for _, _, name in PASSED)
+    rows = {keys: {row.key: row.hitcount for row in found.rows()} for keys, found in by.items()}
+    assert rows["comm"] == rows["name"] == names
+    assert rows["COMM,common_cpu:vals=down"] == {(name, 0): count for name, count in names.items()}
+    assert rows["common_pid.execname:sort=common_pid"] == {(pid, name): 1 for pid, _, name in PASSED}
+    assert rows["common_tgid"] == dict.fromkeys(range(1, PASSES + 1), 1)
+    assert rows["filtered"] == Counter(name for pid, _, name in PASSED if name.endswith("sh") and pid > 50)
+    lines = str(by["common_pid.execname:sort=common_pid"]).splitlines()
+    assert lines[5:7] == [
+        "{ common_pid: sh               [         1] }  hitcount:          1",
+        "{ common_pid: sh               [         2] }  hitcount:          1",
+    ]
+    assert "{ comm: kworker/0:1-eve  }  hitcount:         " in str(by["comm"])
+
+
 def test_the_fields_of_a_task_are_those_of_its_structure(session):
     fields = session.hit_fields
     assert fields.find("common_pid") == (Read(TASK.pid), TYPES["s32"])

@@ -99,7 +99,7 @@ class Fetcher:
         """The address of `size` bytes, and whether all of them can be read, as far as `memory.copy` does not tell."""
         ir = self.ir
         found, good, end = ir.variable("i32", "0"), ir.variable("i1", "false"), ir.label()
-        address = self._address(source, end)
+        address = self.address(source, end)
         if not self.readable.walked:
             memory.check(ir, address, size, self.readable.ranges, end)
         ir.line(f"store i32 {address}, ptr {found}")
@@ -112,7 +112,7 @@ class Fetcher:
         """The address of a string, and the bytes to copy, with the zero: 0 where it cannot be read."""
         ir = self.ir
         found, length, end = ir.variable("i32", "0"), ir.variable("i32", "0"), ir.label()
-        address = self._address(source, end)
+        address = self.address(source, end)
         count = memory.measure(ir, address, self.readable, most, end)
         ir.line(f"store i32 {address}, ptr {found}")
         ir.line(f"store i32 {count}, ptr {length}")
@@ -123,14 +123,14 @@ class Fetcher:
     def _read(self, source: Memory, size: int) -> Fetched:
         ir, kind = self.ir, f"i{8 * size}"
         value, good, end = ir.variable(kind, "0"), ir.variable("i1", "false"), ir.label()
-        address = self._address(source, end)
+        address = self.address(source, end)
         ir.line(f"store {kind} {memory.read(ir, address, size, self.readable, end)}, ptr {value}")
         ir.line(f"store i1 true, ptr {good}")
         ir.jump(end)
         ir.begin(end)
         return ir.value(f"load {kind}, ptr {value}"), ir.value(f"load i1, ptr {good}")
 
-    def _address(self, source: Memory, fault: str) -> str:
+    def address(self, source: Memory, fault: str) -> str:
         """The address that is meant; go to `fault` where a pointer on the way cannot be read."""
         ir = self.ir
         base, good = self._word(source.base)

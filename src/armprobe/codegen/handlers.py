@@ -379,6 +379,7 @@ class _Function:
         emitter = Emitter(
             ir,
             layout=program.layout,
+            maps=program.maps,
             readable=self._readable,
             has_clz=self._architecture >= 5,
             register=self._register,

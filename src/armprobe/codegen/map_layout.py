@@ -2,15 +2,20 @@
 
     offset 0    overflow: u64, updates that found no place
     offset 8    `cells` values of u64
-    then        table only: the keys of the cells, u32
+    then        table only: the keys of the cells, u32; or for each cell a state and the words of its key
 
 A counter is one cell, a histogram one for each bucket. A table has `size` cells whose keys are no zero (a zero key
 says that the cell is free) and, last, one for the key 0. The cell of a key is the first, from the one that `first_cell`
 gives on and around the end, that holds the key or is free; MAX_STEPS cells are looked at. A key stays where it is.
+
+Where keys are made of parts, numbers and strings, a cell is FREE, or TAKEN by whoever writes the key into it, or
+READY. Nobody waits for a key to be written, as it might be an interrupt that waits: who finds a cell taken goes on to
+the next. So a key may have several cells, and its number is the sum of theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,6 +25,8 @@ MAX_STEPS = 64
 MAX_CELLS = 1 << 16
 #: 2^32 divided by the golden ratio: spreads keys that are close together, as addresses are
 HASH = 0x9E3779B1
+FREE, TAKEN, READY = 0, 1, 2
+_WORD = 0xFFFFFFFF
 
 
 class MapKind(Enum):
@@ -29,8 +36,18 @@ class MapKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPart:
+    """A part of a key: a number of 32 bits, or a string, of which so many words are kept, and zeros behind its end."""
+
+    words: int = 1
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MapShape:
     """What a map is; `size` is the number of buckets, or of keys that are no zero (a counter: 1).
+
+    `key` are the parts of the keys of a table; empty: they are u32.
 
     The buckets of a histogram that observes values are powers of two where `step` is 0, else of `step` values each,
     from `base` on.
@@ -40,10 +57,11 @@ class MapShape:
     size: int = 1
     step: int = 0
     base: int = 0
+    key: tuple[KeyPart, ...] = ()
 
     @property
     def cells(self) -> int:
-        return self.size + (self.kind is MapKind.TABLE)
+        return self.size + (self.kind is MapKind.TABLE and not self.key)
 
     @property
     def keys(self) -> int:
@@ -52,7 +70,17 @@ class MapShape:
 
     @property
     def bytes(self) -> int:
-        return self.keys + (4 * self.cells if self.kind is MapKind.TABLE else 0)
+        return self.keys + (self.key_bytes * self.cells if self.kind is MapKind.TABLE else 0)
+
+    @property
+    def key_words(self) -> int:
+        """The words of a key that is made of parts."""
+        return sum(part.words for part in self.key)
+
+    @property
+    def key_bytes(self) -> int:
+        """What a cell has besides its number."""
+        return 4 * (1 + self.key_words)
 
     @property
     def steps(self) -> int:
@@ -68,6 +96,9 @@ def bucket_of(value: int, shape: MapShape) -> int:
     return bucket if 0 <= bucket < shape.size else shape.size
 
 
-def first_cell(key: int, size: int) -> int:
-    """Where the search for a key of a table starts."""
-    return ((key * HASH & 0xFFFFFFFF) * size) >> 32
+def first_cell(key: Sequence[int], size: int) -> int:
+    """Where the search for a key of a table starts, given its words."""
+    mixed = 0
+    for word in key:
+        mixed = (mixed ^ word) * HASH & _WORD
+    return mixed * size >> 32

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from armprobe.codegen.ir import Lines
-from armprobe.codegen.map_layout import CELL_BYTES, CELLS, HASH, MapKind, MapShape
+from armprobe.codegen.map_layout import CELL_BYTES, CELLS, FREE, HASH, READY, TAKEN, MapKind, MapShape
 from armprobe.codegen.words import Type
 
 
 def update_map(
-    ir: Lines, symbol: str, shape: MapShape, key: str | None, kind: Type | None, amount: str, *, replace: bool = False
+    ir: Lines,
+    symbol: str,
+    shape: MapShape,
+    key: str | Sequence[str] | None,
+    kind: Type | None,
+    amount: str,
+    *,
+    replace: bool = False,
 ) -> None:
     """Add the i64 `amount` to the cell of `key`, which is of the unsigned type `kind`; a counter has none.
 
-    With `replace`, the amount takes the place of what is there.
+    A key that is made of parts is given as its words. With `replace`, the amount takes the place of what is there.
     """
     change = ir.put if replace else ir.add
     base = ir.symbol(symbol, f"[{shape.bytes} x i8]", 8)
-    if key is None or kind is None:
+    if key is None:
         change(ir.offset(base, CELLS), amount, bits=64)
         return
     missed, end = ir.label(), ir.label()
     index = ir.variable("i32")
-    if shape.kind is MapKind.TABLE:
+    if not isinstance(key, str):
+        _find_parts(ir, base, shape, key, index, missed)
+    elif shape.kind is MapKind.TABLE:
         _find(ir, base, shape, key, index, missed)
     else:
+        assert kind is not None
         found = ir.label()
         ir.branch(ir.value(f"icmp ult i{kind.bits} {key}, {shape.size}"), found, missed)
         ir.begin(found)
@@ -39,21 +51,14 @@ def update_map(
 
 def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, missed: str) -> None:
     """Leave the cell of a key in `index`, where there is one; claim a free one for a new key."""
-    size = shape.size
-    zero, other, look, taken, onward, again, found = (ir.label() for _ in range(7))
-    steps = ir.variable("i32")
+    zero, other, look, taken, onward, found = (ir.label() for _ in range(6))
     ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
     ir.begin(zero)
-    ir.line(f"store i32 {size}, ptr {index}")
+    ir.line(f"store i32 {shape.size}, ptr {index}")
     ir.jump(found)
     ir.begin(other)
-    spread = ir.value(f"zext i32 {ir.value(f'mul i32 {key}, {HASH}')} to i64")
-    first = ir.value(f"lshr i64 {ir.value(f'mul i64 {spread}, {size}')}, 32")
-    ir.line(f"store i32 {ir.value(f'trunc i64 {first} to i32')}, ptr {index}")
-    ir.line(f"store i32 0, ptr {steps}")
-    ir.jump(look)
-    ir.begin(look)
-    here = ir.value(f"load i32, ptr {index}")
+    _start(ir, shape, [key], index)
+    here, on = _begin_look(ir, shape, index, look, onward, missed)
     place = ir.value(f"getelementptr i32, ptr {ir.offset(base, shape.keys)}, i32 {here}")
     held = ir.value(f"load volatile i32, ptr {place}")
     ir.branch(ir.value(f"icmp eq i32 {held}, {key}"), found, taken)
@@ -71,13 +76,73 @@ def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, missed: s
     else:
         ir.line(f"store volatile i32 {key}, ptr {place}")
         ir.jump(found)
-    ir.begin(onward)
-    following = ir.value(f"add i32 {here}, 1")
-    around = ir.value(f"icmp eq i32 {following}, {size}")
-    ir.line(f"store i32 {ir.value(f'select i1 {around}, i32 0, i32 {following}')}, ptr {index}")
-    step = ir.value(f"add i32 {ir.value(f'load i32, ptr {steps}')}, 1")
-    ir.line(f"store i32 {step}, ptr {steps}")
-    ir.branch(ir.value(f"icmp eq i32 {step}, {shape.steps}"), missed, again)
-    ir.begin(again)
-    ir.jump(look)
+    on()
     ir.begin(found)
+
+
+def _find_parts(ir: Lines, base: str, shape: MapShape, words: Sequence[str], index: str, missed: str) -> None:
+    """The same for a key that is made of parts, given as its words."""
+    look, used, same, claim, mine, onward, found = (ir.label() for _ in range(7))
+    _start(ir, shape, words, index)
+    here, on = _begin_look(ir, shape, index, look, onward, missed)
+    place = ir.offset(ir.offset(base, shape.keys), ir.value(f"mul i32 {here}, {shape.key_bytes}"))
+    places = [ir.offset(place, 4 * (1 + number)) for number in range(len(words))]
+    # What a cell that is ready holds was written before: neither is seen the other way round.
+    state = ir.value(f"load atomic volatile i32, ptr {place} acquire, align 4" if ir.atomic else
+                     f"load volatile i32, ptr {place}, align 4")  # fmt: skip
+    ir.branch(ir.value(f"icmp eq i32 {state}, {READY}"), same, used)
+    ir.begin(same)
+    for word, at in zip(words, places, strict=True):
+        equal = ir.label()
+        ir.branch(ir.value(f"icmp eq i32 {ir.value(f'load volatile i32, ptr {at}, align 4')}, {word}"), equal, onward)
+        ir.begin(equal)
+    ir.jump(found)
+    ir.begin(used)
+    ir.branch(ir.value(f"icmp eq i32 {state}, {FREE}"), claim, onward)
+    ir.begin(claim)
+    if ir.atomic:
+        pair = ir.value(f"cmpxchg ptr {place}, i32 {FREE}, i32 {TAKEN} monotonic monotonic")
+        ir.branch(ir.value(f"extractvalue {{ i32, i1 }} {pair}, 1"), mine, onward)
+        ir.begin(mine)
+    for word, at in zip(words, places, strict=True):
+        ir.line(f"store volatile i32 {word}, ptr {at}, align 4")
+    ir.line(f"store atomic volatile i32 {READY}, ptr {place} release, align 4" if ir.atomic else
+            f"store volatile i32 {READY}, ptr {place}, align 4")  # fmt: skip
+    ir.jump(found)
+    on()
+    ir.begin(found)
+
+
+def _start(ir: Lines, shape: MapShape, words: Sequence[str], index: str) -> None:
+    """Leave in `index` where the search for a key begins: `map_layout.first_cell`."""
+    mixed = "0"
+    for word in words:
+        mixed = ir.value(f"mul i32 {ir.value(f'xor i32 {mixed}, {word}')}, {HASH}")
+    spread = ir.value(f"zext i32 {mixed} to i64")
+    first = ir.value(f"lshr i64 {ir.value(f'mul i64 {spread}, {shape.size}')}, 32")
+    ir.line(f"store i32 {ir.value(f'trunc i64 {first} to i32')}, ptr {index}")
+
+
+def _begin_look(
+    ir: Lines, shape: MapShape, index: str, look: str, onward: str, missed: str
+) -> tuple[str, Callable[[], None]]:
+    """Begin a search from `index` on: the cell to look at, and what ends it, where `onward` goes to the next cell."""
+    steps = ir.variable("i32")
+    ir.line(f"store i32 0, ptr {steps}")
+    ir.jump(look)
+    ir.begin(look)
+    here = ir.value(f"load i32, ptr {index}")
+
+    def on() -> None:
+        again = ir.label()
+        ir.begin(onward)
+        following = ir.value(f"add i32 {here}, 1")
+        around = ir.value(f"icmp eq i32 {following}, {shape.size}")
+        ir.line(f"store i32 {ir.value(f'select i1 {around}, i32 0, i32 {following}')}, ptr {index}")
+        step = ir.value(f"add i32 {ir.value(f'load i32, ptr {steps}')}, 1")
+        ir.line(f"store i32 {step}, ptr {steps}")
+        ir.branch(ir.value(f"icmp eq i32 {step}, {shape.steps}"), missed, again)
+        ir.begin(again)
+        ir.jump(look)
+
+    return here, on

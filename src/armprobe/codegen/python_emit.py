@@ -9,6 +9,8 @@ from typing import NoReturn
 from armprobe.codegen import memory
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.ir import Lines
+from armprobe.codegen.map_key import known_text_words, text_words
+from armprobe.codegen.map_layout import KeyPart, MapShape
 from armprobe.codegen.memory import Readable
 from armprobe.codegen.text_matcher import match_known_text, match_text
 from armprobe.codegen.words import BOOL, Type
@@ -24,8 +26,9 @@ class Emitter:
     """Emits one handler. `register`, `probe`, `update_map` and `record` are what the surroundings know to do."""
 
     ir: Lines
-    #: how its records are
+    #: how its records and its maps are
     layout: Layout | None
+    maps: Sequence[MapShape]
     readable: Readable
     #: has CLZ, which came with architecture 5
     has_clz: bool
@@ -35,8 +38,8 @@ class Emitter:
     moment: Callable[[str], str]
     #: of a name, in so many bytes
     at_entry: Callable[[str, int], str]
-    #: number of the map, key and its type, amount, and whether the amount replaces what is there
-    update_map: Callable[[int, str | None, Type | None, str, bool], None]
+    #: number of the map, key and its type, or the words of one, amount, and whether it replaces what is there
+    update_map: Callable[[int, str | list[str] | None, Type | None, str, bool], None]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
     record: Callable[[list[str | tuple[str, str]], str], None]
     #: leave the function with a value of that type, or with its registers as they are; control does not come back
@@ -84,7 +87,12 @@ class Emitter:
                 self._leave(self.out)
             case tree.Evaluate(value):
                 self.value(value)
+            case tree.MapUpdate(number, tuple() as parts, amount, replace):
+                words = [word for part, one in zip(self.maps[number].key, parts, strict=True)
+                         for word in self._key_words(part, one)]  # fmt: skip
+                self.update_map(number, words, None, self.value(amount), replace)
             case tree.MapUpdate(number, key, amount, replace):
+                assert not isinstance(key, tuple)
                 place = None if key is None else self.value(key)
                 self.update_map(number, place, None if key is None else key.type, self.value(amount), replace)
             case tree.Emit(values):
@@ -176,6 +184,15 @@ class Emitter:
         ir.jump(end)
         ir.begin(end)
         return ir.value(f"load i32, ptr {place}"), ir.value(f"load i32, ptr {length}")
+
+    def _key_words(self, part: KeyPart, node: tree.Expression) -> list[str]:
+        """The words of a part of a key."""
+        if not isinstance(node, tree.ReadText):
+            return [self.value(node)]
+        address = self.value(node.address)
+        if isinstance(node.address, tree.Moment):
+            return known_text_words(self.ir, address, COMM_TYPE.size, part.words)
+        return text_words(self.ir, address, self.readable, part.words, self.fault)
 
     def _match(self, node: tree.MatchText) -> str:
         ir, address = self.ir, self.value(node.address)
@@ -343,7 +360,7 @@ def emit_condition(
     """The i1 that a condition is."""
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
-        ir, layout=None, readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
+        ir, layout=None, maps=(), readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
         at_entry=_never, update_map=_never, record=_never, skip=_never, result_word=_never, set_result=_never,
         fault=fault, out=end,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from armprobe.codegen.helpers import HELPERS
-from armprobe.codegen.map_layout import bucket_of
+from armprobe.codegen.map_layout import MapShape, bucket_of
 from armprobe.codegen.python_calls import positional_parameters
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked
@@ -24,6 +24,10 @@ from armprobe.symbols.values import State, to_python, value_as
 
 _SIZES = (8, 16, 32, 64)
 _WORD = 0xFFFFFFFF
+
+
+#: of a map: a number, or the parts of it
+Key = int | tuple[int | bytes, ...]
 
 
 class Fault(Exception):
@@ -52,10 +56,10 @@ class Surroundings(Protocol):
     def read(self, address: int, size: int) -> bytes:
         """Raises Fault."""
 
-    def add(self, number: int, key: int, amount: int) -> None:
-        """Add to the map with that number."""
+    def add(self, number: int, key: Key, amount: int) -> None:
+        """Add to the map with that number; strings in a key are bytes."""
 
-    def put(self, number: int, key: int, value: int) -> None:
+    def put(self, number: int, key: Key, value: int) -> None:
         """Replace a number of it."""
 
     def time(self) -> int: ...
@@ -250,10 +254,11 @@ def _build(scope: Scope, at_hit: list[Surroundings], state: list[State], most: i
     names["string"] = lambda address: _String(address, at_hit[-1].read)
     names |= scope.outside
     names["__emit"] = partial(_emit, at_hit, most)
-    names["__add"], names["__put"] = partial(_add, at_hit), partial(_put, at_hit)
+    shapes = [shape for shape in map(scope.handler.shape_of, scope.handler.maps) if shape is not None]
+    names["__add"], names["__put"] = partial(_add, at_hit, shapes), partial(_put, at_hit)
     names["__skip"], names["__set_result"] = _skip, partial(_set_result, at_hit)
     names["__bucket"] = bucket_of
-    names["__shapes"] = [scope.handler.shape_of(known) for known in scope.handler.maps]
+    names["__shapes"] = shapes
     names |= {f"__{inner.number}": _build(inner, at_hit, state, most) for inner in scope.calls.values()}
     function = _Rewriter(scope).visit(scope.source.tree)
     function.decorator_list, function.returns = [], None
@@ -272,7 +277,14 @@ def _cast(scope: Scope, state: list[State], name: str, address: int) -> Any:
     return value_as(scope.handler.known_names().type_named(name), address, state[-1])
 
 
-def _add(at_hit: list[Surroundings], number: int, key: int, amount: int) -> None:
+def _add(at_hit: list[Surroundings], shapes: Sequence[MapShape], number: int, key: Any, amount: int) -> None:
+    parts = shapes[number].key
+    if parts:
+        given = key if isinstance(key, tuple) else (key,)
+        key = tuple(
+            read_text(one.read, one.address, 4 * part.words) if part.text else one
+            for part, one in zip(parts, given, strict=True)
+        )
     at_hit[-1].add(number, key, amount)
 
 

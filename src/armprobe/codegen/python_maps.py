@@ -7,6 +7,7 @@ import ast
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.map_layout import MapKind, MapShape
 from armprobe.codegen.python_scope import Scope, check_number, typed
+from armprobe.codegen.python_text import check_text, is_text
 from armprobe.codegen.words import BOOL, U32, U64
 
 
@@ -46,14 +47,23 @@ def check_map_add(
 def check_map_put(scope: Scope, node: ast.Assign, target: ast.Subscript, value: ast.expr) -> tree.Statement:
     """MAP[KEY] = n."""
     number, key = _place(scope, node, target)
+    if isinstance(key, tuple):
+        raise scope.source.error(node, "a table whose keys are made of parts is added to", hint="write MAP[KEY] += 1")
     return tree.MapUpdate(number, key, _amount(scope, value), replace=True)
 
 
-def _place(scope: Scope, node: ast.AST, target: ast.Subscript) -> tuple[int, tree.Expression]:
+def _place(
+    scope: Scope, node: ast.AST, target: ast.Subscript
+) -> tuple[int, tree.Expression | tuple[tree.Expression, ...]]:
     """The number of the map, and the key."""
     number, shape = _map_of(scope, target.value)
     if shape.kind is MapKind.COUNTER:
         raise scope.source.error(node, "a counter has no keys", hint="write COUNTER.add(1)")
+    if shape.key:
+        return number, _parts(scope, target.slice, shape)
+    if shape.kind is MapKind.TABLE and (isinstance(target.slice, ast.Tuple) or is_text(scope, target.slice)):
+        raise scope.source.error(target.slice, "the keys of this table are u32",
+                                 hint='others are made with session.table(..., key=("char[16]", "u32"))')  # fmt: skip
     key = typed(scope, target.slice, check_number(scope, target.slice))
     if key.type.signed:
         raise scope.source.error(
@@ -63,6 +73,32 @@ def _place(scope: Scope, node: ast.AST, target: ast.Subscript) -> tuple[int, tre
         raise scope.source.error(target.slice, f"the keys of a table are u32, and this is {key.type.name}",
                           hint="as_u32() takes the lower half")  # fmt: skip
     return number, key
+
+
+def _parts(scope: Scope, node: ast.expr, shape: MapShape) -> tuple[tree.Expression, ...]:
+    """The parts of a key."""
+    given = node.elts if isinstance(node, ast.Tuple) else [node]
+    if len(given) != len(shape.key):
+        raise scope.source.error(node, f"a key of this table has {many_parts(shape)}, not {len(given)}")
+    checked: list[tree.Expression] = []
+    for part, one in zip(shape.key, given, strict=True):
+        if part.text is not is_text(scope, one):
+            wanted = "a string, string(r0) or hit.comm" if part.text else "a number"
+            raise scope.source.error(one, f"this part of the key is {wanted}")
+        if part.text:
+            checked.append(check_text(scope, one))
+            continue
+        value = typed(scope, one, check_number(scope, one))
+        if value.type != U32:
+            raise scope.source.error(one, f"a number in a key is u32, and this is {value.type.name}",
+                                     hint="as_u32() takes the lower half")  # fmt: skip
+        checked.append(value)
+    return tuple(checked)
+
+
+def many_parts(shape: MapShape) -> str:
+    """How many parts a key has."""
+    return "one part" if len(shape.key) == 1 else f"{len(shape.key)} parts"
 
 
 def _observe(scope: Scope, call: ast.Call, number: int, shape: MapShape) -> list[tree.Statement]:

@@ -249,11 +249,12 @@ class Evaluate:
 class MapUpdate:
     """Add the u64 `amount` to the cell of `key` in the map with the number `map`; a counter has no key.
 
-    With `replace`, the amount takes the place of what is there.
+    Where keys are made of parts, `key` are these: numbers, u32, and ReadText. With `replace`, the amount takes the
+    place of what is there.
     """
 
     map: int
-    key: Expression | None
+    key: Expression | tuple[Expression, ...] | None
     amount: Expression
     replace: bool = False
 

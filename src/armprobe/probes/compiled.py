@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from armprobe.codegen.actions import Call
 from armprobe.codegen.filters import Filter
-from armprobe.codegen.python_host import Ending, Fault, Surroundings, host_condition, host_function
+from armprobe.codegen.python_host import Ending, Fault, Key, Surroundings, host_condition, host_function
 from armprobe.codegen.python_objects import Names
 from armprobe.codegen.python_scope import PlaceNeededError, Scope
 from armprobe.codegen.python_subset import Checked, check_condition, check_handler
@@ -212,10 +212,10 @@ class _Surroundings:
         except TargetFault:
             raise Fault from None
 
-    def add(self, number: int, key: int, amount: int) -> None:
+    def add(self, number: int, key: Key, amount: int) -> None:
         self.maps[number].add(amount, key)
 
-    def put(self, number: int, key: int, value: int) -> None:
+    def put(self, number: int, key: Key, value: int) -> None:
         self.maps[number].put(key, value)
 
     def time(self) -> int:

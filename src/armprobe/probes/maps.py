@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from armprobe.codegen.map_layout import CELL_BYTES, CELLS, MAX_CELLS, MapKind, MapShape, bucket_of, first_cell
+from armprobe.codegen.map_layout import (
+    CELL_BYTES,
+    CELLS,
+    FREE,
+    MAX_CELLS,
+    READY,
+    KeyPart,
+    MapKind,
+    MapShape,
+    bucket_of,
+    first_cell,
+)
 from armprobe.errors import UsageError
+from armprobe.events.values import decode_text
 
 _CELL = (1 << 64) - 1
 _BAR = 40
+_PART = re.compile(r"u32|char\[([1-9][0-9]?)\]", re.ASCII)
+_MOST_TEXT = 64
 
 
 class _Memory(Protocol):
@@ -35,10 +52,20 @@ class Map:
     _memory: _Memory | None = field(default=None, repr=False)
     _final: bytes = field(default=b"", repr=False)
 
-    def values(self) -> dict[int, int]:
-        """The numbers that are not zero, by key in ascending order; the key of a counter is 0."""
+    def values(self) -> dict[Any, int]:
+        """The numbers that are not zero, by key in ascending order; the key of a counter is 0.
+
+        A key that is made of parts is a string, or a tuple where there are several.
+        """
         data, shape = self._data(), self.shape
-        found = {}
+        found: dict[Any, int] = {}
+        if shape.key:
+            for cell in range(shape.cells):
+                if self._state(data, cell) == READY:
+                    number = _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
+                    key = self._shown(data, cell)
+                    found[key] = found.get(key, 0) + number & _CELL
+            return {key: found[key] for key in sorted(found) if found[key]}
         for cell in range(shape.cells):
             number = _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
             if number:
@@ -55,16 +82,20 @@ class Map:
         """Updates that found no place."""
         return _word(self._data(), 0, CELL_BYTES)
 
-    def __getitem__(self, key: int) -> int:
+    def __getitem__(self, key: Any) -> int:
         """The number of a key; 0 for one that is not there."""
         return self.values().get(key, 0)
 
-    def __setitem__(self, key: int, number: int) -> None:
+    def __setitem__(self, key: Any, number: int) -> None:
         """Set a number, as `put`; `map[key] += 1` in a host handler."""
         self.put(key, number)
 
-    def put(self, key: int, number: int) -> None:
+    def put(self, key: Any, number: int) -> None:
         """Set a number, modulo 2**64. A key without a place counts as overflow."""
+        if self.shape.key:
+            number -= self[key]  # a key may have several cells
+            self.add(number, key)
+            return
         offset = self._place(key)
         if offset is None:
             self._add(0, 1)
@@ -75,7 +106,7 @@ class Map:
         """Add 1 to the bucket of a value, in a histogram."""
         self.add(1, bucket_of(value, self.shape))
 
-    def add(self, amount: int = 1, key: int = 0) -> None:
+    def add(self, amount: int = 1, key: Any = 0) -> None:
         """Add as target code does, modulo 2**64."""
         offset = self._place(key)
         self._add(0 if offset is None else offset, 1 if offset is None else amount)
@@ -98,12 +129,16 @@ class Map:
             numbers = {key: numbers.get(key, 0) for key in range(min(numbers), max(numbers) + 1)}
         labels = {key: self._label(key) for key in numbers}
         width, digits = max(map(len, labels.values())), len(str(most))
+        if self.shape.key:
+            numbers = dict(sorted(numbers.items(), key=lambda item: -item[1]))
         for key, number in numbers.items():
             bar = "#" * -(-_BAR * number // most)
             lines.append(f"  {labels[key]:>{width}}  {number:>{digits}}  {bar}".rstrip())
         return "\n".join(lines)
 
-    def _label(self, key: int) -> str:
+    def _label(self, key: Any) -> str:
+        if self.shape.key:
+            return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
         if self.shape.kind is MapKind.TABLE:
             return f"0x{key:08x}"
         if self.shape.step:
@@ -111,22 +146,50 @@ class Map:
             return f"{first} to {first + self.shape.step - 1}"
         return f"{1 << key if key else 0} to {(2 << key) - 1}" if self.log2 else str(key)
 
-    def _place(self, key: int) -> int | None:
+    def _place(self, key: Any) -> int | None:
         """The offset of the cell of a key; a new key gets a free one. None where there is no place."""
         shape = self.shape
+        if shape.key:
+            return self._place_of_parts(key_words(shape, key))
         if shape.kind is not MapKind.TABLE:
             return CELLS + CELL_BYTES * key if 0 <= key < shape.size else None
         if key == 0:
             return CELLS + CELL_BYTES * shape.size
-        data, cell = self._data(), first_cell(key, shape.size)
-        for _ in range(shape.steps):
+        data = self._data()
+        for cell in _cells(shape, (key,)):
             held = _word(data, shape.keys + 4 * cell, 4)
             if not held:
                 self._write(shape.keys + 4 * cell, key.to_bytes(4, "little"))
             if held in (0, key):
                 return CELLS + CELL_BYTES * cell
-            cell = (cell + 1) % shape.size
         return None
+
+    def _place_of_parts(self, words: tuple[int, ...]) -> int | None:
+        """The same for a key that is made of parts, given as its words."""
+        data, shape = self._data(), self.shape
+        for cell in _cells(shape, words):
+            state, place = self._state(data, cell), shape.keys + shape.key_bytes * cell
+            if state == FREE:
+                self._write(place, struct.pack(f"<{1 + len(words)}I", READY, *words))
+            if state == FREE or (state == READY and self._words(data, cell) == words):
+                return CELLS + CELL_BYTES * cell
+        return None
+
+    def _state(self, data: bytes, cell: int) -> int:
+        return _word(data, self.shape.keys + self.shape.key_bytes * cell, 4)
+
+    def _words(self, data: bytes, cell: int) -> tuple[int, ...]:
+        shape = self.shape
+        return struct.unpack_from(f"<{shape.key_words}I", data, shape.keys + shape.key_bytes * cell + 4)
+
+    def _shown(self, data: bytes, cell: int) -> Any:
+        """The key of a cell: its parts, or the one that there is."""
+        place, parts = self.shape.keys + self.shape.key_bytes * cell + 4, []
+        for part in self.shape.key:
+            held = bytes(data[place : place + 4 * part.words])
+            parts.append(decode_text(held, len(held)) if part.text else int.from_bytes(held, "little"))
+            place += 4 * part.words
+        return parts[0] if len(parts) == 1 else tuple(parts)
 
     def _add(self, offset: int, amount: int) -> None:
         value = _word(self._data(), offset, CELL_BYTES) + amount & _CELL
@@ -141,7 +204,44 @@ class Map:
         self._memory.write_memory(self.address + offset, data)
 
 
-def map_shape(kind: MapKind, size: int, *, step: int = 0, base: int = 0) -> MapShape:
+def _cells(shape: MapShape, words: tuple[int, ...]) -> Iterator[int]:
+    """The cells that are looked at for a key."""
+    first = first_cell(words, shape.size)
+    return ((first + step) % shape.size for step in range(shape.steps))
+
+
+def key_words(shape: MapShape, key: Any) -> tuple[int, ...]:
+    """The words of a key: numbers, and strings as str or bytes. Raises UsageError for what is no key."""
+    given = key if isinstance(key, tuple) else (key,)
+    words: list[int] = []
+    for part, one in zip(shape.key, given, strict=False):
+        if isinstance(one, int):
+            words.append(one & 0xFFFFFFFF)
+        if isinstance(one, str | bytes):
+            text = (one.encode() if isinstance(one, str) else one).partition(b"\0")[0]
+            words += struct.unpack(f"<{part.words}I", text[: 4 * part.words].ljust(4 * part.words, b"\0"))
+    if len(given) != len(shape.key) or len(words) != shape.key_words:
+        parts = ", ".join(f"a string of {4 * part.words} bytes" if part.text else "a number" for part in shape.key)
+        raise UsageError(f"{key!r} is no key of this table: that is {parts}")
+    return tuple(words)
+
+
+def key_parts(key: str | Sequence[str]) -> tuple[KeyPart, ...]:
+    """The parts that keys are made of, as `session.table` takes them; none for plain numbers. Raises UsageError."""
+    names = [key] if isinstance(key, str) else list(key)
+    parts = []
+    for name in names:
+        match = _PART.fullmatch(name)
+        size = int(match[1] or 0) if match else -1
+        if size % 4 or size > _MOST_TEXT:
+            raise UsageError(f'a part of a key is "u32", or "char[N]" with N = 4, 8, ... {_MOST_TEXT}, not {name!r}')
+        parts.append(KeyPart(size // 4, text=True) if size else KeyPart())
+    if not parts:
+        raise UsageError("a key has a part", hint='key="char[16]", key=("char[16]", "u32")')
+    return () if names == ["u32"] else tuple(parts)
+
+
+def map_shape(kind: MapKind, size: int, *, step: int = 0, base: int = 0, key: tuple[KeyPart, ...] = ()) -> MapShape:
     """The shape of a map with `size` buckets or keys. Raises UsageError for sizes that make no sense."""
     if not 0 <= step < 1 << 32 or not 0 <= base < 1 << 32:
         raise UsageError(f"buckets are of 1 to 2**32 - 1 values, from 0 to 2**32 - 1 on, not of {step} from {base} on")
@@ -149,7 +249,7 @@ def map_shape(kind: MapKind, size: int, *, step: int = 0, base: int = 0) -> MapS
         raise UsageError("buckets that begin at a base have a step", hint="histogram(NAME, step=16, base=64)")
     if not 1 <= size <= MAX_CELLS:
         raise UsageError(f"a {kind.value} has 1 to {MAX_CELLS} places, not {size}")
-    return MapShape(kind, size, step, base)
+    return MapShape(kind, size, step, base, key)
 
 
 def shape_of(value: object) -> MapShape | None:
