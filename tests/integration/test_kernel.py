@@ -248,6 +248,18 @@ def test_events_come_while_the_guest_works_and_all_that_were_lost_are_counted(gu
         assert (recorded + session.lost(calls), calls.hits) == (PROCESSORS * CALLS, PROCESSORS * CALLS)
 
 
+def test_an_interrupt_while_the_session_begins_leaves_nothing(guest, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("armprobe.session.start.Session", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        armprobe.attach_kernel(guest.address)
+    monkeypatch.undo()
+    with armprobe.attach_kernel(guest.address) as session:
+        assert session.count("sys_getppid").state == "trap"
+
+
 def test_symbols_come_from_the_image_that_runs_and_from_no_other(guest, tmp_path):
     with armprobe.attach_kernel(guest.address) as session:
         entry = session.locate("sys_getppid")

@@ -19,6 +19,9 @@ from armprobe.probes.latencies import Latencies
 from armprobe.probes.probe import Probe
 from armprobe.session import Session
 
+#: so many places without a hit are shown
+_MANY = 30
+
 
 @click.command
 @program_options
@@ -85,8 +88,11 @@ def stat(
                 report["latencies"] = [_latency_facts(found) for found in latencies]
             print_json(report, err=program.spawn)
         else:
-            if rows:
-                _print(rows, err=program.spawn)
+            shown = [row for row in rows if row["hits"]] if sum(not row["hits"] for row in rows) > _MANY else rows
+            if shown:
+                _print(shown, err=program.spawn)
+            if len(shown) < len(rows):
+                notice(f"{len(rows) - len(shown):,} places without a hit are not shown here; --json tells them")
             for found in histograms:
                 click.echo(f"\n{found}", err=program.spawn)
             for index, measured in enumerate(latencies):

@@ -172,10 +172,10 @@ def attach_kernel(
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         with hold_interrupt():
             target.take_memory(functions, size=-(-memory // 4096) * 4096)
+        return Session(target, symbols=table, detach=partial(let_go, target.detach, file), live=target)
     except BaseException:
         let_go(target.detach, file)
         raise
-    return Session(target, symbols=table, detach=partial(let_go, target.detach, file), live=target)
 
 
 def _digest(image: Image) -> str:
