@@ -83,6 +83,13 @@ def opening_program(folder: Path, *, opens: int) -> bytes:
     return result.read_bytes()
 
 
+def unmapping_program(folder: Path, *, opens: int) -> bytes:
+    """The program of `unmapping_program.c`: each of its three processes opens so many names that come and go."""
+    result = folder / "unmaps"
+    _compile(Path(__file__).with_name("unmapping_program.c"), result, f"-DOPENS={opens}")
+    return result.read_bytes()
+
+
 def _compile(source: Path, result: Path, *options: str) -> None:
     subprocess.run(
         [

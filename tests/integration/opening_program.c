@@ -1,21 +1,9 @@
 /* Opens names of which it is known how they come to the kernel; freestanding, so that it is one file. */
 
+#include "system_call.h"
+
 enum { OPEN = 5, EXIT = 1, MPROTECT = 125, MADVISE = 220, MMAP2 = 192 };
 enum { PAGE = 0x1000, READ_WRITE = 3, PRIVATE_ANONYMOUS = 0x22, DONTNEED = 4 };
-
-static long call(long number, long a, long b, long c, long d, long e)
-{
-	register long r7 __asm__("r7") = number;
-	register long r0 __asm__("r0") = a;
-	register long r1 __asm__("r1") = b;
-	register long r2 __asm__("r2") = c;
-	register long r3 __asm__("r3") = d;
-	register long r4 __asm__("r4") = e;
-	register long r5 __asm__("r5") = 0;
-
-	__asm__ volatile("svc #0" : "+r"(r0) : "r"(r7), "r"(r1), "r"(r2), "r"(r3), "r"(r4), "r"(r5) : "memory");
-	return r0;
-}
 
 /* "/armprobe/NNNNN", ending `left` bytes behind `place` */
 static char *name(char *place, long left, long number)

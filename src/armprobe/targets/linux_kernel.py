@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Self
 
-from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, TargetLost, UsageError
+from armprobe.errors import ArmprobeError, Refused, TargetFault, UsageError
 from armprobe.isa.reading import TPIDRURO, Load, Sum
 from armprobe.targets.base import (
     TRAP,
@@ -29,20 +29,20 @@ from armprobe.targets.base import (
     TrapHandler,
 )
 from armprobe.targets.connection import TIMEOUT, Connection
-from armprobe.targets.emulatorcopies import WORTH, EmulatorCopies
 from armprobe.targets.gdbremote import GdbRemoteTarget
-from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
-from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
+from armprobe.targets.journal import Journal, KernelMemory
+from armprobe.targets.kernelcalls import KernelFunctions
 from armprobe.targets.kernelclock import find_start
 from armprobe.targets.kernelsetup import joined, kernel_image, kernel_tables, system_register
+from armprobe.targets.kernelslots import KernelSlots
 from armprobe.targets.kerneltasks import TGID_BEHIND_PID, Snapshot, find_layout
 from armprobe.targets.kernelwindows import high_memory, open_windows
+from armprobe.targets.mappedmemory import MappedMemory
 from armprobe.targets.pagetables import LongDescriptors
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.remotewatchpoints import RemoteWatchpoints
-from armprobe.targets.reservedmemory import ReservedMemory
 from armprobe.targets.systemregisters import QemuProcessors
 
 #: what modules of the kernel, and our slots, lie in: below the linear map
@@ -51,14 +51,6 @@ _MODULES = 16 << 20
 _DATA = 16 << 20
 _RETURN = 0xE12FFF1E  # bx lr
 _PAGE = 4096
-#: functions that wait until nobody is in code that nothing leads to any more
-_WAITS = ("schedule_on_each_cpu", "synchronize_rcu_tasks")
-#: who gives memory for code, what it takes before the size, and who takes it back. The first is there up to Linux 6.9;
-#: the second knows it as EXECMEM_MODULE_TEXT, which is 0.
-_ALLOCATORS: tuple[tuple[str, list[int], str], ...] = (
-    ("module_alloc", [], "module_memfree"),
-    ("execmem_alloc", [0], "execmem_free"),
-)
 
 
 class KernelThreads:
@@ -106,7 +98,6 @@ class KernelTarget:
         self.clock = None if timer is None else replace(timer, privileged=False)
         self.no_clock = self._stub.no_clock
         self.threads = KernelThreads(self._stub.threads)
-        self._copies = EmulatorCopies(self._stub.monitor, self._stub.read_many)
         self._system = describe(connection).registers
         try:
             if connection.ask(b"Qqemu.PhyMemMode:1") != b"OK":
@@ -120,6 +111,7 @@ class KernelTarget:
         except ArmprobeError:
             self._let_go()
             raise
+        self._mapped = MappedMemory(self._stub, self._tables)
         offset = self.text.start - self.text.physical
         self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
         self._tables.lowest = lowest = (self._linear[0].start - _MODULES) & -_MODULES
@@ -136,11 +128,7 @@ class KernelTarget:
         self._meanwhile = False
         #: what the kernel says of itself, as /proc/version has it
         self.version = ""
-        self._memory: ReservedMemory | None = None
-        #: all that the kernel gave
-        self._whole = 0, 0
-        self._functions: KernelFunctions | None = None
-        self._free = ""
+        self._slots: KernelSlots | None = None
 
     @classmethod
     def connect(cls, address: str, *, timeout: float = TIMEOUT, journal: Journal | None = None) -> Self:
@@ -155,40 +143,25 @@ class KernelTarget:
     def take_memory(self, functions: abc.Mapping[str, int], *, size: int) -> None:
         """Take `size` bytes for slots from the kernel, a multiple of 4096; `functions` are the addresses of its own.
 
-        Raises what `KernelFunctions.call` does.
+        Raises what `KernelSlots.take` does.
         """
-        self._functions = KernelFunctions(self._stub, functions)
-        allocate, before, self._free = _allocator(functions)
-        used = {
-            name: functions[name] for name in (*SAFE_POINTS, RETURN, allocate, *_WAITS, self._free) if name in functions
-        }
-        # Where there is a journal, a page says whether the memory is still ours.
-        first = 0 if self.journal is None else _PAGE
         ram = high_memory(self._stub.monitor, self.translation)
-        # One for each processor, and twice as many to choose from.
+        # A window for each processor, and twice as many to choose from.
         count = len(self._stub.threads.ids()) if ram else 0
-        slots = first + 2 * count * _PAGE
-        note(self.journal, KernelMemory(0, 0, b"", tuple(used.items())))
         try:
-            start = self._functions.call(allocate, [*before, slots + size])
+            self._slots = KernelSlots.take(
+                KernelFunctions(self._stub, functions),
+                size=size,
+                spare=2 * count * _PAGE,
+                write=self._write_new,
+                journal=self.journal,
+            )
+        finally:
             self._tables.forget()
-            if not start:
-                raise Refused(f"the kernel at {self._connection.name} has no {size} bytes of memory for code")
-        except TargetLost:
-            raise
-        except (Refused, TargetError):
-            note(self.journal, KernelMemoryGone())
-            raise
-        self._memory = ReservedMemory(start + slots, size)
-        self._whole = start, start + slots + size
-        if self.journal is not None:
-            mark = make_mark()
-            self.write_memory(start, mark)
-            self.journal.note(KernelMemory(*self._whole, mark, tuple(used.items())))
         if ram:
             windows = open_windows(
                 self._tables,
-                (start + first, start + slots),
+                self._slots.spare,
                 self.translation,
                 ram,
                 count=count,
@@ -205,23 +178,15 @@ class KernelTarget:
     def adopt_memory(self, taken: KernelMemory, returned: abc.Mapping[int, int]) -> bool:
         """Regard memory as ours that a session before this one took; False when the kernel does not know it any more.
 
-        `returned` is what functions of the kernel returned when a call that it had begun came to its end.
+        `returned` is as for `KernelSlots.adopt`.
         """
-        functions = dict(taken.functions)
-        self._functions = KernelFunctions(self._stub, functions)
-        allocate, _, self._free = _allocator(functions)
-        start, end = taken.start, taken.end
-        if functions.get(self._free) in returned:
-            return False
-        if not start:
-            # What the kernel was giving when the session was killed.
-            start = returned.get(functions.get(allocate, 0), 0)
-            end = start + _PAGE
-        with suppress(TargetFault):
-            if start and (not taken.start or self.read_memory(start, MARK) == taken.mark):
-                self._whole = start, end
-                self._memory = ReservedMemory(start, end - start)
-        return self._memory is not None
+        functions = KernelFunctions(self._stub, dict(taken.functions))
+        self._slots = KernelSlots.adopt(functions, taken, returned, self.read_memory)
+        return self._slots is not None
+
+    def _write_new(self, address: int, data: bytes) -> None:
+        self._tables.forget()
+        self.write_memory(address, data)
 
     # The Target protocol
 
@@ -236,7 +201,7 @@ class KernelTarget:
             Region(mapping.start, mapping.end, writable=mapping.writable, executable=mapping.executable, name="kernel")
             for mapping in self._linear
         ]
-        return known if self._memory is None else [self._memory.region, *known]
+        return known if self._slots is None else [self._slots.memory.region, *known]
 
     def read_memory(self, address: int, size: int) -> bytes:
         return self.read_many([(address, size)])[0]
@@ -247,27 +212,12 @@ class KernelTarget:
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         try:
-            parts = [self._physical("read", address, size) for address, size in ranges]
-            copies = {
-                part: copy
-                for whole in parts
-                for part in whole
-                if part[1] >= WORTH and (copy := self._copies.read(*part)) is not None
-            }
-            asked = [part for whole in parts for part in whole if part not in copies]
-            found = iter(self._stub.read_many(asked))
-            return [b"".join(copies[part] if part in copies else next(found) for part in whole) for whole in parts]
+            return self._mapped.read_many(ranges)
         finally:
             self._go_on()
 
     def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
-        parts: list[tuple[int, bytes]] = []
-        for address, data in writes:
-            done = 0
-            for place, size in self._physical("write", address, len(data)):
-                parts.append((place, data[done : done + size]))
-                done += size
-        self._stub.write_many(parts)
+        self._mapped.write_many(writes)
         self._go_on()
 
     def read_registers(self) -> Registers:
@@ -303,7 +253,7 @@ class KernelTarget:
 
     @property
     def executable_memory(self) -> ExecutableMemory | None:
-        return self._memory
+        return None if self._slots is None else self._slots.memory
 
     @property
     def processors(self) -> QemuProcessors | None:
@@ -322,8 +272,8 @@ class KernelTarget:
         No probe may be planted. Raises TargetError when memory had to stay; the kernel runs on nevertheless.
         """
         try:
-            if self._connection.alive and self._functions is not None and self._memory is not None:
-                self._give_back(self._functions)
+            if self._connection.alive and self._slots is not None:
+                self._slots.give_back(self.settle, self.journal)
         finally:
             self._let_go()
 
@@ -358,21 +308,16 @@ class KernelTarget:
         """Let the kernel run until no task can be where one was, in code that nothing leads to any more.
 
         Probes may be planted elsewhere; `on_trap` handles the traps that are hit meanwhile. Raises what
-        `KernelFunctions.call` does.
+        `KernelSlots.settle` does.
         """
-        assert self._functions is not None
+        assert self._slots is not None
 
         def at_trap(pc: int) -> bool:
             self._tables.forget()
             return on_trap(pc)
 
         try:
-            # Without preemption, an interrupt returns to our code before the processor takes up another task. RCU alone
-            # would not do: for it, a processor that waits in a slot, at a WFI, is in no code at all.
-            self._functions.call("schedule_on_each_cpu", [self._empty_function()], on_trap=at_trap)
-            if "synchronize_rcu_tasks" in self._functions:
-                # A kernel that preempts itself: a task may sleep in a slot.
-                self._functions.call("synchronize_rcu_tasks", on_trap=at_trap)
+            self._slots.settle(self._empty_function(), at_trap)
         finally:
             self._tables.forget()
 
@@ -406,40 +351,3 @@ class KernelTarget:
             return self.read_memory(address, size)
         except TargetFault:
             return bytes(size)
-
-    def _give_back(self, functions: KernelFunctions) -> None:
-        start, end = self._whole
-        kept = f"0x{start:08x}..0x{end:08x} of {self.name} were not given back"
-        if self._memory is not None and self._memory.in_use:
-            raise TargetError(f"{kept}: not all probes are gone")
-        self._memory = None
-        try:
-            self.settle()
-            functions.call(self._free, [start])
-            note(self.journal, KernelMemoryGone())
-        except ArmprobeError as error:
-            raise TargetError(f"{kept}: {error}", hint=error.hint) from error
-
-    def _physical(self, access: str, address: int, size: int) -> list[tuple[int, int]]:
-        """The (address, size) pieces of physical memory that a range of the kernel's is made of."""
-        pieces: list[tuple[int, int]] = []
-        place, end = address, address + size
-        while place < end:
-            physical = self._tables.translate(place)
-            if physical is None:
-                raise TargetFault(
-                    f"cannot {access} {size} bytes at 0x{address:08x}: the kernel has nothing at 0x{place:08x}",
-                    address=address,
-                    size=size,
-                )
-            following = min(end, (place & -0x1000) + 0x1000)
-            if pieces and sum(pieces[-1]) == physical:
-                pieces[-1] = (pieces[-1][0], pieces[-1][1] + following - place)
-            else:
-                pieces.append((physical, following - place))
-            place = following
-        return pieces
-
-
-def _allocator(functions: abc.Mapping[str, int]) -> tuple[str, list[int], str]:
-    return next((known for known in _ALLOCATORS if known[0] in functions), _ALLOCATORS[0])
