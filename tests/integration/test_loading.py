@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +102,48 @@ def test_a_place_that_is_not_in_the_library_ends_the_run(start):
         session.on_load("one.so", lambda: session.count("one.so:wrok"))
         with pytest.raises(UsageError, match=r"^no symbol is called 'one.so:wrok'$"):
             session.run()
+
+
+def cli(root: Path, folder: Path, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    libraries = [str(folder / name) for name in ("one.so", "two.so", "one.so")]
+    line = [command, "--spawn", "--root", str(root), "--pending", *options, str(folder / "loading"), "--", *libraries]
+    return subprocess.run(
+        [sys.executable, "-c", "from armprobe.cli.main import main; raise SystemExit(main())", *line],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_stat_waits_for_libraries_and_says_which_never_came(root: Path, folder: Path):
+    places = ["one.so:work", "two.so:wrok", "never.so:work", "libc.so.6:dlopen", "t*.so:work if %r0 > 4"]
+    done = cli(root, folder, "stat", "--json", *(f"-e{place}" for place in places))
+    assert done.returncode == 3
+    report = json.loads(done.stderr)
+    rows = {row["location"]: (row["hits"], row["kind"]) for row in report["probes"]}
+    assert rows == {
+        "one.so:work": (plugin_calls(1) + plugin_calls(3), "unloaded"),
+        "two.so:work": (plugin_calls(2) - 7, "unloaded"),
+        "libc.so.6:dlopen": (3, "branch"),
+    }
+    assert {place["location"]: place["reason"] for place in report["skipped"]} == {
+        "two.so:wrok": "no symbol is called 'two.so:wrok'", "never.so:work": "never.so was never loaded",
+    }  # fmt: skip
+
+
+def test_trace_shows_events_of_libraries_that_are_gone(root: Path, folder: Path):
+    done = cli(
+        root, folder, "trace", "-e", "p:worked one.so:work n=%r0 if %r0 > 18", "-e", "r:ran two.so:run x=$retval"
+    )
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert sum(": worked: (one.so:work+0x0/" in line for line in lines) == 30 - 19
+    assert sum(": ran: (" in line and "<- two.so:run)" in line for line in lines) == 1
+    assert lines[-1] == "12 events of 2 probes; the program ended with exit code 3"
+
+
+def test_what_is_malformed_is_told_before_the_program_runs(root: Path, folder: Path):
+    done = cli(root, folder, "stat", "-e", "one.so:work if %r0 >")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected a field, a %register or a number, not 'the end'" in done.stderr
 
 
 def test_a_static_program_loads_none(root: Path):

@@ -44,7 +44,7 @@ def definition_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def summarize(session: Session, probes: Sequence[Probe], skipped: Sequence[Skipped], stop: Stop) -> dict[str, Any]:
     """Return the JSON object that says what became of the probes, and how the run ended."""
     return {
-        "probes": [_facts(session, probe) for probe in probes],
+        "probes": [probe_facts(session, probe) for probe in probes],
         "skipped": [place.facts for place in skipped],
         "stop": stop_facts(session, stop),
     }
@@ -73,7 +73,8 @@ def print_summary(session: Session, rows: Sequence[dict[str, Any]], stop: Stop) 
     notice(f"{many(recorded, 'event')} of {many(len(rows), 'probe')}; {describe_stop(session, stop)}")
 
 
-def _facts(session: Session, probe: Probe) -> dict[str, Any]:
+def probe_facts(session: Session, probe: Probe) -> dict[str, Any]:
+    """Return the JSON object of a probe in a summary."""
     lost = session.lost(probe)
     return {
         "event": probe.name,

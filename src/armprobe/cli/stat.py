@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from armprobe.cli.awaiting import await_places, awaited_rows, missing, pending_option, set_apart
 from armprobe.cli.live import PERIOD, LiveCounts, on_terminal
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
@@ -36,11 +37,13 @@ _MANY = 30
 @click.option(
     "--latency", "functions", metavar="FUNCTION", multiple=True, help="Measure how long calls of FUNCTION take."
 )
+@pending_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @run_options
 def stat(
     program: ProgramOptions, places: tuple[str, ...], triggers: tuple[str, ...],
-    functions: tuple[str, ...], as_json: bool, until: str | None, limit: int | None, arguments: tuple[str, ...],
+    functions: tuple[str, ...], pending: bool, as_json: bool, until: str | None, limit: int | None,
+    arguments: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Count how often instructions are executed, at full speed.
 
@@ -62,12 +65,15 @@ def stat(
     output = print_output if live is None else live.print_output
     with open_session(program, output=output, arguments=arguments) as session:
         summed = {parse_trigger(text).event for text in triggers}
-        wishes, skipped = expand(((place, "") for place in places), session, record=False, summed=summed)
+        now, later = set_apart(((place, "") for place in places), session, pending=pending)
+        wishes, skipped = expand(now, session, record=False, summed=summed)
         probes = plant(session, wishes, skipped, records=False)
         latencies = [session.latency(function) for function in functions]
         histograms = [session.trigger(text) for text in triggers]
         if not as_json:
             report_skipped(skipped)
+        told = len(skipped)
+        awaited = await_places(later, session, skipped, record=False, summed=summed)
         costs = [_instructions_added(session, probe) for probe in probes]
         if live is None:
             stop = session.run(until=until, limit=limit)
@@ -75,6 +81,8 @@ def stat(
             with live:
                 stop = run_live(session, lambda: live.update(session, probes), until=until, limit=limit, every=PERIOD)
         rows = [_facts(session, probe, added) for probe, added in zip(probes, costs, strict=True)]
+        rows += awaited_rows(awaited, lambda place, probe: _facts(session, probe, place.added[probe]))
+        skipped += missing(awaited, skipped)
         rows.sort(key=lambda row: (-row["hits"], row["address"]))
         if as_json:
             report = {"probes": rows, "skipped": [place.facts for place in skipped], "stop": stop_facts(session, stop)}
@@ -88,6 +96,7 @@ def stat(
                 report["latencies"] = [_latency_facts(found) for found in latencies]
             print_json(report, err=program.spawn)
         else:
+            report_skipped(skipped[told:])
             shown = [row for row in rows if row["hits"]] if sum(not row["hits"] for row in rows) > _MANY else rows
             if shown:
                 _print(shown, err=program.spawn)

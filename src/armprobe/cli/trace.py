@@ -12,7 +12,8 @@ from typing import TextIO
 
 import click
 
-from armprobe.cli.events import definition_options, print_summary, summarize
+from armprobe.cli.awaiting import await_places, awaited_rows, missing, pending_option, set_apart
+from armprobe.cli.events import definition_options, print_summary, probe_facts, summarize
 from armprobe.cli.options import ProgramOptions, open_session, program_options
 from armprobe.cli.places import expand, plant, report_skipped
 from armprobe.cli.running import end, run_live, run_options
@@ -27,11 +28,12 @@ from armprobe.session import Event, Session
     "-o", "path", metavar="FILE", type=click.Path(path_type=Path),
     help="Write events to FILE as NDJSON; standard output is the program's then.",
 )  # fmt: skip
+@pending_option
 @click.option("--json", "as_json", is_flag=True, help="Print NDJSON: one object an event, and a summary.")
 @run_options
 def trace(
-    program: ProgramOptions, wanted: list[tuple[str, str]], path: Path | None, as_json: bool, until: str | None,
-    limit: int | None, arguments: tuple[str, ...],
+    program: ProgramOptions, wanted: list[tuple[str, str]], path: Path | None, pending: bool, as_json: bool,
+    until: str | None, limit: int | None, arguments: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Record events, in the language of the kernel's kprobe_events.
 
@@ -49,17 +51,23 @@ def trace(
         printer = _Printer(out, _json_line if as_json or path is not None else str, to_file=path is not None)
         session = stack.enter_context(open_session(program, output=printer.print_output, arguments=arguments))
         printer.session = session
-        wishes, skipped = expand(wanted, session, record=True)
+        now, later = set_apart(wanted, session, pending=pending)
+        wishes, skipped = expand(now, session, record=True)
         probes = plant(session, wishes, skipped)
         if not as_json:
             report_skipped(skipped)
+        told = len(skipped)
+        awaited = await_places(later, session, skipped, record=True)
         session.on_event(printer.print_event)
         stop = run_live(session, printer.catch_up, until=until, limit=limit)
+        skipped += missing(awaited, skipped)
         summary = summarize(session, probes, skipped, stop)
+        summary["probes"] += awaited_rows(awaited, lambda _place, probe: probe_facts(session, probe))
         if as_json or path is not None:
             out.write(json.dumps({"summary": summary}) + "\n")
             out.flush()
         if not as_json:
+            report_skipped(skipped[told:])
             print_summary(session, summary["probes"], stop)
         return end(session, stop)
 

@@ -406,7 +406,8 @@ class Engine:
         return _STATE_NAMES[site.state]
 
     def reason(self, probe: Probe) -> str:
-        return self._site_of(probe).reason
+        site = self.sites.get(probe.address)
+        return site.reason if site is not None and probe in site.probes else ""
 
     def current_cpu(self) -> int:
         return self.moments.cpu()

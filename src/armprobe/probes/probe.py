@@ -286,7 +286,7 @@ class Probe:
 
     @property
     def reason(self) -> str:
-        """Why the probe is not optimized; empty when it is, or will be at the optimizer's next pass."""
+        """Why the probe is not optimized; empty when it is, or will be at the optimizer's next pass, or is gone."""
         return self.engine.reason(self)
 
     def enable(self) -> None:

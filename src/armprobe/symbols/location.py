@@ -184,7 +184,7 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
             hint = "the program has no symbols: give an address"
         file, colon, _ = name.partition(":")
         if table.objects and colon and "." in file and not table.split_object(name)[0]:
-            hint = f"{file} is not loaded yet, or under another name: --after LOCATION waits for what a program loads"
+            hint = f"{file} is not loaded yet, or under another name: --pending waits for what a program loads"
         raise UsageError(f"no symbol is called {name!r}", hint=hint)
     if len({symbol.address for symbol in symbols}) > 1:
         places = [
