@@ -23,6 +23,7 @@ from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.hit_fields import HitFields
 from armprobe.targets.base import CPSR_MODE, MODE_USER, Clock, Target, Task
+from armprobe.targets.stepping import MASKED
 
 _ONE_PROCESSOR = Read(Constant(0))
 _WORD = 0xFFFFFFFF
@@ -203,6 +204,8 @@ class Moments:
         saved = target.read_registers()
         regs = saved.copy()
         regs.pc = slot.address
+        if target.own_faults is None:
+            regs.cpsr |= MASKED  # no interrupt shall come instead
         target.write_registers(regs)
         try:
             target.run(lambda _: False, limit=1)

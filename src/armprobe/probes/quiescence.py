@@ -10,11 +10,15 @@ from armprobe.isa.branch import branch_word
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.targets.base import Registers, Stop, StopReason, Target
+from armprobe.targets.stepping import mask_interrupts, unmask_interrupts, was_executed
 
 #: bytes of each stack that are searched for return addresses and saved PCs
 STACK_SEARCHED = 0x10000
 #: instructions after which a thread must have left a slot
 STEPS = 4096
+#: instructions in which an interrupt that came instead of a step has to come back; a task that it switched from is
+#: found by its PC in memory
+INTERRUPT_STEPS = 512
 _PAGE = 4096
 
 
@@ -62,15 +66,35 @@ def leave_slots(target: Target, slots: Sequence[tuple[int, int, int]], step: Cal
 
 
 def _leave(target: Target, slots: Sequence[tuple[int, int, int]], step: Callable[[], Stop]) -> bool:
+    def site_at(pc: int) -> int | None:
+        return next((site for start, end, site in slots if start <= pc < end), None)
+
+    away, put_off = 0, None
     for _ in range(STEPS):
-        registers = target.read_registers()
-        site = next((site for start, end, site in slots if start <= registers.pc < end), None)
+        before = target.read_registers()
+        site = site_at(before.pc)
         if site is None:
-            return True
-        if step().reason is StopReason.FAULT:
-            registers = target.read_registers()
-            registers.pc = site
-            target.write_registers(registers)
+            if not away:
+                return True
+            step()
+            away -= 1
+            continue
+        word = int.from_bytes(target.read_memory(before.pc, 4), "little") if before.pc == put_off else 0
+        masked = before.pc == put_off and target.own_faults is None and mask_interrupts(waiting := before.copy(), word)
+        if masked:
+            target.write_registers(waiting)
+        stop, after = step(), target.read_registers()
+        if masked:
+            unmask_interrupts(before, after, word)
+            target.write_registers(after)
+        away, put_off = 0, None
+        if stop.reason is StopReason.FAULT:
+            after.pc = site
+            target.write_registers(after)
+        elif site_at(after.pc) is None:
+            word = int.from_bytes(target.read_memory(before.pc, 4), "little")
+            if not was_executed(before, after, word):
+                away, put_off = INTERRUPT_STEPS, before.pc
     return False
 
 

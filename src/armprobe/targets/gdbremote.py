@@ -101,7 +101,6 @@ class GdbRemoteTarget:
         self._known = abilities.regions or tuple(regions)
         self.journal = journal
         self._breakpoints = RemoteBreakpoints(connection, journal)
-        self.watchpoints = RemoteWatchpoints(self._breakpoints)
         #: what the last stop was for, besides its signal
         self._reasons: dict[str, str] = {}
         self._own_breakpoints = abilities.breakpoints
@@ -111,6 +110,7 @@ class GdbRemoteTarget:
         self._numbered = abilities.system and self.architecture >= 7
         #: whether it is a process of an operating system
         self.process = abilities.process if process is None else process
+        self.watchpoints = RemoteWatchpoints(self._breakpoints, self.threads, self.read_memory, masks=not self.process)
         #: what a server of processes tells besides, once it was asked to (`follow`)
         self.events: ProcessEvents | None = None
         self._follows = abilities.follows

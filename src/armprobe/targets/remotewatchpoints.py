@@ -2,7 +2,8 @@
 
 On ARM a stop is in front of the access, with the watchpoint in the way of it (GDB: `have_nonsteppable_watchpoint` in
 arm-tdep.c; QEMU: `gdb_stop_before_watchpoint`). So it is taken away for one step of the thread that stopped; all others
-stand still meanwhile, and no access is missed.
+stand still meanwhile, and no access is missed. Where an interrupt is taken instead of the step, the access is still to
+come: the program goes on, with the watchpoint in its way again. Where one comes each time, it waits for the step.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from armprobe.errors import UsageError
-from armprobe.targets.base import Access, Stop
+from armprobe.targets.base import CPSR_T, Access, Stop
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotethreads import RemoteThreads
+from armprobe.targets.stepping import mask_interrupts, unmask_interrupts, was_executed
 
 _KINDS = {Access.WRITE: b"2", Access.READ: b"3", Access.ANY: b"4"}
 #: what a stop reply names them (GDB manual, "Stop Reply Packets")
@@ -29,8 +32,21 @@ class _Watched(NamedTuple):
 class RemoteWatchpoints:
     """The watchpoints at one stub: a `Watchpoints`."""
 
-    def __init__(self, breakpoints: RemoteBreakpoints) -> None:
+    def __init__(
+        self,
+        breakpoints: RemoteBreakpoints,
+        threads: RemoteThreads,
+        read_memory: Callable[[int, int], bytes],
+        *,
+        masks: bool,
+    ) -> None:
+        """`masks`: whether interrupts may be masked by CPSR, which is not for processes."""
         self._breakpoints = breakpoints
+        self._threads = threads
+        self._read_memory = read_memory
+        self._masks = masks
+        #: where an access was not made as something else came, the last time
+        self._put_off: int | None = None
         self._watched: dict[int, _Watched] = {}
 
     def insert(self, address: int, size: int, access: Access, handler: Callable[[], object]) -> None:
@@ -56,11 +72,28 @@ class RemoteWatchpoints:
         )
 
     def take(self, watched: _Watched, step: Callable[[], Stop | None]) -> Stop | None:
-        """Let the access be made, by `step`, and call the handler; a stop that ends the run comes instead."""
+        """Let the access be made, by `step`, and call the handler; a stop that ends the run comes instead.
+
+        The handler is not called when something came instead of the access, which is to be met once more then.
+        """
+        before = self._threads.read_registers()
+        word = None if before.cpsr & CPSR_T else int.from_bytes(self._read_memory(before.pc, 4), "little")
+        masked = self._masks and self._put_off == before.pc and mask_interrupts(waiting := before.copy(), word)
+        if masked:
+            self._threads.write_registers(None, waiting)
         self._breakpoints.remove([watched.address])
         stop = step()
-        if stop is None or not stop.gone:
-            self._breakpoints.watch(watched.address, watched.size, watched.kind)
-        if stop is None:
+        if stop is not None and stop.gone:
+            return stop
+        self._breakpoints.watch(watched.address, watched.size, watched.kind)
+        after = self._threads.read_registers()
+        if masked:
+            unmask_interrupts(before, after, word)
+            self._threads.write_registers(None, after)
+        if stop is not None:
+            return stop
+        executed = was_executed(before, after, word)
+        self._put_off = None if executed else before.pc
+        if executed:
             watched.handler()
-        return stop
+        return None
