@@ -13,14 +13,17 @@ from tests.codegen.python_functions import define, shape_of
 from tests.codegen.test_handlers import NAMES, UC_REGISTERS, state
 from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_MODE_ARM, Uc, UcError, arm_const
 
-from armprobe.codegen.actions import Action, Call, Count, Record
+from armprobe.codegen.actions import Action, BeginCall, Call, Count, EndCall, Record
 from armprobe.codegen.body import Body
 from armprobe.codegen.handlers import compile_actions, compile_guard
+from armprobe.codegen.latency import BYTES, CALL_BYTES, CALLS
 from armprobe.codegen.map_layout import KeyPart, MapKind, MapShape
 from armprobe.codegen.python_subset import check_condition, check_handler
 from armprobe.events.record import make_header
 from armprobe.events.ring import Ring, initialize
+from armprobe.events.source import Read
 from armprobe.isa.insn import REGISTER_NAMES
+from armprobe.isa.reading import Constant
 from armprobe.probes.definition import Kind, parse_definition
 from armprobe.probes.hist_trigger import parse_trigger
 from armprobe.probes.hit_fields import NO_TARGET
@@ -30,6 +33,7 @@ PAGE = 0x1000
 CODE, OUT, STACK, READ, DATA = 0x0010_0000, 0x0020_0000, 0x2000_0000, 0x4000_0000, 0x8000_0000
 CAPACITY = 1 << 10
 SIZES = {"counter": 4, "lost": 4, "hits": 4, "faults": 4, "ring": Ring(0, CAPACITY).size}
+SIZES |= {"missed": 4, "calls": CALLS * CALL_BYTES, "latency": BYTES}
 SHAPES = {
     "h": MapShape(MapKind.HISTOGRAM, 40),
     "steps": MapShape(MapKind.HISTOGRAM, 5, 16, 8),
@@ -87,6 +91,9 @@ def actions() -> Iterator[tuple[str, Action, tuple[MapShape, ...]]]:
         program = check_handler(define(source, **maps), shape_of).program
         yield source, Call(program, CAPACITY), program.maps
     fields = parse_definition("p:e 0x8000 a=+0(%r0):u32 b=%r1:u8 s=+0(%r0):string t=+4(%r1):string").arguments
+    now = Read(Constant(1000))
+    yield "a call begins", BeginCall(now), ()
+    yield "a call ends", EndCall(now, 8), ()
     for text in TRIGGERS:
         trigger = parse_trigger(text)
         found = trigger.action({argument.name: (argument.source, argument.type) for argument in fields}, NO_TARGET)

@@ -248,6 +248,26 @@ def test_events_come_while_the_guest_works_and_all_that_were_lost_are_counted(gu
         assert (recorded + session.lost(calls), calls.hits) == (PROCESSORS * CALLS, PROCESSORS * CALLS)
 
 
+def test_it_is_measured_how_long_functions_take_which_tasks_sleep_in(guest):
+    with armprobe.attach_kernel(guest.address) as session:
+        calls, sleeps = session.latency("sys_getppid"), session.latency("do_nanosleep")
+        entered = session.count("vfs_read")
+        reads = session.latency("vfs_read")
+        session.optimize_now()
+        assert {probe.state for probe in session.probes} == {"branch"}
+        guest.start(
+            "calls; for n in 1 2 3; do sleep 0.1; done; cat /proc/version /proc/uptime", when_ended=session.stop
+        )
+        session.run()
+        guest.finish()
+        assert (calls.count, calls.missed, calls.unit) == (PROCESSORS * CALLS, 0, "ns")
+        assert (sleeps.count, sleeps.missed) == (3, 0)
+        assert sleeps.least >= 100_000_000
+        # The shell may wait for its next line.
+        assert entered.hits - reads.count in (0, 1)
+        assert reads.missed == 0
+
+
 def test_an_interrupt_while_the_session_begins_leaves_nothing(guest, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -48,8 +48,8 @@ def ask(guest: LinuxGuest, command: str, monkeypatch: pytest.MonkeyPatch) -> int
 
 
 def shape(line: str) -> str:
-    """A line without what differs from run to run: times, numbers of tasks, how often, where."""
-    return re.sub(r"\s+", " ", re.sub(r"0x[0-9a-f]+|\[[0-9a-f]{8}\]|[0-9][0-9,]*", "N", line)).strip()
+    """A line without what differs from run to run: times, numbers of tasks, how often, where, bars."""
+    return re.sub(r"[\s#]+", " ", re.sub(r"0x[0-9a-f]+|\[[0-9a-f]{8}\]|[0-9][0-9,]*", "N", line)).strip()
 
 
 @pytest.mark.parametrize(("command", "expected"), QUESTIONS, ids=[command[-40:] for command, _ in QUESTIONS])

@@ -62,6 +62,75 @@ def test_latencies_are_those_that_handlers_on_the_host_see_of_every_call():
         assert buckets == Counter(1 << time.bit_length() - 1 for time in times), name
 
 
+class SleepingTasks:
+    """The one thread of the emulator, where there may be others that sleep."""
+
+    complete = False
+
+    def __init__(self, target: UnicornTarget) -> None:
+        self._target = target
+
+    def ids(self) -> list[int]:
+        return [0]
+
+    def read_registers(self, thread: int):
+        return self._target.read_registers()
+
+    def write_registers(self, thread: int, registers) -> None:
+        self._target.write_registers(registers)
+
+    def select(self, thread: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize("optimize", [False, True])
+def test_where_tasks_sleep_calls_are_met_again_at_the_ends_of_their_functions(monkeypatch, optimize, concurrent):
+    """What is left out is the instruction that returns itself."""
+    names = ("malloc", "crc32", "parse_packet", "handle_time")
+    monkeypatch.setattr(UnicornTarget, "concurrent", concurrent)
+    with as_file(files("armprobe") / "demo" / "demo.elf") as elf:
+        with emulate(elf, arguments=["demo", "200"], output=lambda _: None) as session:
+            expected = {name: session.latency(name) for name in names}
+            session.run()
+        monkeypatch.setattr(UnicornTarget, "threads", property(SleepingTasks))
+        with emulate(elf, arguments=["demo", "200"], output=lambda _: None) as session:
+            session.optimization = optimize
+            found = {name: session.latency(name) for name in names}
+            assert len(session.probes) > len(names)
+            session.optimize_now()
+            assert {probe.state for probe in session.probes} == {"branch" if optimize else "trap"}
+            session.run()
+            assert [latencies.missed for latencies in found.values()] == [0] * len(names)
+    for name in names:
+        assert found[name].count == expected[name].count > 10
+        without_returns = expected[name].total - expected[name].count
+        # One function calls others in place of a return, and they are not in it.
+        assert found[name].total == without_returns or name == "parse_packet", name
+        assert found[name].total <= without_returns, name
+
+
+def test_a_call_that_never_ends_is_followed_by_others_with_the_same_stack(monkeypatch):
+    """The host leads each call out of the function, back to its caller: no instruction that returns is executed."""
+    monkeypatch.setattr(UnicornTarget, "threads", property(SleepingTasks))
+    demo = str(files("armprobe") / "demo" / "demo.elf")
+    with emulate(demo, arguments=["demo", "50"], output=lambda _: None) as session:
+        found, calls = session.latency("crc32"), session.count("crc32")
+        left = []
+
+        def leave(hit) -> bool:
+            left.append(1)
+            if len(left) % 2:
+                return False
+            hit.regs.pc, hit.regs.r0 = hit.regs.lr, 0
+            return True
+
+        session.probe("crc32", leave)
+        session.run()
+        assert len(left) == calls.hits > 10
+        assert (found.count, found.missed) == (-(-len(left) // 2), 0)
+
+
 def test_each_call_of_a_recursion_has_a_time_of_its_own():
     with returning() as session:
         times = []

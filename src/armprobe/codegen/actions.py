@@ -101,7 +101,37 @@ class Latency:
     filter: None = None
 
 
-Action = Count | Record | Stop | Call | Follow | Latency | Aggregate
+@dataclass(frozen=True, slots=True)
+class BeginCall:
+    """At the entry of a function: keep the time in the table of calls in progress, at the symbol `calls`.
+
+    `missed` is the symbol of the number of calls for which there was no room, `address` where the table stands.
+    """
+
+    now: Read
+    calls: str = "calls"
+    missed: str = "missed"
+    address: int = field(default=0, compare=False)
+    filter: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """At an instruction that leaves it, and adds `popped` to SP: count how long that call took, as `Latency` does.
+
+    `table` is where the calls in progress stand.
+    """
+
+    now: Read
+    popped: int
+    calls: str = "calls"
+    latency: str = "latency"
+    address: int = field(default=0, compare=False)
+    table: int = field(default=0, compare=False)
+    filter: None = None
+
+
+Action = BeginCall | EndCall | Count | Record | Stop | Call | Follow | Latency | Aggregate
 
 
 def needed_of_entry(actions: Iterable[Action]) -> tuple[Source, ...]:

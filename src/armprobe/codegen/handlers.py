@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from itertools import count, groupby
 from typing import Any
 
-from armprobe.codegen.actions import Action, Call, Count, Follow, Latency, Record, Stop, kept_bytes
+from armprobe.codegen.actions import Action, BeginCall, Call, Count, EndCall, Follow, Latency, Record, Stop, kept_bytes
 from armprobe.codegen.aggregate import Aggregate, aggregate
 from armprobe.codegen.body import END, SKIPPING, Body, Exit, make_body
 from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_back, kept_of_call
@@ -23,7 +23,7 @@ from armprobe.codegen.event_writer import write_event, write_values
 from armprobe.codegen.fetch import Fetcher, bytes_at_entry
 from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
-from armprobe.codegen.latency import add_latency
+from armprobe.codegen.latency import add_latency, begin_call, end_call
 from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.map_writer import update_map
 from armprobe.codegen.memory import Readable
@@ -290,6 +290,12 @@ class _Function:
                         self._follow(action)
                     case Aggregate():
                         aggregate(self._fetcher, action)
+                    case BeginCall(now, calls, missed):
+                        begin_call(ir, calls, self._register("sp"), self._fetcher.fetch(now, 8)[0], missed)
+                    case EndCall(now, popped, calls, place):
+                        sp = ir.value(f"add i32 {self._register('sp')}, {popped}")
+                        ticks = self._fetcher.fetch(now, 8)[0]
+                        end_call(ir, calls, sp, ticks, place, has_clz=self._architecture >= 5)
                     case Latency(now, began, place):
                         ticks = self._fetcher.fetch(now, 8)[0]
                         took = ir.value(f"sub i64 {ticks}, {self._fetcher.fetch(began, 8)[0]}")

@@ -6,12 +6,27 @@
     offset 16   33 numbers of u64: calls that took 0 ticks, 1, 2 to 3, 4 to 7, ..., 2^31 and more
 
 The extremes are 2^32 - 1 at most; the sum is exact.
+
+Where calls are not led back through pads, but met again at the instructions that end them, CALLS entries of a table
+keep when calls in progress began:
+
+    offset 0    SP at the entry of the call, which no other call in progress has; 0: free
+    offset 8    the time: u64
+
+An entry is one of STEPS from the one that SP gives on, and around the end. One that is left behind, by a call that
+never ended, is taken over by the next call with that SP.
 """
 
 from __future__ import annotations
 
-from armprobe.codegen.ir import Lines
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from armprobe.codegen.ir import Lines
+from armprobe.codegen.map_layout import HASH
+
+CALLS, STEPS, CALL_BYTES = 1024, 16, 16
+_BEGAN = 8
 SUM, LEAST, GREATEST, BUCKETS = 0, 8, 12, 16
 BUCKET_COUNT = 33
 BYTES = BUCKETS + 8 * BUCKET_COUNT
@@ -29,6 +44,89 @@ def add_latency(ir: Lines, symbol: str, ticks: str, *, has_clz: bool) -> None:
     _extreme(ir, ir.offset(base, GREATEST), low, "umax", "ugt")
     bucket = _bit_length(ir, low, has_clz=has_clz)
     ir.add(ir.value(f"getelementptr i64, ptr {ir.offset(base, BUCKETS)}, i32 {bucket}"), bits=64)
+
+
+def begin_call(ir: Lines, symbol: str, sp: str, now: str, missed: str) -> None:
+    """Keep when a call began (i64), in the table at `symbol`; count it as missed where there is no entry for it."""
+    index, look, taken, found, none, end = _first(ir, symbol, sp), *(ir.label() for _ in range(5))
+    place, onward = _look(ir, symbol, index, look, none)
+    held = ir.value(f"load volatile i32, ptr {place}, align 4")
+    ir.branch(ir.value(f"icmp eq i32 {held}, {sp}"), found, taken)
+    ir.begin(taken)
+    free = ir.label()
+    ir.branch(ir.value(f"icmp eq i32 {held}, 0"), free, onward.label)
+    ir.begin(free)
+    if ir.atomic:
+        pair = ir.value(f"cmpxchg ptr {place}, i32 0, i32 {sp} monotonic monotonic")
+        ir.branch(ir.value(f"extractvalue {{ i32, i1 }} {pair}, 1"), found, onward.label)
+    else:
+        ir.line(f"store volatile i32 {sp}, ptr {place}, align 4")
+        ir.jump(found)
+    onward.emit()
+    ir.begin(none)
+    ir.add(ir.symbol(missed))
+    ir.jump(end)
+    ir.begin(found)
+    ir.line(f"store volatile i64 {now}, ptr {ir.offset(place, _BEGAN)}, align 8")
+    ir.jump(end)
+    ir.begin(end)
+
+
+def end_call(ir: Lines, symbol: str, sp: str, now: str, latency: str, *, has_clz: bool) -> None:
+    """Count how long the call took that began with this SP, at the symbol `latency`, if it is known."""
+    index, look, found, end = _first(ir, symbol, sp), *(ir.label() for _ in range(3))
+    place, onward = _look(ir, symbol, index, look, end)
+    held = ir.value(f"load volatile i32, ptr {place}, align 4")
+    ir.branch(ir.value(f"icmp eq i32 {held}, {sp}"), found, onward.label)
+    onward.emit()
+    ir.begin(found)
+    began = ir.value(f"load volatile i64, ptr {ir.offset(place, _BEGAN)}, align 8")
+    # The time was read before the entry is free for others.
+    order = "store atomic volatile i32 0" if ir.atomic else "store volatile i32 0"
+    ir.line(f"{order}, ptr {place}{' release' if ir.atomic else ''}, align 4")
+    add_latency(ir, latency, ir.value(f"sub i64 {now}, {began}"), has_clz=has_clz)
+    ir.jump(end)
+    ir.begin(end)
+
+
+def _first(ir: Lines, symbol: str, sp: str) -> str:
+    """A variable with the number of the entry to look at first; `symbol` is known to the module from here on."""
+    ir.symbol(symbol, f"[{CALLS * CALL_BYTES} x i8]", 8)
+    index = ir.variable("i32")
+    # The highest bits of a product are those that depend on all others.
+    first = ir.value(f"lshr i32 {ir.value(f'mul i32 {sp}, {HASH}')}, {32 - CALLS.bit_length() + 1}")
+    ir.line(f"store i32 {first}, ptr {index}")
+    return index
+
+
+@dataclass(frozen=True, slots=True)
+class _Onward:
+    """The way to the next entry: where it is, and the code of it."""
+
+    label: str
+    emit: Callable[[], None]
+
+
+def _look(ir: Lines, symbol: str, index: str, look: str, none: str) -> tuple[str, _Onward]:
+    """Look at one entry after another, from that of `index` on; go to `none` after the last."""
+    steps, onward = ir.variable("i32", "0"), ir.label()
+    ir.jump(look)
+    ir.begin(look)
+    here = ir.value(f"load i32, ptr {index}")
+    place = ir.offset(f"@{symbol}", ir.value(f"mul i32 {here}, {CALL_BYTES}"))
+
+    def emit() -> None:
+        again = ir.label()
+        ir.begin(onward)
+        following = ir.value(f"and i32 {ir.value(f'add i32 {here}, 1')}, {CALLS - 1}")
+        ir.line(f"store i32 {following}, ptr {index}")
+        step = ir.value(f"add i32 {ir.value(f'load i32, ptr {steps}')}, 1")
+        ir.line(f"store i32 {step}, ptr {steps}")
+        ir.branch(ir.value(f"icmp eq i32 {step}, {STEPS}"), none, again)
+        ir.begin(again)
+        ir.jump(look)
+
+    return place, _Onward(onward, emit)
 
 
 def _extreme(ir: Lines, place: str, value: str, operation: str, order: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from armprobe.codegen.actions import Call, Count, Record, Stop
+from armprobe.codegen.actions import BeginCall, Call, Count, EndCall, Record, Stop
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.detour import SlotCode
 from armprobe.errors import Refused
@@ -113,6 +113,8 @@ def _handlers(probe: Probe, code: SlotCode) -> list[str]:
                 texts.append(f"compiled {action.origin}")
             case Aggregate():
                 texts.append(f"sum up {probe.name} by a field")
+            case BeginCall() | EndCall():
+                texts.append("measure how long calls take")
             case Stop():
                 texts.append(f"{'ask' if code.asks else 'stop'} where the condition holds")
     for role, handler in (("host", probe.pre), ("host, after the instruction:", probe.post)):

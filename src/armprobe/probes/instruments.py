@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from armprobe.codegen import latency
-from armprobe.codegen.actions import Action, Call, Count, Follow, Latency, Record, Stop
+from armprobe.codegen.actions import Action, BeginCall, Call, Count, EndCall, Follow, Latency, Record, Stop
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
@@ -120,6 +120,12 @@ class Instruments:
         self._latencies.append(made)
         return made
 
+    def add_calls(self) -> int:
+        """Make room for the calls in progress of one function; return where. Raises Refused when there is none."""
+        slot = self._slots.allocate(latency.CALLS * latency.CALL_BYTES, align=8, pool=Pool.DATA)
+        self._target.write_memory(slot.address, bytes(latency.CALLS * latency.CALL_BYTES))
+        return slot.address
+
     def has_map(self, known: Map) -> bool:
         """Whether the map is one of this target."""
         return any(known is other for other in self._maps)
@@ -229,6 +235,12 @@ class Instruments:
             case Latency():
                 symbols[f"latency{index}"] = action.address
                 return replace(action, latency=f"latency{index}")
+            case BeginCall():
+                symbols |= {f"began{index}": action.address, f"missed{index}": cells["missed"]}
+                return replace(action, calls=f"began{index}", missed=f"missed{index}")
+            case EndCall():
+                symbols |= {f"began{index}": action.table, f"latency{index}": action.address}
+                return replace(action, calls=f"began{index}", latency=f"latency{index}")
             case Stop():
                 return action
 
@@ -386,9 +398,9 @@ def _roles(action: Action) -> tuple[str, ...]:
             return ("lost",)
         case Call(program):
             return ("hits", *(("lost",) if program.layout is not None else ()), *(("faults",) if program.reads else ()))
-        case Follow():
+        case Follow() | BeginCall():
             return ("missed",)
-        case Stop() | Aggregate() | Latency():
+        case Stop() | Aggregate() | Latency() | EndCall():
             return ()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from armprobe.codegen.actions import Action, Count, Follow, Latency, Record, needed_of_entry
+from armprobe.codegen.actions import Action, BeginCall, Count, EndCall, Follow, Latency, Record, needed_of_entry
 from armprobe.codegen.actions import Stop as AskHost
 from armprobe.codegen.filters import Filter
 from armprobe.codegen.handlers import can_compile
@@ -16,6 +16,7 @@ from armprobe.probes.binding import check_entry, pointing_at, read_condition
 from armprobe.probes.compiled import OnHost, compiled_calls, compiled_return, condition_on_host, conditions, keep_entry
 from armprobe.probes.definition import Kind, ProbeDefinition
 from armprobe.probes.engine import Engine
+from armprobe.probes.exits import function_exits
 from armprobe.probes.instruments import RING_WORDS
 from armprobe.probes.probe import Hit, HostHandler, Probe
 from armprobe.probes.returning import Returning, check_returning
@@ -134,8 +135,8 @@ class ProbeMaker:
         check_returning(probe.returning)
         probe.actions = (Follow(maxactive, keep=needed_of_entry([action])),)
 
-    def latency(self, where: str | int, maxactive: int) -> Probe:
-        """A probe with `latencies`. Raises Refused where there is no clock, or no compiler."""
+    def latency(self, where: str | int, maxactive: int) -> list[Probe]:
+        """Probes of which the first has `latencies`. Raises Refused where there is no clock, or no compiler."""
         engine, target = self._engine, self._engine.target
         if not can_compile(architecture=target.architecture, atomic=target.concurrent):
             raise Refused(
@@ -144,10 +145,26 @@ class ProbeMaker:
             )
         probe = self.bare(where)
         latencies = engine.instruments.add_latencies(probe.location)
+        probe.latencies, latencies.probe = latencies, probe
+        if target.threads is not None and not target.threads.complete:
+            return [probe, *self._met_at_exits(probe, latencies.address)]
         now, then = (engine.moments.time_source(at_return=returned) for returned in (True, False))
         self._return_by_code(probe, maxactive, Latency(now, AtEntry(then), address=latencies.address))
-        probe.latencies, latencies.probe = latencies, probe
-        return probe
+        return [probe]
+
+    def _met_at_exits(self, probe: Probe, address: int) -> list[Probe]:
+        """Let a probe note when calls begin; make those that measure, at the instructions that end them.
+
+        A task may sleep in the function when its probes go: nothing leads through code of ours then.
+        """
+        engine = self._engine
+        exits = function_exits(engine.program, self._symbols, probe.address)
+        now, calls = engine.moments.time_source(at_return=False), engine.instruments.add_calls()
+        probe.actions = (BeginCall(now, address=calls),)
+        ends = [self.bare(place.address) for place in exits]
+        for end, place in zip(ends, exits, strict=True):
+            end.actions = (EndCall(now, place.popped, address=address, table=calls),)
+        return ends
 
     def defined(self, line: str, definition: ProbeDefinition, *, records: bool) -> Probe:
         """The probe of a definition, which was read from `line`."""

@@ -273,11 +273,12 @@ class Session:
         """Measure in the target how long each call of the function at `where` takes, from its entry to its return.
 
         Nothing stops the target. Times are those of `session.clock`, the function's callees included; of at most
-        `maxactive` calls at once. Raises Refused with the reason where there is no clock, where returns can't be
-        followed, and without a compiler.
+        `maxactive` calls at once. In a kernel, whose tasks may sleep in the function, the instructions with which it is
+        left are probed, and some 1,000 calls may be in progress. Raises Refused with the reason where there is no
+        clock, where returns can't be followed, and without a compiler.
         """
         self._check_open()
-        measuring = self._register_one(self._maker.latency(where, maxactive)).latencies
+        measuring = self._register(self._maker.latency(where, maxactive))[0].latencies
         assert measuring is not None
         return measuring
 
