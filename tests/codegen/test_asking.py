@@ -39,6 +39,7 @@ from armprobe.targets.mailboxlayout import (
 )
 
 _CODE, _CALLER, _MAILBOX, _STACK, _ELSEWHERE = 0x10000, 0x20000, 0x30000, 0x50000, 0x60000
+_COUNTER = _ELSEWHERE + 0x100
 _PROCESS, _OLD_MASK = 1234, 0x1122334455667788
 _BLOCKED = 0xFFFFFFFF00000000
 _GETPID, _NANOSLEEP, _SIGPROCMASK, _FUTEX = 20, 162, 175, 240
@@ -53,6 +54,7 @@ class Machine:
     architecture: int
     process: int = _PROCESS
     at_pad: bool = False
+    counter: int = _COUNTER
     calls: list[int] = field(default_factory=list)
     masks: list[int] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
@@ -69,9 +71,9 @@ class Machine:
         if self.at_pad:
             asm.push_below(14, 8)
             asm.call(_CALLER + 8)
-            emit_ask_at_pad(asm, _CODE + ROUTINE)
+            emit_ask_at_pad(asm, _CODE + ROUTINE, _COUNTER)
         else:
-            emit_ask(asm, _CODE + ROUTINE)
+            emit_ask(asm, _CODE + ROUTINE, self.counter)
         self.end = asm.here
         self.uc.mem_write(_CALLER, asm.finish().data)
         self.put(PROCESS, _PROCESS)
@@ -171,14 +173,18 @@ def test_a_thread_that_is_sent_on_has_the_registers_of_the_answer_but_for_sp(arc
         assert (found[13], found[14]) == (registers[13], after[14])
     assert machine.masks == [_BLOCKED, _OLD_MASK]
     assert machine.get(STATES) == FREE
+    assert bytes(machine.uc.mem_read(_COUNTER, 4)) == bytes(4)  # it was answered
 
 
-def test_a_child_asks_nobody_and_goes_on_as_it_came(architecture: int):
-    machine = Machine(architecture, process=_PROCESS + 1)
+@pytest.mark.parametrize("counter", [_COUNTER, 0], ids=["counted", "not counted"])
+def test_a_child_asks_nobody_and_goes_on_as_it_came(architecture: int, counter: int):
+    machine = Machine(architecture, process=_PROCESS + 1, counter=counter)
+    machine.uc.mem_write(_COUNTER, (41).to_bytes(4, "little"))
     registers, flags = some_registers(5)
     assert machine.run(registers, flags, until=machine.end) == (registers, flags)
     assert machine.calls == [_GETPID]
     assert machine.get(ASKED) == 0
+    assert int.from_bytes(machine.uc.mem_read(_COUNTER, 4), "little") == (42 if counter else 41)
 
 
 def test_an_entry_that_another_thread_has_is_passed_over(architecture: int):

@@ -304,12 +304,13 @@ def test_a_child_passes_over_what_stops_its_parent(tmp_path: Path):
     program = build(_FORK, tmp_path, "fork")
     calls = []
     with (tmp_path / "output").open("wb") as stdout, armprobe.spawn([program], stdout=stdout) as session:
-        session.probe("work", lambda hit: calls.append(hit.regs.r0), when="%r0 < 5")
-        session.probe("work+4", lambda hit: calls.append(-1))
+        few = session.probe("work", lambda hit: calls.append(hit.regs.r0), when="%r0 < 5")
+        all_ = session.probe("work+4", lambda hit: calls.append(-1), post_handler=lambda hit: None)
         session.optimize_now()
         stop = session.run()
     assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
     assert len(calls) == 110 + 10
+    assert (few.hits, few.missed, all_.hits, all_.missed) == (10, 5, 110, 1000)
 
 
 def test_every_third_call_fails_in_a_process_that_never_stops_for_it(tmp_path: Path):
@@ -349,6 +350,7 @@ def test_a_child_returns_unseen_where_the_host_handles_returns(tmp_path: Path):
         stop = session.run()
     assert (stop.exit_code, (tmp_path / "output").read_bytes()) == (5, b"00000300\n")
     assert (outer.hits, twice.hits) == (1, 15)
+    assert (outer.missed, twice.missed) == (1, 20)
 
 
 def test_signal_handlers_run_as_ever_and_are_counted(tmp_path: Path):

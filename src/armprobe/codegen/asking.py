@@ -35,28 +35,38 @@ _SAVED = (*range(13), LR)
 _PUSHED = _MASK_SIZE
 _LINKS = _PUSHED + 4 * len(_SAVED)
 _FRAME = _LINKS + 8
+#: where what was pushed has the address that the routine comes back to
+_RETURN = 4 * _SAVED.index(LR)
 #: `mrc p15, 0, r0, c13, c0, 3`
 _READ_THREAD = 0xEE1D0F70
 #: `udf #0`
 _UNDEFINED = 0xE7F000F0
 #: where the routine begins, from the start of the code
-ROUTINE = 16
+ROUTINE = 20
 #: where it begins for those who have left the point themselves
 _AFTER_LINK = 4
 
 
-def emit_ask(asm: Assembler, routine: int) -> None:
-    """Ask the host, which decides where the program goes on; control comes to what follows when there is none."""
+def emit_ask(asm: Assembler, routine: int, unanswered: int) -> None:
+    """Ask the host, which decides where the program goes on; control comes to what follows when there is none.
+
+    `unanswered` is the address of the counter of these times, or 0.
+    """
     asm.push_below(LR, 8, "ask the host")
-    asm.call(routine, "ask the host")
+    _emit_call_of(asm, routine, unanswered)
     asm.pop_above(LR, 8, "there is none")
 
 
-def emit_ask_at_pad(asm: Assembler, routine: int) -> None:
+def emit_ask_at_pad(asm: Assembler, routine: int, unanswered: int) -> None:
     """Ask the host in the code of pads, with room on the stack as in `emit_ask`; LR is as before."""
     asm.str_(LR, SP, 4, "the pad that asks")
-    asm.call(routine + _AFTER_LINK, "ask the host")
+    _emit_call_of(asm, routine + _AFTER_LINK, unanswered)
     asm.ldr(LR, SP, 4)
+
+
+def _emit_call_of(asm: Assembler, routine: int, unanswered: int) -> None:
+    asm.call(routine, "ask the host")
+    asm.word(unanswered, "counts when there is none", data=True)
 
 
 def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
@@ -66,7 +76,7 @@ def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
     """
     asm = Assembler(base, architecture=architecture)
     with asm.exactly(ROUTINE):
-        emit_ask(asm, base + ROUTINE)
+        emit_ask(asm, base + ROUTINE, 0)
         asm.word(_UNDEFINED, "in a child that was forked by such a function")
     alone, again, following, mine, declined = (Label(name) for name in (
         "nobody is asked", "look for a free entry", "the next entry", "an entry is taken", "as it came"))  # fmt: skip
@@ -138,7 +148,15 @@ def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
     _emit_take(asm, {number: _PUSHED + 4 * number for number in range(13)} | {LR: _LINKS})
     _emit_give_back(asm)
     asm.add_imm(SP, SP, _MASK_SIZE)
+    on = Label("go on")
+    _emit_pass_counter(asm)
+    asm.b(on)
     asm.bind(alone)
+    _emit_pass_counter(asm)
+    asm.cmp_imm(_R1, 0)
+    asm.b(on, "nothing is counted", cond=_EQ)
+    _emit_count(asm)
+    asm.bind(on)
     asm.msr_flags(_R4, ge=True)
     asm.pop(_SAVED)
     asm.bx(LR)
@@ -159,15 +177,11 @@ def _emit_mask(asm: Assembler, why: str) -> None:
 
 def _emit_tell(asm: Assembler) -> None:
     """Count one more thread that asked, and wake the host where it sleeps."""
-    again, awake = Label("count"), Label("the host is awake")
-    asm.add_imm(_R0, _R5, ASKED)
-    asm.bind(again)
-    asm.ldrex(_R1, _R0)
-    asm.add_imm(_R1, _R1, 1)
-    asm.strex(_R2, _R1, _R0)
-    asm.cmp_imm(_R2, 0)
-    asm.b(again, cond=_NE)
+    awake = Label("the host is awake")
+    asm.add_imm(_R1, _R5, ASKED)
+    _emit_count(asm)
     asm.barrier("the count before a look at the host")
+    asm.mov(_R0, _R1)
     asm.ldr(_R1, _R5, SLEEPS)
     asm.cmp_imm(_R1, 0)
     asm.b(awake, cond=_EQ)
@@ -175,6 +189,25 @@ def _emit_tell(asm: Assembler) -> None:
     asm.mov_imm(_R2, 1)
     _emit_call(asm, _FUTEX, "futex: wake the host")
     asm.bind(awake)
+
+
+def _emit_count(asm: Assembler) -> None:
+    """Add one to the word at r1."""
+    again = Label("count")
+    asm.bind(again)
+    asm.ldrex(_R2, _R1)
+    asm.add_imm(_R2, _R2, 1)
+    asm.strex(_R3, _R2, _R1)
+    asm.cmp_imm(_R3, 0)
+    asm.b(again, cond=_NE)
+
+
+def _emit_pass_counter(asm: Assembler) -> None:
+    """Let control come back behind the address of the counter, which is in r1 then."""
+    asm.ldr(_R0, SP, _RETURN)
+    asm.ldr(_R1, _R0)
+    asm.add_imm(_R0, _R0, 4)
+    asm.str_(_R0, SP, _RETURN)
 
 
 def _emit_wait(asm: Assembler) -> None:

@@ -77,13 +77,15 @@ def build_slot(
     waiting: Waiting | None = None,
     asking: int | None = None,
     asks_first: bool = False,
+    unanswered: int = 0,
 ) -> SlotCode:
     """Assemble the slot of a site at `base`.
 
     `relocations` are the displaced instructions: one, or the two of a two-word window. `trap` is the word that stops
     the target; None: it stops by traps of its own, which a child that the program forks does not have: there, the code
     goes on. With `asking`, the routine by which code asks the host, there is no trap in the slot; with `asks_first` as
-    well, it asks at once where there is no handler. With `waiting`, a ring that is nearly full is no reason to stop.
+    well, it asks at once where there is no handler; `unanswered` is the address of a counter of hits that want the host
+    where nobody answers. With `waiting`, a ring that is nearly full is no reason to stop.
     Raises Refused for a post handler on an instruction that may write PC.
     """
     asm = Assembler(base, architecture=architecture)
@@ -118,7 +120,7 @@ def build_slot(
     elif asking is not None and asks_first:
         stop = asm.here
         entry = start if entry is None else entry
-        emit_ask(asm, asking)
+        emit_ask(asm, asking, unanswered)
     copy = asm.here
     falls_through, second = _emit_copy(asm, relocations, skipped)
     way_back = asm.here if falls_through else None
@@ -151,7 +153,7 @@ def build_slot(
                     elif way is Exit.DRAIN_AND_SKIP:
                         places[way] = asm.here
                         if asking is not None:
-                            emit_ask(asm, asking)
+                            emit_ask(asm, asking, 0)
                         elif trap is not None:
                             asm.word(trap, f"trap: {label.name}")
                         else:
@@ -165,7 +167,7 @@ def build_slot(
                     continue
                 places[way] = asm.here
                 if asking is not None:
-                    emit_ask(asm, asking)
+                    emit_ask(asm, asking, unanswered if way is Exit.STOP else 0)
                     asm.b(copy, "the displaced instruction")
                 elif trap is not None:
                     asm.word(trap, f"trap: {label.name}")
@@ -188,7 +190,7 @@ def build_slot(
         _emit_copy(asm, relocations, Label("condition false"))
         post_trap = asm.here
         if asking is not None:
-            emit_ask(asm, asking)
+            emit_ask(asm, asking, 0)
             asm.emit_jump(after)
         elif trap is not None:
             asm.word(trap, "trap: run the post handlers")

@@ -49,14 +49,18 @@ def build_trampoline(
     architecture: int = 7,
     waiting: Waiting | None = None,
     asking: int | None = None,
+    unanswered: int = 0,
 ) -> TrampolineCode:
     """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`.
 
     Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad. With `asking`, the
-    routine by which code asks the host, there are none at all.
+    routine by which code asks the host, there are none at all; `unanswered` is the address of a counter of returns that
+    nobody answers for.
     """
     if handler is None and unseen is not None:
-        code = build_trampoline(base, size, trap=trap, handler=unseen, architecture=architecture, asking=asking)
+        code = build_trampoline(
+            base, size, trap=trap, handler=unseen, architecture=architecture, asking=asking, unanswered=unanswered
+        )
         return TrampolineCode(code.code, asks=asking is not None)
     asm = Assembler(base, architecture=architecture)
     if handler is None:
@@ -72,7 +76,7 @@ def build_trampoline(
             asm.bl(common)
     asm.bind(common)
     if asking is not None:
-        emit_ask_at_pad(asm, asking)
+        emit_ask_at_pad(asm, asking, unanswered)
     body, full = handler.body, Label("the ring is nearly full")
     frame = plan_frame(body, handler.live)
     emit_handler(asm, body, handler.symbols, frame, {Exit.DRAIN: full})

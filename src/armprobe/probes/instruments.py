@@ -64,6 +64,8 @@ class Instruments:
         self._slots = slots
         #: by probe and by what is counted: `hits`, `lost`, `faults`
         self._cells: dict[Probe, dict[str, _Cell]] = {}
+        #: of hits that want the host where there is none: a child that the program forked
+        self._unanswered: dict[Probe, list[_Cell]] = {}
         #: how many slots have code that counts for a probe
         self._slots_of: dict[Probe, int] = {}
         self._probes: dict[int, Probe] = {}
@@ -331,8 +333,16 @@ class Instruments:
         return self._count(probe, "lost")
 
     def missed(self, probe: Probe) -> int:
-        """Calls that code in the detour of a return probe did not follow, for want of a pad."""
-        return self._count(probe, "missed")
+        """Calls that code in a detour did not follow for want of a pad, and handlers that nobody was there to run."""
+        return self._count(probe, "missed") + sum(map(self._total, self._unanswered.get(probe, ())))
+
+    def count_unanswered(self, probes: Iterable[Probe]) -> int:
+        """The address of a counter of hits that want the host where there is none: these probes miss them."""
+        cell = _Cell(self._slots.allocate(4, pool=Pool.DATA))
+        self._target.write_memory(cell.slot.address, bytes(4))
+        for probe in probes:
+            self._unanswered.setdefault(probe, []).append(cell)
+        return cell.slot.address
 
     def faults(self, probe: Probe) -> int:
         """How often a read of memory that is not there ended the compiled handler of the probe."""
@@ -363,6 +373,7 @@ class Instruments:
         if self.waiting is not None:
             self._target.write_memory(self.waiting.control, control_block(0))
         self._freeze([cell for cells in self._cells.values() for cell in cells.values()])
+        self._freeze([cell for cells in self._unanswered.values() for cell in cells])
         for known in self._maps:
             known.freeze()
         for latencies in self._latencies:
@@ -370,8 +381,9 @@ class Instruments:
 
     def _count(self, probe: Probe, role: str) -> int:
         cell = self._cells.get(probe, {}).get(role)
-        if cell is None:
-            return 0
+        return 0 if cell is None else self._total(cell)
+
+    def _total(self, cell: _Cell) -> int:
         self._update([cell])
         return cell.total
 

@@ -233,9 +233,11 @@ class Placement:
         handler = self._handler(address, probes)
         post = any(probe.enabled and probe.post is not None for probe in probes)
         on_host = any(probe.enabled and (probe.runs_on_host or probe.follows_on_host) for probe in probes)
+        waits = [probe for probe in probes if probe.enabled and (probe.pre is not None or probe.post is not None)]
         leaves = handler is not None and bool(handler.body.exits)
         asking = engine.asking.routine if on_host or leaves else None
         reason = _flash(engine.target, address)
+        unanswered = engine.instruments.count_unanswered(waits) if asking is not None and waits else 0
         if handler is None and asking is None:
             reason = _host_only(engine.target)
         if insn.cond != ALWAYS and any(probe.enabled and probe.watch_condition for probe in probes):
@@ -247,6 +249,7 @@ class Placement:
             return build_slot(
                 base, relocations, trap=trap, handler=handler, post=post, architecture=engine.target.architecture,
                 waiting=engine.instruments.waiting, asking=asking, asks_first=on_host,
+                unanswered=unanswered,
             )  # fmt: skip
 
         calls = _calls(handler) + (_FAR_CALL if asking is not None else 0)

@@ -187,8 +187,8 @@ class Probe:
     """A place with handlers. Made by a session; it works from the moment it is returned until `unregister`.
 
     `pre` and `post` are host handlers, `actions` what is compiled into the detour. `missed` counts hits whose handlers
-    did not run because another handler was running on the same CPU, and calls that a return probe did not follow
-    because so many were in progress already.
+    did not run because another handler was running on the same CPU or, in a child that a process forked, because nobody
+    is there to run them; and calls that a return probe did not follow because so many were in progress already.
     """
 
     engine: Engine

@@ -81,6 +81,8 @@ class Returns:
         #: traps in trampolines that say that the ring is nearly full
         self._drains: dict[int, Trampoline] = {}
         self.asked = AskedReturns(engine)
+        #: the counters of returns that nobody answers for, 0 where that is not counted
+        self._unanswered: dict[Probe, int] = {}
 
     @property
     def slots(self) -> list[tuple[int, int, int]]:
@@ -121,6 +123,8 @@ class Returns:
         try:
             # The code is as long wherever it stands.
             engine.instruments.calls[probe] = {"calls": table.address, "pads": 0}
+            asks = engine.target.mailbox is not None and probe.returning.handler is not None
+            self._unanswered[probe] = engine.instruments.count_unanswered([probe]) if asks else 0
             pads = self._allocate(len(self._build(probe, 0).code.data) + _FAR_CALL, probe.address)
             engine.instruments.calls[probe]["pads"] = pads.address
             code = self._build(probe, pads.address)
@@ -168,7 +172,7 @@ class Returns:
         waiting = self._engine.instruments.waiting
         return build_trampoline(
             base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting,
-            asking=asking,
+            asking=asking, unanswered=self._unanswered[probe],
         )  # fmt: skip
 
     def retire(self, probe: Probe) -> None:
