@@ -64,7 +64,12 @@ WRITE = re.compile(r"\bwrite_(memory|all|many)$|breakpoints.*\.(insert|remove)$"
 WRITERS = {
     "patching/execute.py": ("text", "the steps of a plan: slots, sites, islands, traps; and the way back if one fails"),
     "patching/slots.py": ("memory for slots", "marks that say whose it is; at the end what stood there before"),
+    "probes/asking.py": ("memory for slots", "the routine by which threads of a process ask for handlers"),
     "probes/callers.py": ("data", "return addresses, where pads of return probes stand for them"),
+    "probes/in_place.py": (
+        "memory for slots",
+        "what an earlier session left in place, once nothing points there any more",
+    ),
     "probes/instruments.py": ("data", "counters, rings and maps of compiled handlers, set to zero"),
     "probes/latencies.py": ("data", "times of calls, in target memory, set to zero"),
     "probes/leaving.py": ("text", "traps in slots, where the target sets traps itself: taken away as slots are freed"),
@@ -76,6 +81,7 @@ WRITERS = {
         "what a session that was killed left: by plans, the memory it used, the traps it had the target set",
     ),
     "probes/returns.py": ("data", "tables of return probes; their traps, taken away at the end"),
+    "probes/spare_memory.py": ("unused memory", "whether it keeps a word, at its start and end; the old words again"),
     "session/session.py": ("what a user asks for", "`Session.write_memory`, through `probes/program.py`"),
 }
 

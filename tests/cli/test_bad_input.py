@@ -164,7 +164,8 @@ def test_a_definition_of_events_is_not_counted(run, demo):
         (
             ["--slots", "0x9000:0x8000"],
             (
-                "wanted START:END for --slots, with START below END, got '0x9000:0x8000'\n"
+                "wanted START:END for --slots, with START below END, or the name of a variable, got "
+                "'0x9000:0x8000'\n"
                 "help: for example 0x46000000:0x46100000"
             ),
         ),

@@ -288,7 +288,9 @@ def test_without_memory_for_slots_nothing_is_planted(firmware: Board, demo: Path
         "  the program is at 0x00008000..0x00008f6d, 0x00009000..0x00015770\n"
         "  the stub does not tell what memory there is\n"
         "  a branch reaches 32 MiB: memory further away costs more at each hit, and may leave traps\n"
-        "help: for example --slots 0x00020000:0x00030000, if neither its heap nor its stack come there\n"
+        "  0x00020000..0x00030000 is not to be had: the word at 0x00008f28 points there\n"
+        "  0x00030000..0x00040000 takes writes, holds one value, and nothing points there\n"
+        "help: for example --slots 0x00030000:0x00040000, if neither heap nor stack come there\n"
     )
 
 

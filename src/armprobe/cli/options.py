@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from typing import Any
 
 import click
 
-from armprobe.cli.slot_memory import check_slots, missing_slots
-from armprobe.cli.text import notice
+from armprobe.cli.slot_memory import check_slots, missing_slots, to_slots
+from armprobe.cli.text import notice, read_number
 from armprobe.errors import UsageError
 from armprobe.probes.in_place import describe
 from armprobe.session import (
@@ -27,13 +26,12 @@ from armprobe.session import (
     image_of,
     spawn,
 )
+from armprobe.session.slot_regions import check_started, slot_regions
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
 from armprobe.targets.machine import CPUS
-
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class ProgramOptions:
     machine: str | None
     cpu: str | None
     base: int | None
-    slots: tuple[Region, ...]
+    slots: tuple[Region | str, ...]
     after: str | None
     bias: int
     gdb: str | None
@@ -63,23 +61,10 @@ def to_number(_context: click.Context, option: click.Parameter, value: str | Non
     """Read a number, decimal or hexadecimal with 0x."""
     if value is None:
         return None
-    number = _number(value)
+    number = read_number(value)
     if number is None:
         raise UsageError(f"wanted a number for {option.opts[0]}, got {value!r}", hint="for example 4096 or 0x1000")
     return number
-
-
-def _to_regions(_context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[Region, ...]:
-    regions = []
-    for value in values:
-        start, end = (_number(text) for text in (*value.split(":"), "")[:2])
-        if start is None or end is None or value.count(":") > 1 or not start < end <= 1 << 32:
-            raise UsageError(
-                f"wanted START:END for {option.opts[0]}, with START below END, got {value!r}",
-                hint="for example 0x46000000:0x46100000",
-            )
-        regions.append(Region(start, end, name="slots"))
-    return tuple(regions)
 
 
 def _one_of(what: str, names: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -98,12 +83,6 @@ def _one_of(what: str, names: Sequence[str]) -> Callable[[click.Context, click.P
     return check
 
 
-def _number(text: str) -> int | None:
-    if not _NUMBER.fullmatch(text):
-        return None
-    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
-
-
 journal_option = click.option(
     "--journal", metavar="FILE", type=click.Path(path_type=Path),
     help="With --gdb: where it is noted what `armprobe restore` undoes (default: in $XDG_STATE_HOME/armprobe).",
@@ -120,7 +99,7 @@ _PARAMETERS = (
     ),
     click.option("--base", callback=to_number, metavar="ADDRESS", help="Where a raw binary is loaded."),
     click.option(
-        "--slots", callback=_to_regions, metavar="START:END", multiple=True,
+        "--slots", callback=to_slots, metavar="START:END|VARIABLE", multiple=True,
         help="Memory that the program does not use, for the code that armprobe makes.",
     ),
     click.option(
@@ -161,7 +140,8 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_program(
-        *, image: Path | None, machine: str | None, cpu: str | None, base: int | None, slots: tuple[Region, ...],
+        *, image: Path | None, machine: str | None, cpu: str | None, base: int | None,
+        slots: tuple[Region | str, ...],
         after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None,
         monitor: tuple[str, ...], journal: Path | None, **rest: Any,
     ) -> Any:  # fmt: skip
@@ -229,10 +209,11 @@ def open_session(
     image = Image.load(program.path, base=program.base)
     symbols = SymbolTable.from_image(image).rebased(program.bias)
     for place in (image, image.rebased(program.bias)):
-        check_slots(program.slots, place)
+        check_slots([slot for slot in program.slots if isinstance(slot, Region)], place)
+    regions = slot_regions(program.slots, symbols, image.rebased(program.bias))
     with _start(program, image, output=output, arguments=arguments) as session:
         if program.gdb is not None and not program.slots and session.target.executable_memory is None:
-            raise missing_slots(image.rebased(program.bias), session.target.regions)
+            raise missing_slots(image.rebased(program.bias), session.target)
         linux = as_process(session)
         if linux is not None:
             symbols = session.symbols
@@ -241,10 +222,11 @@ def open_session(
             if session.libraries is not None:
                 session.libraries.read()
                 symbols = session.libraries.symbols()
+        check_started(session.target, image.rebased(program.bias), program.slots, regions)
         expected = image.rebased(program.bias) if program.gdb is not None else None
         if linux is not None:
             expected = image_of(linux, image)
-        own = Session(session.target, symbols=symbols, slots=program.slots, image=expected, libraries=session.libraries)
+        own = Session(session.target, symbols=symbols, slots=regions, image=expected, libraries=session.libraries)
         try:
             with own:
                 yield own

@@ -8,6 +8,7 @@ standard error as well.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ import click
 
 Item = TypeVar("Item")
 
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _PATIENCE_SECONDS = 1.0
 _REFRESH_SECONDS = 0.1
 
@@ -24,6 +26,13 @@ _REFRESH_SECONDS = 0.1
 def print_output(data: bytes) -> None:
     """Pass on what the program prints."""
     click.echo(data, nl=False, err=True)
+
+
+def read_number(text: str) -> int | None:
+    """The number that `text` is, decimal or hexadecimal with 0x; None when it is none."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
 def notice(text: str) -> None:

@@ -14,6 +14,7 @@ from armprobe.errors import UsageError
 from armprobe.probes.in_place import give_back
 from armprobe.session.journal import Owner, holding, let_go
 from armprobe.session.session import Session
+from armprobe.session.slot_regions import check_started, slot_regions
 from armprobe.symbols.image import Image, Symbol
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region
@@ -64,7 +65,7 @@ def attach_gdb(
     cpu: str | None = None,
     base: int | None = None,
     output: Callable[[bytes], object] | None = None,
-    slots: Sequence[Region] = (),
+    slots: Sequence[Region | str] = (),
     root: str | Path | None = None,
     monitor: Sequence[str] = (),
     journal: str | Path | None = None,
@@ -73,13 +74,13 @@ def attach_gdb(
 
     The stub is that of QEMU, OpenOCD, a debug probe or gdbserver; `:PORT` is this computer. The program stands still
     until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
-    binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use: armprobe finds
-    none by itself, but in a Linux process (gdbserver), whose libraries are looked for below the directory `root`, then
-    where it runs. `cpu` names the processor where the stub does not tell (default: an ARMv7 one). `output` gets what
-    the program prints through the stub (default: standard output). `monitor` are commands for the stub's server, as
-    after GDB's `monitor`, that it executes first, one after the other; what it prints goes to standard error. Later
-    ones are for `session.target.monitor`. `journal` is the file that says what `restore`
-    undoes, should this process be killed (default: in the user's directory for state).
+    binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use, or names of
+    variables that were set aside for that: armprobe finds none by itself, but in a Linux process (gdbserver), whose
+    libraries are looked for below the directory `root`, then where it runs. `cpu` names the processor where the stub
+    does not tell (default: an ARMv7 one). `output` gets what the program prints through the stub (default: standard
+    output). `monitor` are commands for the stub's server, as after GDB's `monitor`, that it executes first, one after
+    the other; what it prints goes to standard error. Later ones are for `session.target.monitor`. `journal` is the file
+    that says what `restore` undoes, should this process be killed (default: in the user's directory for state).
     Before a probe is placed, the code of the program is compared with the target's; what differs is refused.
     Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program,
     TargetError when a command fails, Refused when another session works on the target, or one did not end.
@@ -89,6 +90,8 @@ def attach_gdb(
 
     image = program if isinstance(program, Image) else Image.load(program, base=base)
     architecture = None if cpu is None else cpu_named(cpu).architecture
+    symbols = SymbolTable.from_image(image)
+    regions = slot_regions(slots, symbols, image)
     with holding(address, journal) as file:
         file.refuse_leftovers(address)
         file.begin(Owner(address, False, image.name, _digest(image), os.getpid()))
@@ -101,17 +104,18 @@ def attach_gdb(
             sys.stderr.flush()
         if file.left.in_place:
             give_back(target, list(file.left.in_place))
+        check_started(target, image, slots, regions)
     except BaseException:
         let_go(target.detach, file)
         raise
     if target.process:
         from armprobe.session.process import attach_process
 
-        return attach_process(target, image, journal=file, root=root, slots=slots)
+        return attach_process(target, image, journal=file, root=root, slots=regions)
     return Session(
         target,
-        symbols=SymbolTable.from_image(image),
-        slots=slots,
+        symbols=symbols,
+        slots=regions,
         detach=partial(let_go, target.detach, file),
         image=image,
     )

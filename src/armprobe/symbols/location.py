@@ -80,6 +80,16 @@ def symbol_address(name: str, table: SymbolTable) -> int:
     return _one_symbol(name, table).address
 
 
+def variable_span(name: str, table: SymbolTable) -> tuple[int, int]:
+    """Start and end of a variable. Raises UsageError when there is none, several, or its size is not known."""
+    symbol = _one_symbol(name, table)
+    if symbol.function:
+        raise UsageError(f"{name} at 0x{symbol.address:08x} is a function, and a variable is wanted here")
+    if not symbol.size:
+        raise UsageError(f"the symbols do not tell how large {name} at 0x{symbol.address:08x} is")
+    return symbol.address, symbol.address + symbol.size
+
+
 def data_address(text: str, table: SymbolTable) -> int:
     """The address of `SYMBOL`, `SYMBOL+OFFSET` or a number. Raises UsageError when there is none, or several."""
     if _NUMBER.fullmatch(text):
