@@ -18,7 +18,7 @@ from unicorn.arm_const import (
     UC_CPU_ARM_CORTEX_A15,
 )
 
-from armprobe.codegen.asking import ROUTINE, build_asking, emit_ask, emit_ask_at_pad
+from armprobe.codegen.asking import ROUTINE, Question, build_asking, emit_ask, emit_ask_at_pad
 from armprobe.codegen.assembler import Assembler
 from armprobe.targets.mailboxlayout import (
     ANSWERED,
@@ -71,9 +71,9 @@ class Machine:
         if self.at_pad:
             asm.push_below(14, 8)
             asm.call(_CALLER + 8)
-            emit_ask_at_pad(asm, _CODE + ROUTINE, _COUNTER)
+            emit_ask_at_pad(asm, Question(_CODE + ROUTINE, _COUNTER))
         else:
-            emit_ask(asm, _CODE + ROUTINE, self.counter)
+            emit_ask(asm, Question(_CODE + ROUTINE, self.counter))
         self.end = asm.here
         self.uc.mem_write(_CALLER, asm.finish().data)
         self.put(PROCESS, _PROCESS)

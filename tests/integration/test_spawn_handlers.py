@@ -396,3 +396,14 @@ def test_a_program_ends_while_its_threads_wait_for_handlers(tmp_path: Path, spaw
     assert stop.reason is StopReason.EXIT
     assert (stop.exit_code, stop.signal) == {"exits": (4, 0), "executes": (9, 0), "is killed": (None, 9)}[how]
     assert look.hits >= 20
+
+
+def test_handlers_after_an_instruction_see_what_it_did(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    work, seen = session.locate("work"), Counter()
+    multiplier = 1664525 & 0xFFFF
+    after = session.probe("work", post_handler=lambda hit: seen.update([(hit.regs.r3 & 0xFFFF, hit.regs.pc)]))
+    assert session.run().exit_code == 7
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
+    assert after.hits == threads_calls(_ROUNDS)
+    assert seen == Counter({(multiplier, work + 4): threads_calls(_ROUNDS)})

@@ -6,6 +6,8 @@ no handler of the program leaves it by longjmp. A child that the program forked 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from armprobe.codegen.assembler import LR, PC, SP, Assembler, Code, Label
 from armprobe.targets.mailboxlayout import (
     ASKED,
@@ -47,20 +49,29 @@ ROUTINE = 20
 _AFTER_LINK = 4
 
 
-def emit_ask(asm: Assembler, routine: int, unanswered: int) -> None:
-    """Ask the host, which decides where the program goes on; control comes to what follows when there is none.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What code asks by: the address of the routine, and that of a counter of hits that nobody answers for, or 0.
 
-    `unanswered` is the address of the counter of these times, or 0.
+    `first`: a handler is wanted before the instruction at the site, not only after it.
     """
+
+    routine: int
+    unanswered: int = 0
+    first: bool = True
+
+
+def emit_ask(asm: Assembler, question: Question, *, counts: bool = True) -> None:
+    """Ask the host, which decides where the program goes on; control comes to what follows when there is none."""
     asm.push_below(LR, 8, "ask the host")
-    _emit_call_of(asm, routine, unanswered)
+    _emit_call_of(asm, question.routine, question.unanswered if counts else 0)
     asm.pop_above(LR, 8, "there is none")
 
 
-def emit_ask_at_pad(asm: Assembler, routine: int, unanswered: int) -> None:
+def emit_ask_at_pad(asm: Assembler, question: Question) -> None:
     """Ask the host in the code of pads, with room on the stack as in `emit_ask`; LR is as before."""
     asm.str_(LR, SP, 4, "the pad that asks")
-    _emit_call_of(asm, routine + _AFTER_LINK, unanswered)
+    _emit_call_of(asm, question.routine + _AFTER_LINK, question.unanswered)
     asm.ldr(LR, SP, 4)
 
 
@@ -76,7 +87,7 @@ def build_asking(base: int, mailbox: int, *, architecture: int) -> Code:
     """
     asm = Assembler(base, architecture=architecture)
     with asm.exactly(ROUTINE):
-        emit_ask(asm, base + ROUTINE, 0)
+        emit_ask(asm, Question(base + ROUTINE))
         asm.word(_UNDEFINED, "in a child that was forked by such a function")
     alone, again, following, mine, declined = (Label(name) for name in (
         "nobody is asked", "look for a free entry", "the next entry", "an entry is taken", "as it came"))  # fmt: skip

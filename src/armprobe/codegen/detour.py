@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from armprobe.codegen.asking import emit_ask
+from armprobe.codegen.asking import Question, emit_ask
 from armprobe.codegen.assembler import LR, Assembler, Code, Label
 from armprobe.codegen.body import SKIPPING, Exit
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_frame
@@ -75,18 +75,15 @@ def build_slot(
     post: bool = False,
     architecture: int = 7,
     waiting: Waiting | None = None,
-    asking: int | None = None,
-    asks_first: bool = False,
-    unanswered: int = 0,
+    question: Question | None = None,
 ) -> SlotCode:
     """Assemble the slot of a site at `base`.
 
     `relocations` are the displaced instructions: one, or the two of a two-word window. `trap` is the word that stops
     the target; None: it stops by traps of its own, which a child that the program forks does not have: there, the code
-    goes on. With `asking`, the routine by which code asks the host, there is no trap in the slot; with `asks_first` as
-    well, it asks at once where there is no handler; `unanswered` is the address of a counter of hits that want the host
-    where nobody answers. With `waiting`, a ring that is nearly full is no reason to stop.
-    Raises Refused for a post handler on an instruction that may write PC.
+    goes on. With a `question`, the code asks the host, and there is no trap in the slot; where there is no handler, it asks
+    at once. With `waiting`, a ring that is nearly full is no reason to stop. Raises Refused for a post handler on an
+    instruction that may write PC.
     """
     asm = Assembler(base, architecture=architecture)
     first, last = relocations[0], relocations[-1]
@@ -117,10 +114,10 @@ def build_slot(
         else:
             emit_handler(asm, body, handler.symbols, frame, exits)
             emit_leave(asm, body, frame)
-    elif asking is not None and asks_first:
+    elif question is not None and (question.first or len(relocations) > 1):
         stop = asm.here
         entry = start if entry is None else entry
-        emit_ask(asm, asking, unanswered)
+        emit_ask(asm, question)
     copy = asm.here
     falls_through, second = _emit_copy(asm, relocations, skipped)
     way_back = asm.here if falls_through else None
@@ -152,8 +149,8 @@ def build_slot(
                         emit_wait(asm, waiting)
                     elif way is Exit.DRAIN_AND_SKIP:
                         places[way] = asm.here
-                        if asking is not None:
-                            emit_ask(asm, asking, 0)
+                        if question is not None:
+                            emit_ask(asm, question, counts=False)
                         elif trap is not None:
                             asm.word(trap, f"trap: {label.name}")
                         else:
@@ -166,8 +163,8 @@ def build_slot(
                     asm.b(copy, "the displaced instruction")
                     continue
                 places[way] = asm.here
-                if asking is not None:
-                    emit_ask(asm, asking, unanswered if way is Exit.STOP else 0)
+                if question is not None:
+                    emit_ask(asm, question, counts=way is Exit.STOP)
                     asm.b(copy, "the displaced instruction")
                 elif trap is not None:
                     asm.word(trap, f"trap: {label.name}")
@@ -189,9 +186,10 @@ def build_slot(
         post_copy = asm.here
         _emit_copy(asm, relocations, Label("condition false"))
         post_trap = asm.here
-        if asking is not None:
-            emit_ask(asm, asking, 0)
+        if question is not None:
+            emit_ask(asm, question, counts=entry is None)
             asm.emit_jump(after)
+            entry = post_copy if entry is None else entry
         elif trap is not None:
             asm.word(trap, "trap: run the post handlers")
         else:
@@ -210,7 +208,7 @@ def build_slot(
         way_back,
         added,
         rejected,
-        asking is not None,
+        question is not None,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from armprobe.codegen.asking import emit_ask_at_pad
+from armprobe.codegen.asking import Question, emit_ask_at_pad
 from armprobe.codegen.assembler import LR, PC, Assembler, Code, Label
 from armprobe.codegen.body import Exit
 from armprobe.codegen.calls import ENTRY
@@ -48,20 +48,16 @@ def build_trampoline(
     unseen: Handler | None = None,
     architecture: int = 7,
     waiting: Waiting | None = None,
-    asking: int | None = None,
-    unanswered: int = 0,
+    question: Question | None = None,
 ) -> TrampolineCode:
     """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`.
 
-    Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad. With `asking`, the
-    routine by which code asks the host, there are none at all; `unanswered` is the address of a counter of returns that
-    nobody answers for.
+    Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad. With a
+    `question`, pads ask the host, and none is a trap.
     """
     if handler is None and unseen is not None:
-        code = build_trampoline(
-            base, size, trap=trap, handler=unseen, architecture=architecture, asking=asking, unanswered=unanswered
-        )
-        return TrampolineCode(code.code, asks=asking is not None)
+        code = build_trampoline(base, size, trap=trap, handler=unseen, architecture=architecture, question=question)
+        return TrampolineCode(code.code, asks=question is not None)
     asm = Assembler(base, architecture=architecture)
     if handler is None:
         for _ in range(size):
@@ -75,8 +71,8 @@ def build_trampoline(
             asm.push_below(LR, 8, f"pad {number}")
             asm.bl(common)
     asm.bind(common)
-    if asking is not None:
-        emit_ask_at_pad(asm, asking, unanswered)
+    if question is not None:
+        emit_ask_at_pad(asm, question)
     body, full = handler.body, Label("the ring is nearly full")
     frame = plan_frame(body, handler.live)
     emit_handler(asm, body, handler.symbols, frame, {Exit.DRAIN: full})

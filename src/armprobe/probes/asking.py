@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from armprobe.codegen.asking import ROUTINE, build_asking
+from collections.abc import Iterable
+
+from armprobe.codegen.asking import ROUTINE, Question, build_asking
 from armprobe.patching.slots import Slot, SlotAllocator
+from armprobe.probes.instruments import Instruments
+from armprobe.probes.probe import Probe
 from armprobe.targets.base import Target, TrapHandler
 
 
 class Asking:
     """The routine of one engine. `answer` is called with the place that asks, as at a trap there."""
 
-    def __init__(self, target: Target, slots: SlotAllocator, answer: TrapHandler) -> None:
+    def __init__(self, target: Target, slots: SlotAllocator, instruments: Instruments, answer: TrapHandler) -> None:
         self._target = target
+        self._instruments = instruments
         self._slots = slots
         #: where the routine is, once it was needed
         self.slot: Slot | None = None
         if target.mailbox is not None:
             target.mailbox.answer_with(answer)
+
+    def question(self, probes: Iterable[Probe], *, first: bool = True) -> Question | None:
+        """How code asks for the handlers of these probes, and counts where nobody answers; None where it can't ask.
+
+        `first` is as for a Question. Raises Refused without memory.
+        """
+        routine, probes = self.routine, list(probes)
+        if routine is None:
+            return None
+        return Question(routine, self._instruments.count_unanswered(probes) if probes else 0, first)
 
     @property
     def routine(self) -> int | None:

@@ -70,7 +70,7 @@ class Engine:
         self.moments = Moments(target, self.slots)
         self.instruments = Instruments(target, self.slots, self.moments)
         self.returns = Returns(self)
-        self.asking = Asking(target, self.slots, self.dispatcher.on_question)
+        self.asking = Asking(target, self.slots, self.instruments, self.dispatcher.on_question)
         self.leaving = Leaving(self, live, image)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
         self.placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)

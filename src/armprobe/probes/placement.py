@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from armprobe.codegen.asking import Question
 from armprobe.codegen.detour import SlotCode, build_slot
 from armprobe.codegen.frame import Handler
 from armprobe.errors import InternalError, Refused, TargetFault, UsageError
@@ -232,13 +233,9 @@ class Placement:
         engine = self._engine
         handler = self._handler(address, probes)
         post = any(probe.enabled and probe.post is not None for probe in probes)
-        on_host = any(probe.enabled and (probe.runs_on_host or probe.follows_on_host) for probe in probes)
-        waits = [probe for probe in probes if probe.enabled and (probe.pre is not None or probe.post is not None)]
-        leaves = handler is not None and bool(handler.body.exits)
-        asking = engine.asking.routine if on_host or leaves else None
+        question = self._question(probes, handler)
         reason = _flash(engine.target, address)
-        unanswered = engine.instruments.count_unanswered(waits) if asking is not None and waits else 0
-        if handler is None and asking is None:
+        if handler is None and question is None:
             reason = _host_only(engine.target)
         if insn.cond != ALWAYS and any(probe.enabled and probe.watch_condition for probe in probes):
             reason = WATCHES_CONDITION
@@ -248,11 +245,10 @@ class Placement:
         def build(base: int) -> SlotCode:
             return build_slot(
                 base, relocations, trap=trap, handler=handler, post=post, architecture=engine.target.architecture,
-                waiting=engine.instruments.waiting, asking=asking, asks_first=on_host,
-                unanswered=unanswered,
+                waiting=engine.instruments.waiting, question=question,
             )  # fmt: skip
 
-        calls = _calls(handler) + (_FAR_CALL if asking is not None else 0)
+        calls = _calls(handler) + (_FAR_CALL if question is not None else 0)
 
         try:
             # At the site itself every way is short but those of calls: the size that a near slot needs.
@@ -263,7 +259,7 @@ class Placement:
                 engine.slots.free(slot)
                 slot = engine.slots.allocate(size + _FAR_WAYS, near=address)
         except Refused as error:
-            if (handler is not None or asking is not None) and len(relocations) == 1:
+            if (handler is not None or question is not None) and len(relocations) == 1:
                 island = old.island if old is not None else None
                 island = island or self._find_island(address)
                 if island is None and old is not None:
@@ -336,6 +332,16 @@ class Placement:
         for place in visited:
             self._relied_on.setdefault(place, set()).add(address)
         return Handler(compiled.body, compiled.symbols, live, compiled.guard)
+
+    def _question(self, probes: Sequence[Probe], handler: Handler | None) -> Question | None:
+        """How code at the site asks the host, if it wants it and can ask."""
+        enabled = [probe for probe in probes if probe.enabled]
+        on_host = any(probe.runs_on_host or probe.follows_on_host for probe in enabled)
+        if not on_host and (handler is None or not handler.body.exits):
+            return None
+        waiting = [probe for probe in enabled if probe.pre is not None or probe.post is not None]
+        first = any(probe.pre is not None or probe.follows_on_host for probe in enabled)
+        return self._engine.asking.question(waiting, first=first)
 
     def dependents(self) -> list[Site]:
         """The sites whose detours do not save a register that a probe of the batch may look at."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from armprobe.codegen.actions import kept_bytes
+from armprobe.codegen.asking import Question
 from armprobe.codegen.calls import ENTRY, MOST, SILENT, TAKEN
 from armprobe.codegen.frame import Handler
 from armprobe.codegen.handlers import can_compile
@@ -81,8 +82,8 @@ class Returns:
         #: traps in trampolines that say that the ring is nearly full
         self._drains: dict[int, Trampoline] = {}
         self.asked = AskedReturns(engine)
-        #: the counters of returns that nobody answers for, 0 where that is not counted
-        self._unanswered: dict[Probe, int] = {}
+        #: what pads ask by
+        self._questions: dict[Probe, Question | None] = {}
 
     @property
     def slots(self) -> list[tuple[int, int, int]]:
@@ -123,8 +124,8 @@ class Returns:
         try:
             # The code is as long wherever it stands.
             engine.instruments.calls[probe] = {"calls": table.address, "pads": 0}
-            asks = engine.target.mailbox is not None and probe.returning.handler is not None
-            self._unanswered[probe] = engine.instruments.count_unanswered([probe]) if asks else 0
+            if probe.returning.handler is not None and not probe.follows_on_host:
+                self._questions[probe] = engine.asking.question([probe])
             pads = self._allocate(len(self._build(probe, 0).code.data) + _FAR_CALL, probe.address)
             engine.instruments.calls[probe]["pads"] = pads.address
             code = self._build(probe, pads.address)
@@ -153,7 +154,7 @@ class Returns:
 
     def _build(self, probe: Probe, base: int) -> TrampolineCode:
         assert probe.returning is not None
-        target, handler, unseen, asking = self._engine.target, None, None, None
+        target, handler, unseen, question = self._engine.target, None, None, None
         if probe.returning.actions:
             if target.architecture < _INTERWORKING:
                 raise Refused(
@@ -167,12 +168,12 @@ class Returns:
             # In a child that the program forks, pads are no traps: there, calls go back unseen.
             compiled = self._engine.instruments.compile_return(probe)
             unseen = Handler(compiled.body, compiled.symbols, LIVE_AT_RETURN)
-            asking = None if probe.follows_on_host else self._engine.asking.routine
+            question = self._questions.get(probe)
         size, architecture = probe.returning.maxactive, target.architecture
         waiting = self._engine.instruments.waiting
         return build_trampoline(
             base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting,
-            asking=asking, unanswered=self._unanswered[probe],
+            question=question,
         )  # fmt: skip
 
     def retire(self, probe: Probe) -> None:
@@ -230,6 +231,7 @@ class Returns:
             del self._pads[trampoline.pad(number)]
         if trampoline.code.drain is not None:
             del self._drains[trampoline.code.drain]
+        self._questions.pop(trampoline.probe, None)
         note(engine.target.journal, PadsGone(trampoline.pads.address))
         engine.slots.free(trampoline.pads)
         engine.slots.free(trampoline.table)
