@@ -81,9 +81,9 @@ def build_slot(
 
     `relocations` are the displaced instructions: one, or the two of a two-word window. `trap` is the word that stops
     the target; None: it stops by traps of its own, which a child that the program forks does not have: there, the code
-    goes on. With a `question`, the code asks the host, and there is no trap in the slot; where there is no handler, it asks
-    at once. With `waiting`, a ring that is nearly full is no reason to stop. Raises Refused for a post handler on an
-    instruction that may write PC.
+    goes on. With a `question`, the code asks the host instead, and there is no trap in the slot; where there is no
+    handler, it asks at once. With `waiting`, a ring that is nearly full is no reason to stop. Raises Refused for a post
+    handler on an instruction that may write PC.
     """
     asm = Assembler(base, architecture=architecture)
     first, last = relocations[0], relocations[-1]
