@@ -368,6 +368,27 @@ def test_a_program_handles_its_own_faults_and_sees_them_where_they_are(tmp_path:
     assert (stop.exit_code, hits, int(output, 16)) == (10, 10, place)
 
 
+#: a load that is executed in armprobe's code in another form faults
+_REWRITTEN = """
+__attribute__((naked, noinline)) unsigned load(unsigned offset)
+{
+    asm("ldr r0, [pc, r0]\\n bx lr");
+}
+void _start(void)
+{
+    print(load(0));
+    load(0x70000000);
+}
+"""
+
+
+def test_the_fault_that_ends_a_program_is_told_where_the_program_had_it(tmp_path: Path):
+    with armprobe.spawn([build(_REWRITTEN, tmp_path, "rewritten")]) as session:
+        loads = session.count("load")
+        stop = session.run()
+    assert (loads.hits, stop.signal, stop.pc) == (2, signal.SIGSEGV, loads.address)
+
+
 @pytest.mark.parametrize(
     ("how", "exit_code", "killed", "hits"),
     [

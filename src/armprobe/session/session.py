@@ -520,7 +520,7 @@ class Session:
                 engine.keep_results()
             finally:
                 self._detach()
-            return stop
+            return explain_stop(engine, stop)
         engine.instruments.drain()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
             # Whoever looks at registers now wants to see the program, not our code.
