@@ -64,11 +64,11 @@ class GdbserverGuest:
         self._guest.execute(f"{_END}; {line} & echo $! >/tmp/gdbserver; {_LISTENS}")
         return self.address
 
-    def start(self, command: str) -> int:
-        """Start a program, in a session of its own; `tell` writes to its input. Return its process number."""
+    def start(self, command: str, *, leads: bool = True) -> int:
+        """Start a program; `tell` writes to its input. It `leads` a process group. Return its process number."""
         self._guest.execute(
             f"{_END}; rm -f /tmp/input; mkfifo /tmp/input; exec 9<>/tmp/input; "
-            f"setsid {command} </tmp/input >/tmp/printed 9>&- & echo $! >/tmp/started"
+            f"{'setsid' if leads else ''} {command} </tmp/input >/tmp/printed 9>&- & echo $! >/tmp/started"
         )
         return int(self._guest.execute("cat /tmp/started"))
 

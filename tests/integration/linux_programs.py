@@ -208,7 +208,7 @@ def blank_program(folder: Path) -> Path:
 
 #: a parent calls work 10 times, its child 5 times, the parent again 7 times; it prints what it and its child came to
 _FAMILY = """
-enum { FORK = 2, EXECVE = 11, WAIT4 = 114 };
+enum { FORK = 2, EXECVE = 11, WAIT4 = 114, NANOSLEEP = 162, RT_SIGACTION = 174 };
 static char stack[4096] __attribute__((aligned(16)));
 static char *const ok[] = {"/bin/busybox", "true", 0};
 static volatile unsigned y;
@@ -218,6 +218,11 @@ static void child(void)
     for (unsigned n = 0; n < 5; n++)
         x = work(n, x);
     y = x;
+    if (LINGERS) {
+        static const long moment[2] = {0, 600000000}, by_default[5];
+        sys(RT_SIGACTION, 2, (long)by_default, 0, 8); // SIGINT: shells have it ignored in the background
+        sys(NANOSLEEP, (long)moment, 0, 0, 0);
+    }
     if (EXECUTES)
         sys(EXECVE, (long)ok[0], (long)ok, 0, 0);
     if (!SHARES)
@@ -293,9 +298,14 @@ void _start(void)
 """
 
 
-def forking_program(folder: Path, name: str, *, shares: bool = False, executes: bool = False) -> Path:
-    """Calls work FAMILY_OWN times, its child FAMILY_CHILD times; that one `shares` its memory (vfork) or not (fork)."""
-    return build(_FAMILY, folder, name, SHARES=int(shares), EXECUTES=int(executes))
+def forking_program(
+    folder: Path, name: str, *, shares: bool = False, executes: bool = False, lingers: bool = False
+) -> Path:
+    """Calls work FAMILY_OWN times, its child FAMILY_CHILD times; that one `shares` its memory (vfork) or not (fork).
+
+    A child that `lingers` sleeps for more than half a second before its end.
+    """
+    return build(_FAMILY, folder, name, SHARES=int(shares), EXECUTES=int(executes), LINGERS=int(lingers))
 
 
 def executing_program(folder: Path) -> Path:

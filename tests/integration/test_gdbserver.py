@@ -56,6 +56,7 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "one.so": plugin(folder, "one.so"),
         "two.so": plugin(folder, "two.so"),
         "fork": forking_program(folder, "fork"),
+        "lingering": forking_program(folder, "lingering", lingers=True),
         "vfork": forking_program(folder, "vfork", shares=True),
         "vfork-exec": forking_program(folder, "vfork-exec", shares=True, executes=True),
         "exec": executing_program(folder),
@@ -185,6 +186,7 @@ def _stop_after_some_calls(address: str, program: Path, *, optimized: bool) -> N
 
 def test_a_running_program_is_followed_to_its_end(guest: GdbserverGuest, programs: dict[str, Path]):
     process = guest.start("/bin/waiting")
+    looks: list[int] = []
     with armprobe.attach_gdb(guest.attach(process), programs["waiting"]) as session:
         calls = session.count("work")
         place = session.symbols.named("calls")[0].address
@@ -192,9 +194,11 @@ def test_a_running_program_is_followed_to_its_end(guest: GdbserverGuest, program
         session.probe("thread+8", lambda _: None)
         teller = threading.Timer(0.5, guest.tell, ["x"])
         teller.start()
-        stop = session.run()
+        stop = session.run(between=lambda: looks.append(calls.hits), every=0.05)
         teller.join()
     assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 7)
+    assert looks == sorted(looks)
+    assert 0 < looks[0] < looks[-1] == calls.hits
     wrong, total = guest.printed().split()
     assert wrong == "00000000"
     # A thread may have stood between a call and where it is counted.
@@ -329,6 +333,29 @@ def test_children_count_as_well_where_code_does_it(attach, guest: GdbserverGuest
     assert calls.hits == FAMILY_OWN + FAMILY_CHILD
     assert guest.finish() == plain
     assert plain.endswith(f"\n{status:08x}\n")
+
+
+def test_looks_from_time_to_time_end_no_child(attach, guest: GdbserverGuest):
+    plain = guest.run("/bin/lingering")
+    looks: list[int] = []
+    with attach("lingering") as session:
+        calls = session.count("work")
+        assert session.run(between=lambda: looks.append(calls.hits), every=0.02).exit_code == 9
+    assert calls.hits == FAMILY_OWN + FAMILY_CHILD
+    assert guest.finish() == plain
+
+
+def test_a_process_that_leads_no_group_is_not_interrupted_for_looks(guest: GdbserverGuest, programs: dict[str, Path]):
+    process = guest.start("/bin/waiting", leads=False)
+    looks: list[int] = []
+    with armprobe.attach_gdb(guest.attach(process), programs["waiting"]) as session:
+        calls = session.count("work")
+        teller = threading.Timer(0.5, guest.tell, ["x"])
+        teller.start()
+        assert session.run(between=lambda: looks.append(calls.hits), every=0.02).exit_code == 7
+        teller.join()
+    assert looks == [calls.hits]
+    assert guest.printed().startswith("00000000\n")
 
 
 @pytest.mark.parametrize(("name", "hits"), [("fork", FAMILY_OWN), ("vfork-exec", FAMILY_OWN + FAMILY_CHILD)])

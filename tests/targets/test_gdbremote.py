@@ -326,7 +326,10 @@ def test_a_stub_that_does_not_stop_is_given_up():
         target = GdbRemoteTarget.connect(stub.address, output=lambda _: target.stop(), timeout=SHORT)
         with lost(f"the stub at {stub.address} does not stop the target") as caught:
             target.run(lambda _: False)
-        assert caught.value.hint == "QEMU's user-mode stub can't: say where to stop, with until= or --until"
+        assert caught.value.hint == (
+            "QEMU's user-mode stub can't, nor gdbserver a process that leads no group: say where to stop, with until= "
+            "or --until"
+        )
         target.detach()
 
 

@@ -487,13 +487,22 @@ class Session:
         hands_over = self._recorded.callback is not None and self.target.own_faults is None
         if shared is not None and shared.live:
             shared.while_running(partial(self._look, look))
-        elif limit is None and (between is not None or hands_over) and can_stretch():
+        elif limit is None and (between is not None or hands_over) and can_stretch() and self._stops_alone():
             return run_in_stretches(
-                lambda: self._run(address, None), self.target.stop, look, every=every, ended=lambda: self._stop_asked
+                lambda: self._run(address, None),
+                self.target.stop,
+                look,
+                every=every,
+                ended=lambda: self._stop_asked,
+                may_stop=self._stops_alone,
             )
         stop = self._run(address, limit)
         look()
         return stop
+
+    def _stops_alone(self) -> bool:
+        """Whether a stop from time to time is nobody else's affair."""
+        return self.target.own_faults is None or self.target.own_faults.stops_alone()
 
     def _look(self, look: Callable[[], object]) -> None:
         """Do this while the target runs."""

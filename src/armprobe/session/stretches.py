@@ -27,11 +27,13 @@ def run_in_stretches(
     *,
     every: float,
     ended: Callable[[], bool],
+    may_stop: Callable[[], bool],
 ) -> Stop:
     """Call `run` again and again, `between` after each, until it ends by itself, or is to end.
 
-    `stop` is called every so many seconds, from a thread, and ends a stretch. `ended` says whether somebody else asked
-    for a stop. `between` ends the run by returning True. Ctrl-C ends it, too; a second one raises KeyboardInterrupt.
+    `stop` is called every so many seconds, from a thread, and ends a stretch, if it `may_stop`. `ended` says whether
+    somebody else asked for a stop. `between` ends the run by returning True. Ctrl-C ends it, too; a second one raises
+    KeyboardInterrupt.
     """
     over, interrupted = threading.Event(), threading.Event()
 
@@ -43,7 +45,8 @@ def run_in_stretches(
 
     def stop_from_time_to_time() -> None:
         while not over.wait(every):
-            stop()
+            if may_stop():
+                stop()
 
     clock = threading.Thread(target=stop_from_time_to_time, name="armprobe-clock", daemon=True)
     heeds = (

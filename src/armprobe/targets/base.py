@@ -221,6 +221,9 @@ class OwnFaults(Protocol):
     def show_at(self, place: Callable[[int], int]) -> None:
         """Let the program see a fault at PC as one at `place(PC)`, from now on."""
 
+    def stops_alone(self) -> bool:
+        """Whether `stop` reaches the program and nobody else. It stands still when this is asked for the first time."""
+
 
 class Threads(Protocol):
     """Threads or CPUs whose registers can be read while all are stopped."""

@@ -340,6 +340,9 @@ class LinuxProcess:
     def own_faults(self) -> OwnFaults:
         return self
 
+    def stops_alone(self) -> bool:
+        return self._emulator is not None or (self.stub.events is not None and self.stub.events.is_alone())
+
     def show_at(self, place: Callable[[int], int]) -> None:
         self.stub.fault_place = place
 

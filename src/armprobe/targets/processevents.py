@@ -52,6 +52,8 @@ class ProcessEvents:
         self._keep = keep
         #: the thread that sleeps until its child of vfork, by whose process number it is found, has its own memory
         self._vforked: dict[int, ThreadId] = {}
+        #: whether an interrupt, which the stub sends to the process group, reaches this process alone; None: not known
+        self._alone: bool | None = None
         threads.follow(self.process)
         calls = ";".join(f"{call:x}" for call in (_EXIT, _EXECVE, _EXIT_GROUP, _EXECVEAT))
         passed = ";".join(f"{signal:x}" for signal in _HARMLESS)
@@ -88,6 +90,21 @@ class ProcessEvents:
             return False
         return True
 
+    def is_alone(self) -> bool:
+        """Whether the stub interrupts this process, and no other. It stands still when this is asked first.
+
+        It sends a signal to the process group that the process leads: children are in it, and would be ended.
+        """
+        if self._alone is None:
+            status = read_file(self._connection.ask, f"/proc/{self.process}/stat") or b""
+            _state, _parent, group, *_ = [*status.rpartition(b")")[2].split(), b"", b"", b""]
+            children = (
+                read_file(self._connection.ask, f"/proc/{self.process}/task/{thread}/children")
+                for thread in self._threads.ids()
+            )
+            self._alone = group == b"%d" % self.process and all(listed == b"" for listed in children)
+        return self._alone
+
     def before_signal(self, signal: int) -> None:
         """The process is about to get a signal, in GDB's numbering, which may end it."""
         linux, _ = linux_signal(signal)
@@ -101,6 +118,7 @@ class ProcessEvents:
     def _release(self, child: ThreadId) -> None:
         """Let a child go on by itself, without traps. Its branches lead to the copy of our code that it has."""
         assert child.process is not None
+        self._alone = False
         *_, detached = self._connection.exchange(
             [b"Hg" + str(child).encode(), *self._breakpoints.removals(), b"D;%x" % child.process]
         )
@@ -110,6 +128,7 @@ class ProcessEvents:
 
     def _share(self, child: ThreadId, parent: ThreadId) -> None:
         assert child.process is not None
+        self._alone = False
         self._vforked[child.process] = parent
         self._threads.follow(child.process)
         self._threads.held.add(parent)

@@ -193,7 +193,8 @@ class RemoteRun:
                 if patience <= 0:
                     raise self._connection.lose(
                         f"the stub at {self._connection.name} does not stop the target",
-                        hint="QEMU's user-mode stub can't: say where to stop, with until= or --until",
+                        hint="QEMU's user-mode stub can't, nor gdbserver a process that leads no group: say where to "
+                        "stop, with until= or --until",
                     )
                 self.tell_program()
                 self.idle()
