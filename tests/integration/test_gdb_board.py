@@ -309,6 +309,11 @@ def test_commands_are_executed_by_the_emulator(demo: Path, image: Image, capsys)
         session.target.monitor("cont")
         session.run(until="scheduler_tick")
         assert session.regs.pc == place
+        # A trap stays where it is.
+        ticks = session.probe("scheduler_tick", lambda _: session.stop())
+        session.target.monitor("info version")
+        assert session.run().reason is armprobe.StopReason.INTERRUPT
+        assert ticks.hits > 0
 
 
 def test_a_command_is_given_on_the_command_line(firmware: Board, demo: Path, capsys):

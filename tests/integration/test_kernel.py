@@ -297,6 +297,9 @@ def test_host_handlers_see_each_call_on_every_processor_once(guest):
     parents = []
     with armprobe.attach_kernel(guest.address) as session:
         probe = session.probe("sys_getppid", lambda hit: parents.append(hit.regs.pc))
+        # What the emulator copies, and what it says, costs no trap.
+        code = session.target.text
+        assert session.read_memory(code.start, 1 << 20)
         guest.start("few", when_ended=session.stop)
         session.run()
         guest.finish()

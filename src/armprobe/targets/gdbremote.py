@@ -291,6 +291,8 @@ class GdbRemoteTarget:
             if isinstance(stop, Output) or stop.kind is not StopKind.STOPPED:
                 raise TargetError(f"the program at {connection.name} has ended with the command {command!r}")
             self.threads.current = stop.thread or self.threads.current
+            # For QEMU the question is that of a debugger which comes new, and all breakpoints of the old one go.
+            self._breakpoints.renew()
         return printed
 
     def execute(self, registers: Registers, until: int) -> Registers:

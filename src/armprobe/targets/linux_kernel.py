@@ -40,6 +40,7 @@ from armprobe.targets.kernelwindows import high_memory, open_windows
 from armprobe.targets.mappedmemory import MappedMemory
 from armprobe.targets.pagetables import LongDescriptors
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
+from armprobe.targets.remotemonitor import execute_command
 from armprobe.targets.remotesetup import describe
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.remotewatchpoints import RemoteWatchpoints
@@ -111,7 +112,7 @@ class KernelTarget:
         except ArmprobeError:
             self._let_go()
             raise
-        self._mapped = MappedMemory(self._stub, self._tables)
+        self._mapped = MappedMemory(self._stub, self._tables, self._ask_emulator)
         offset = self.text.start - self.text.physical
         self._linear = [mapping for mapping in mappings if mapping.start - mapping.physical == offset]
         self._tables.lowest = lowest = (self._linear[0].start - _MODULES) & -_MODULES
@@ -145,7 +146,7 @@ class KernelTarget:
 
         Raises what `KernelSlots.take` does.
         """
-        ram = high_memory(self._stub.monitor, self.translation)
+        ram = high_memory(self._ask_emulator, self.translation)
         # A window for each processor, and twice as many to choose from.
         count = len(self._stub.threads.ids()) if ram else 0
         try:
@@ -183,6 +184,10 @@ class KernelTarget:
         functions = KernelFunctions(self._stub, dict(taken.functions))
         self._slots = KernelSlots.adopt(functions, taken, returned, self.read_memory)
         return self._slots is not None
+
+    def _ask_emulator(self, command: str) -> str:
+        """Have the emulator tell something: a command that changes nothing."""
+        return execute_command(self._connection, command)
 
     def _write_new(self, address: int, data: bytes) -> None:
         self._tables.forget()

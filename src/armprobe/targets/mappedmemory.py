@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from armprobe.errors import TargetFault
 from armprobe.targets.emulatorcopies import WORTH, EmulatorCopies
@@ -13,12 +13,15 @@ _PAGE = 0x1000
 
 
 class MappedMemory:
-    """What `tables` map, behind a `stub` that takes physical addresses; `copies` fetches what is large."""
+    """What `tables` map, behind a `stub` that takes physical addresses.
 
-    def __init__(self, stub: GdbRemoteTarget, tables: PageTables) -> None:
+    `monitor` has the emulator execute a command, which makes copies of what is large.
+    """
+
+    def __init__(self, stub: GdbRemoteTarget, tables: PageTables, monitor: Callable[[str], str]) -> None:
         self._stub = stub
         self._tables = tables
-        self._copies = EmulatorCopies(stub.monitor, stub.read_many)
+        self._copies = EmulatorCopies(monitor, stub.read_many)
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read (address, size) ranges. Raises TargetFault."""

@@ -81,6 +81,15 @@ class RemoteBreakpoints:
         if left:
             raise TargetError(f"the stub at {self._connection.name} keeps {len(left)} breakpoints")
 
+    def renew(self) -> None:
+        """Set all again, which a stub has perhaps forgotten. Raises TargetError when one can't be set."""
+        requests = [_request(letter, kind, at) for letter in (b"z", b"Z") for at, kind in self._kinds.items()]
+        replies = self._connection.exchange(requests)[len(self._kinds) :]
+        lost = [address for address, reply in zip(list(self._kinds), replies, strict=True) if reply != b"OK"]
+        if lost:
+            listed = ", ".join(f"0x{address:08x}" for address in lost)
+            raise TargetError(f"the stub at {self._connection.name} has lost its breakpoints at {listed}")
+
     def others(self, owner: object) -> bool:
         """Whether there are any that somebody else than the owner wants."""
         return any(owners - {owner} for owners in self._owners.values())
