@@ -19,7 +19,7 @@ from tests.integration.linux_programs import (
 )
 
 import armprobe
-from armprobe import HandlerError, Refused, StopReason, TargetError, TargetFault
+from armprobe import HandlerError, Refused, StopReason, TargetError, TargetFault, TargetLost, UsageError
 from armprobe.targets.useremulator import EMULATOR
 
 pytestmark = [
@@ -407,3 +407,29 @@ def test_handlers_after_an_instruction_see_what_it_did(threads: Path, tmp_path: 
     assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
     assert after.hits == threads_calls(_ROUNDS)
     assert seen == Counter({(multiplier, work + 4): threads_calls(_ROUNDS)})
+
+
+def test_a_handler_that_would_let_the_program_run_is_told_what_it_can_do(calls: Path, spawn):
+    session = spawn(calls)
+    session.probe("work", lambda hit: session.run())
+    with pytest.raises(UsageError, match=r"^a handler can't let the program run on$"):
+        session.run()
+
+
+@pytest.mark.parametrize("how", ["calls", "threads"])
+def test_a_function_that_ends_the_program_ends_the_run_with_an_error(how: str, tmp_path: Path, spawn):
+    source = _ENDS_EARLY + THREADS_SOURCE if how == "threads" else _HELPER + _CALLS
+    session = spawn(build(source, tmp_path, how, THREADS=THREADS, ROUNDS=_ROUNDS, HOW=2))
+    session.probe("work", lambda hit: hit.call(0x10))
+    with pytest.raises(TargetLost):
+        session.run()
+
+
+def test_the_session_shows_the_program_at_the_place_of_the_handler(threads: Path, spawn):
+    session = spawn(threads)
+    work, places = session.locate("work"), Counter()
+    session.probe("work", lambda hit: places.update([(session.regs.pc, session.regs.r0 == hit.regs.r0)]))
+    session.probe(work + 4, post_handler=lambda hit: places.update([(session.regs.pc, True)]))
+    assert session.run().exit_code == 7
+    calls = threads_calls(_ROUNDS)
+    assert places == {(work, True): calls, (work + 8, True): calls}

@@ -110,6 +110,10 @@ class Dispatcher:
         point = self.points.get(pc)
         if point is None:
             return self._engine.returns.on_question(pc)
+        # Whoever looks at the target meanwhile sees the program, not our code.
+        regs = self._engine.target.read_registers()
+        regs.pc = point.site.next_address if point.kind is PointKind.POST else point.site.address
+        self._engine.target.write_registers(regs)
         self.handling.append(point.site)
         try:
             self._handle(point)

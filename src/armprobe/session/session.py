@@ -519,7 +519,8 @@ class Session:
         try:
             stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
         except BaseException:
-            self.close()
+            if not engine.dispatcher.handling:  # else the run that called the handler ends, too
+                self.close()
             raise
         if stop.gone:
             # There is nothing left to restore.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from armprobe.errors import ProtocolError, TargetError, TargetLost
+from armprobe.errors import ProtocolError, TargetError, TargetLost, UsageError
 from armprobe.targets.base import Stop, StopReason, TrapHandler
 from armprobe.targets.connection import TIMEOUT
 from armprobe.targets.gdbremote import GdbRemoteTarget
@@ -68,10 +68,21 @@ class EmulatedRun:
 
     def run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None) -> Stop:
         """Run like a `Target`. While a thread is answered that asks, it runs up to `until`, where code asks."""
-        if self.answering is not None and self._free and until is not None:
-            return self.answering.run(until)
-        if self.answering is not None:
-            self.answering.stop_here()
+        answering = self.answering
+        if answering is None:
+            return self._run(on_trap, until=until, limit=limit)
+        if until is None or limit is not None:
+            raise UsageError("a handler can't let the program run on", hint="hit.call() calls a function of it")
+        if self._free:
+            stop = answering.run(until)
+        else:
+            answering.stop_here()
+            stop = self._run(on_trap, until=until, limit=None)
+        if stop.gone:
+            raise TargetLost("the program ended while a handler let it run")
+        return stop
+
+    def _run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None) -> Stop:
         stub = self._stub
         stub.runner.idle, stub.runner.poll = self._look, _LOOK_SECONDS
         watch = [] if until is not None or limit is not None else list(self._thread_starts)
@@ -133,8 +144,9 @@ class EmulatedRun:
     def _check_answers(self) -> None:
         """Raise what an answer raised; threads that have theirs may go on."""
         if self.questions is not None:
-            if self.questions.failure is not None:
-                raise self.questions.failure
+            failure = self.questions.failure
+            if failure is not None:
+                raise failure from failure.__cause__
             self.questions.mailbox.release()
 
     def _let_go(self) -> None:
