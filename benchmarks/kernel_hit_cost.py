@@ -55,6 +55,9 @@ def main() -> int:
             ("filtered out by its name", 12,
              ours(guest, lambda session: session.define('p:own sys_getppid if COMM == "cat"')),
              kernels(guest, "p:own sys_getppid", condition='COMM == "cat"')),
+            ("count by the name of the task", 100,
+             ours(guest, count_by_name),
+             kernels(guest, "p:own sys_getppid", trigger="hist:keys=common_pid.execname", records=False)),
             ("record", 60,
              ours(guest, lambda session: session.define("p:own sys_getppid")),
              kernels(guest, "p:own sys_getppid")),
@@ -103,11 +106,22 @@ def ours(guest: LinuxGuest, add: Callable[[armprobe.Session], armprobe.Probe]) -
         return result
 
 
-def kernels(guest: LinuxGuest, definition: str, *, condition: str = "", records: bool = True) -> float:
+def count_by_name(session: armprobe.Session) -> armprobe.Probe:
+    """Sum the hits up by the task's name, in the kernel."""
+    (probe,) = session.define_all(["p:own sys_getppid"], records=False)
+    session.trigger("own.hist:keys=COMM")
+    return probe
+
+
+def kernels(
+    guest: LinuxGuest, definition: str, *, condition: str = "", trigger: str = "", records: bool = True
+) -> float:
     """Instructions of a call with a probe of the kernel's own; fails when it was no branch, or missed a hit."""
     guest.execute(f"echo '{definition}' > {TRACING}/kprobe_events")
     if condition:
         guest.execute(f"echo '{condition}' > {EVENTS}/filter")
+    if trigger:
+        guest.execute(f"echo '{trigger}' > {EVENTS}/trigger")
     guest.execute(f"echo 1 > {EVENTS}/enable; sleep 2")
     state = guest.execute("cat /sys/kernel/debug/kprobes/list")
     assert "[OPTIMIZED]" in state, state
@@ -115,6 +129,8 @@ def kernels(guest: LinuxGuest, definition: str, *, condition: str = "", records:
     result = per_call(guest.execute("getppid"))
     hits = int(guest.execute(f"cat {TRACING}/kprobe_profile").split()[1])
     assert hits == 2 * CALLS, hits
+    if trigger:
+        guest.execute(f"echo '!{trigger}' > {EVENTS}/trigger")
     guest.execute(f"echo 1 > {TRACING}/tracing_on; echo 0 > {EVENTS}/enable; echo > {TRACING}/kprobe_events")
     return result
 

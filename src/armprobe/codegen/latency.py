@@ -19,9 +19,7 @@ never ended, is taken over by the next call with that SP.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
+from armprobe.codegen.cell_search import Search, begin_search
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.map_layout import HASH
 
@@ -48,21 +46,20 @@ def add_latency(ir: Lines, symbol: str, ticks: str, *, has_clz: bool) -> None:
 
 def begin_call(ir: Lines, symbol: str, sp: str, now: str, missed: str) -> None:
     """Keep when a call began (i64), in the table at `symbol`; count it as missed where there is no entry for it."""
-    index, look, taken, found, none, end = _first(ir, symbol, sp), *(ir.label() for _ in range(5))
-    place, onward = _look(ir, symbol, index, look, none)
+    taken, free, found, none, end = (ir.label() for _ in range(5))
+    search, place = _look(ir, symbol, sp, none)
     held = ir.value(f"load volatile i32, ptr {place}, align 4")
     ir.branch(ir.value(f"icmp eq i32 {held}, {sp}"), found, taken)
     ir.begin(taken)
-    free = ir.label()
-    ir.branch(ir.value(f"icmp eq i32 {held}, 0"), free, onward.label)
+    ir.branch(ir.value(f"icmp eq i32 {held}, 0"), free, search.onward)
     ir.begin(free)
     if ir.atomic:
         pair = ir.value(f"cmpxchg ptr {place}, i32 0, i32 {sp} monotonic monotonic")
-        ir.branch(ir.value(f"extractvalue {{ i32, i1 }} {pair}, 1"), found, onward.label)
+        ir.branch(ir.value(f"extractvalue {{ i32, i1 }} {pair}, 1"), found, search.onward)
     else:
         ir.line(f"store volatile i32 {sp}, ptr {place}, align 4")
         ir.jump(found)
-    onward.emit()
+    search.close()
     ir.begin(none)
     ir.add(ir.symbol(missed))
     ir.jump(end)
@@ -74,11 +71,11 @@ def begin_call(ir: Lines, symbol: str, sp: str, now: str, missed: str) -> None:
 
 def end_call(ir: Lines, symbol: str, sp: str, now: str, latency: str, *, has_clz: bool) -> None:
     """Count how long the call took that began with this SP, at the symbol `latency`, if it is known."""
-    index, look, found, end = _first(ir, symbol, sp), *(ir.label() for _ in range(3))
-    place, onward = _look(ir, symbol, index, look, end)
+    found, end = ir.label(), ir.label()
+    search, place = _look(ir, symbol, sp, end)
     held = ir.value(f"load volatile i32, ptr {place}, align 4")
-    ir.branch(ir.value(f"icmp eq i32 {held}, {sp}"), found, onward.label)
-    onward.emit()
+    ir.branch(ir.value(f"icmp eq i32 {held}, {sp}"), found, search.onward)
+    search.close()
     ir.begin(found)
     began = ir.value(f"load volatile i64, ptr {ir.offset(place, _BEGAN)}, align 8")
     # The time was read before the entry is free for others.
@@ -89,44 +86,14 @@ def end_call(ir: Lines, symbol: str, sp: str, now: str, latency: str, *, has_clz
     ir.begin(end)
 
 
-def _first(ir: Lines, symbol: str, sp: str) -> str:
-    """A variable with the number of the entry to look at first; `symbol` is known to the module from here on."""
-    ir.symbol(symbol, f"[{CALLS * CALL_BYTES} x i8]", 8)
-    index = ir.variable("i32")
+def _look(ir: Lines, symbol: str, sp: str, none: str) -> tuple[Search, str]:
+    """Look at the entries that a call may have, one after another; a pointer to the one at hand."""
+    calls, index = ir.symbol(symbol, f"[{CALLS * CALL_BYTES} x i8]", 8), ir.variable("i32")
     # The highest bits of a product are those that depend on all others.
     first = ir.value(f"lshr i32 {ir.value(f'mul i32 {sp}, {HASH}')}, {32 - CALLS.bit_length() + 1}")
     ir.line(f"store i32 {first}, ptr {index}")
-    return index
-
-
-@dataclass(frozen=True, slots=True)
-class _Onward:
-    """The way to the next entry: where it is, and the code of it."""
-
-    label: str
-    emit: Callable[[], None]
-
-
-def _look(ir: Lines, symbol: str, index: str, look: str, none: str) -> tuple[str, _Onward]:
-    """Look at one entry after another, from that of `index` on; go to `none` after the last."""
-    steps, onward = ir.variable("i32", "0"), ir.label()
-    ir.jump(look)
-    ir.begin(look)
-    here = ir.value(f"load i32, ptr {index}")
-    place = ir.offset(f"@{symbol}", ir.value(f"mul i32 {here}, {CALL_BYTES}"))
-
-    def emit() -> None:
-        again = ir.label()
-        ir.begin(onward)
-        following = ir.value(f"and i32 {ir.value(f'add i32 {here}, 1')}, {CALLS - 1}")
-        ir.line(f"store i32 {following}, ptr {index}")
-        step = ir.value(f"add i32 {ir.value(f'load i32, ptr {steps}')}, 1")
-        ir.line(f"store i32 {step}, ptr {steps}")
-        ir.branch(ir.value(f"icmp eq i32 {step}, {STEPS}"), none, again)
-        ir.begin(again)
-        ir.jump(look)
-
-    return place, _Onward(onward, emit)
+    search = begin_search(ir, index, size=CALLS, steps=STEPS, none=none)
+    return search, ir.offset(calls, ir.value(f"mul i32 {search.here}, {CALL_BYTES}"))
 
 
 def _extreme(ir: Lines, place: str, value: str, operation: str, order: str) -> None:

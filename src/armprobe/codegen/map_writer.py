@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from armprobe.codegen.cell_search import begin_search
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.map_layout import CELL_BYTES, CELLS, FREE, HASH, READY, TAKEN, MapKind, MapShape
 from armprobe.codegen.words import Type
@@ -51,14 +52,15 @@ def update_map(
 
 def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, missed: str) -> None:
     """Leave the cell of a key in `index`, where there is one; claim a free one for a new key."""
-    zero, other, look, taken, onward, found = (ir.label() for _ in range(6))
+    zero, other, taken, found = (ir.label() for _ in range(4))
     ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
     ir.begin(zero)
     ir.line(f"store i32 {shape.size}, ptr {index}")
     ir.jump(found)
     ir.begin(other)
     _start(ir, shape, [key], index)
-    here, on = _begin_look(ir, shape, index, look, onward, missed)
+    search = begin_search(ir, index, size=shape.size, steps=shape.steps, none=missed)
+    here, onward = search.here, search.onward
     place = ir.value(f"getelementptr i32, ptr {ir.offset(base, shape.keys)}, i32 {here}")
     held = ir.value(f"load volatile i32, ptr {place}")
     ir.branch(ir.value(f"icmp eq i32 {held}, {key}"), found, taken)
@@ -76,15 +78,16 @@ def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, missed: s
     else:
         ir.line(f"store volatile i32 {key}, ptr {place}")
         ir.jump(found)
-    on()
+    search.close()
     ir.begin(found)
 
 
 def _find_parts(ir: Lines, base: str, shape: MapShape, words: Sequence[str], index: str, missed: str) -> None:
     """The same for a key that is made of parts, given as its words."""
-    look, used, same, claim, mine, onward, found = (ir.label() for _ in range(7))
+    used, same, claim, mine, found = (ir.label() for _ in range(5))
     _start(ir, shape, words, index)
-    here, on = _begin_look(ir, shape, index, look, onward, missed)
+    search = begin_search(ir, index, size=shape.size, steps=shape.steps, none=missed)
+    here, onward = search.here, search.onward
     place = ir.offset(ir.offset(base, shape.keys), ir.value(f"mul i32 {here}, {shape.key_bytes}"))
     places = [ir.offset(place, 4 * (1 + number)) for number in range(len(words))]
     # What a cell that is ready holds was written before: neither is seen the other way round.
@@ -109,7 +112,7 @@ def _find_parts(ir: Lines, base: str, shape: MapShape, words: Sequence[str], ind
     ir.line(f"store atomic volatile i32 {READY}, ptr {place} release, align 4" if ir.atomic else
             f"store volatile i32 {READY}, ptr {place}, align 4")  # fmt: skip
     ir.jump(found)
-    on()
+    search.close()
     ir.begin(found)
 
 
@@ -121,28 +124,3 @@ def _start(ir: Lines, shape: MapShape, words: Sequence[str], index: str) -> None
     spread = ir.value(f"zext i32 {mixed} to i64")
     first = ir.value(f"lshr i64 {ir.value(f'mul i64 {spread}, {shape.size}')}, 32")
     ir.line(f"store i32 {ir.value(f'trunc i64 {first} to i32')}, ptr {index}")
-
-
-def _begin_look(
-    ir: Lines, shape: MapShape, index: str, look: str, onward: str, missed: str
-) -> tuple[str, Callable[[], None]]:
-    """Begin a search from `index` on: the cell to look at, and what ends it, where `onward` goes to the next cell."""
-    steps = ir.variable("i32")
-    ir.line(f"store i32 0, ptr {steps}")
-    ir.jump(look)
-    ir.begin(look)
-    here = ir.value(f"load i32, ptr {index}")
-
-    def on() -> None:
-        again = ir.label()
-        ir.begin(onward)
-        following = ir.value(f"add i32 {here}, 1")
-        around = ir.value(f"icmp eq i32 {following}, {shape.size}")
-        ir.line(f"store i32 {ir.value(f'select i1 {around}, i32 0, i32 {following}')}, ptr {index}")
-        step = ir.value(f"add i32 {ir.value(f'load i32, ptr {steps}')}, 1")
-        ir.line(f"store i32 {step}, ptr {steps}")
-        ir.branch(ir.value(f"icmp eq i32 {step}, {shape.steps}"), missed, again)
-        ir.begin(again)
-        ir.jump(look)
-
-    return here, on
