@@ -195,11 +195,15 @@ def test_time_processor_and_task_are_those_that_the_kernels_own_trace_shows(gues
 def test_hits_are_filtered_and_counted_by_task_and_processor_in_the_kernel(guest):
     def measure(hit):
         by_task[hit.pid] += 1
+        by_name[hit.comm] += 1
+        by_both[hit.comm, hit.cpu] += 1
         if hit.comm == "few":
             emit(tgid=hit.tgid, comm=hit.comm)  # noqa: F821  a word of the language
 
     with armprobe.attach_kernel(guest.address) as session:
         by_task = session.table("by_task", 256)
+        by_name = session.table("by_name", 256, key="char[16]")
+        by_both = session.table("by_both", 256, key=("char[16]", "u32"))
         filters = ['COMM == "calls"', 'COMM ~ "f*w"', "common_tgid == 1", *(f"CPU == {n}" for n in range(PROCESSORS))]
         counts = [session.define(f"sys_getppid if {text}") for text in filters]
         session.probe("sys_getppid", measure, compiled=True)
@@ -216,6 +220,9 @@ def test_hits_are_filtered_and_counted_by_task_and_processor_in_the_kernel(guest
         events = [event.values | event.common for event in session.events()]
         hits = [probe.hits for probe in counts]
     assert hits == [PROCESSORS * CALLS, PROCESSORS * FEW, 0, *[CALLS + FEW] * PROCESSORS]
+    assert by_name.values() == {"calls": PROCESSORS * CALLS, "few": PROCESSORS * FEW}
+    expected = {"calls": CALLS, "few": FEW}
+    assert by_both.values() == {(name, cpu): expected[name] for name in expected for cpu in range(PROCESSORS)}
     assert sorted(by_task.values().values()) == [FEW] * PROCESSORS + [CALLS] * PROCESSORS
     assert len(events) == PROCESSORS * FEW
     # A process of one thread has the number of its task.

@@ -40,14 +40,14 @@ def test_other_kernels_are_probed_as_well(kernel, memory, emulator, tmp_path):
         kernel, BUSYBOX, programs=programs, processors=PROCESSORS, options=["-m", memory], emulator=emulator
     ) as guest:
         with armprobe.attach_kernel(guest.address) as session:
-            calls = session.count("sys_getppid")
+            calls, took = session.count("sys_getppid"), session.latency("sys_getppid")
             opens = session.define('p:opens do_sys_openat2 name=+0(%r1):ustring stack=+0(%sp):u32 if COMM == "opens"')
             session.optimize_now()
             assert [calls.state, opens.state] == ["branch", "branch"]
             guest.start("calls; opens & opens & wait", when_ended=session.stop)
             session.run()
             guest.finish()
-            assert calls.hits == PROCESSORS * CALLS
+            assert calls.hits == took.count == PROCESSORS * CALLS
             events = list(session.events())
         names = [event.values["name"] for event in events]
         expected = [f"/armprobe/{number:05}" for number in range(OPENS)] + [None] * 5
