@@ -329,6 +329,9 @@ unsigned run(unsigned calls)
     return x;
 }
 __attribute__((destructor)) static void end(void) { work(2, 2); }
+#ifdef RELOCATED
+asm(".text\\n.align 2\\n.word run");
+#endif
 """
 
 #: loads each library that it is told of, has it call work 10 times, then 20, 30..., prints the result, and unloads it;
@@ -377,6 +380,11 @@ __attribute__((naked)) void _start(void)
 def plugin(folder: Path, name: str) -> Path:
     """A library whose `run` calls `work`."""
     return build(_PLUGIN, folder, name, *_SHARED, f"-Wl,-soname,{name}")
+
+
+def plugin_with_relocated_code(folder: Path, name: str) -> Path:
+    """The same, but the dynamic linker writes an address into its code."""
+    return build(_PLUGIN, folder, name, *_SHARED, f"-Wl,-soname,{name}", "-Wl,-z,notext", RELOCATED=1)
 
 
 def loading_program(folder: Path, libc: Path) -> Path:

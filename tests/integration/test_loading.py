@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,13 @@ from pathlib import Path
 
 import pytest
 from tests.integration.armel import make_root
-from tests.integration.linux_programs import loading_program, plugin, plugin_calls
+from tests.integration.libraries import CACHE, fetch
+from tests.integration.linux_programs import (
+    loading_program,
+    plugin,
+    plugin_calls,
+    plugin_with_relocated_code,
+)
 
 import armprobe
 from armprobe import Refused, Session, UsageError
@@ -36,6 +43,7 @@ def folder(root: Path, tmp_path_factory) -> Path:
     loading_program(folder, next(root.rglob("libc.so.6")))
     plugin(folder, "one.so")
     plugin(folder, "two.so")
+    plugin_with_relocated_code(folder, "relocated.so")
     return folder
 
 
@@ -95,6 +103,51 @@ def test_what_a_thread_loads_has_no_probes_with_the_reason_and_the_program_goes_
         assert session.run().exit_code == 3
     assert (one.loads, one.hits) == (1, 0)
     assert "several threads" in one.problem
+
+
+def test_code_that_the_linker_changes_later_has_no_probes_with_the_reason(start):
+    with start("relocated.so") as session:
+        found = session.on_load("relocated.so", lambda: session.count("relocated.so:work"))
+        assert session.run().exit_code == 3
+    assert (found.loads, found.probes) == (1, [])
+    assert found.problem == "the code of relocated.so is relocated after it was loaded (DT_TEXTREL)"
+
+
+#: four threads compress five times each: each time begins once, takes data and is told of their end
+_PYTHON = """
+import bz2, threading
+def work(size):
+    for _ in range(5):
+        bz2.compress(bytes(size))
+threads = [threading.Thread(target=work, args=(1000 * n,)) for n in range(1, 5)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+_PYTHON_PACKAGES = (
+    "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libexpat1", "libcrypt1", "zlib1g",
+    "libbz2-1.0",
+)  # fmt: skip
+
+
+def test_modules_of_python_are_counted_in_all_its_threads(tmp_path: Path):
+    fetch(*(f"{package}:armel" for package in _PYTHON_PACKAGES))
+    root = make_root(tmp_path / "root")
+    for package in _PYTHON_PACKAGES:
+        shutil.copytree(CACHE / "armel" / package, root, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
+        (root / ".complete").unlink()
+    command = [root / "usr/bin/python3.11", "-c", _PYTHON]
+    with (tmp_path / "output").open("wb") as output, armprobe.spawn(command, root=root, stdout=output) as session:
+        module = session.on_load("_bz2.*.so", lambda: session.count("_bz2.*:PyInit__bz2"))
+        library = session.on_load(
+            "libbz2.so.1.0", lambda: session.count_all(["libbz2.so.1.0:BZ2_bzCompressInit", "BZ2_bzCompress"])
+        )
+        assert session.run().exit_code == 0
+    assert (tmp_path / "output").read_bytes() == b"done\n"
+    assert module.hits == 1
+    assert [probe.hits for probe in library.probes] == [20, 40]
 
 
 def test_a_place_that_is_not_in_the_library_ends_the_run(start):

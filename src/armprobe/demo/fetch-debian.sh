@@ -18,7 +18,8 @@ if [ "${1:-}" = --backports ]; then
 fi
 [ $# -gt 0 ] || set -- u-boot-qemu:all zlib1g:armel liblz4-1:armel libbz2-1.0:armel libmd0:armel libnettle8:armel \
     libc6:armel libgcc-s1:armel busybox-static:armel xz-utils:armel liblzma5:armel \
-    lua5.4:armel libreadline8:armel libtinfo6:armel
+    lua5.4:armel libreadline8:armel libtinfo6:armel python3.11-minimal:armel libpython3.11-minimal:armel \
+    libpython3.11-stdlib:armel libexpat1:armel libcrypt1:armel
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${ARMPROBE_CACHE:-$root/.cache/debian}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 from armprobe.errors import Refused
 from armprobe.symbols.image import Image
@@ -42,6 +43,7 @@ class Libraries:
         self._bias = main.entry - image.entry & 0xFFFFFFFF
         self._main = LoadedImage(name, main, self._bias, main=True)
         self._known: dict[Loaded, LoadedImage | None] = {}
+        self._symbols = table_of([self._main])
         #: those that can be read as long as the process lives
         self._stay: list[LoadedImage] = [self._main]
 
@@ -55,22 +57,34 @@ class Libraries:
         return [known for known in self.objects if known not in self._stay]
 
     def symbols(self) -> SymbolTable:
-        return table_of(self.objects)
+        """Those of all objects."""
+        return self._symbols
 
-    def read(self, *, stay: bool = False) -> tuple[list[LoadedImage], list[LoadedImage]]:
+    def read(
+        self, *, stay: bool = False, far: Collection[str] | None = None
+    ) -> tuple[list[LoadedImage], list[LoadedImage]]:
         """Find out what is loaded; return what has come since the last time, and what has gone.
 
-        All of it will `stay`, as what is loaded with the program does. Raises TargetFault.
+        All of it will `stay`, as what is loaded with the program does. Of files that are not on this computer, only
+        those are read that one of the shell patterns `far` matches. Raises TargetFault.
         """
         before = self.objects
-        listed = read_link_map(self._target.read_memory, self._target.auxiliary, bias=self._bias)
-        self._known = {
-            loaded: self._known[loaded] if loaded in self._known else self._load(loaded) for loaded in listed
-        }
-        if stay:
-            self._stay = self.objects
-        self._describe()
+        known: dict[Loaded, LoadedImage | None] = {}
+        for loaded in read_link_map(self._target.read_memory, self._target.auxiliary, bias=self._bias):
+            if loaded in self._known:
+                known[loaded] = self._known[loaded]
+                continue
+            wanted = far is None or any(fnmatchcase(PurePosixPath(loaded.name).name, pattern) for pattern in far)
+            path, content = self._find_file(loaded.name, far=wanted)
+            if content is not None or wanted:
+                known[loaded] = load_object(loaded.name, content, bias=loaded.bias, path=path)
+        self._known = known
         now = self.objects
+        if stay:
+            self._stay = now
+        if stay or now != before:
+            self._symbols = table_of(now)
+            self._describe()
         return [known for known in now if known not in before], [known for known in before if known not in now]
 
     def loader(self) -> tuple[int, LoaderState]:
@@ -83,18 +97,17 @@ class Libraries:
             raise Refused(f"{self._main.name} has no dynamic linker that tells of libraries: it can't load any")
         return found
 
-    def _load(self, loaded: Loaded) -> LoadedImage | None:
-        path, content = self._find_file(loaded.name)
-        return load_object(loaded.name, content, bias=loaded.bias, path=path)
+    def _find_file(self, name: str, *, far: bool) -> tuple[Path | None, bytes | None]:
+        """Where on this computer, if it is there, and what the file is that the process opens by `name`.
 
-    def _find_file(self, name: str) -> tuple[Path | None, bytes | None]:
-        """Where on this computer, if it is there, and what the file is that the process opens by `name`."""
+        With `far`, it is read where the process runs.
+        """
         places = [Path(os.fspath(self._root) + "/" + name)] if self._root is not None else []
         local = self._target.is_local
         for path in [*places, *([Path(name)] if local else [])]:
             with suppress(OSError):
                 return path, path.read_bytes()
-        return None, None if local else self._target.read_file(name)
+        return None, self._target.read_file(name) if far and not local else None
 
     def _describe(self) -> None:
         """Tell the target what is where."""
@@ -105,8 +118,8 @@ class Libraries:
             for known in self.objects
             for part in known.image.segments
         ]
-        symbols = self.symbols()
-        starts = {symbol.address for name in _THREAD_STARTS for symbol in symbols.named(name) if symbol.function}
+        found = (symbol for name in _THREAD_STARTS for symbol in self._symbols.named(name))
+        starts = {symbol.address for symbol in found if symbol.function}
         self._target.describe([*regions, *self._besides], thread_starts=starts)
 
 

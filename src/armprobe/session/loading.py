@@ -11,9 +11,9 @@ list of libraries. A probe stands there:
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused, TargetError, TargetLost
 from armprobe.probes.engine import Engine
@@ -22,6 +22,7 @@ from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 from armprobe.session.libraries import Libraries
 from armprobe.session.recorded import Recorded
+from armprobe.symbols.objects import LoadedImage
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.linkmap import LoaderState
 
@@ -74,10 +75,13 @@ class Loading:
             self.watcher = Probe(self._engine, place, "the dynamic linker", pre=self._on_change)
             self._engine.register([self.watcher])
         awaited = Awaited(file, plant)
-        self._awaited.append(awaited)
+        _, state = self._libraries.loader()
+        if state is LoaderState.CONSISTENT:
+            self._refresh([file])
         loaded = [known for known in self._libraries.objects if not known.main]
-        if any(fnmatch.fnmatchcase(known.name, file) for known in loaded):
+        if any(fnmatchcase(known.name, file) for known in loaded):
             self._plant(awaited)
+        self._awaited.append(awaited)
         return awaited
 
     def planted(self, probes: list[Probe]) -> None:
@@ -93,21 +97,31 @@ class Loading:
             self._follow()
 
     def _follow(self) -> None:
-        came, gone = self._libraries.read()
+        came = self._refresh([awaited.file for awaited in self._awaited])
+        self._resume()
+        for awaited in tuple(self._awaited):
+            found = [known for known in came if fnmatchcase(known.name, awaited.file)]
+            if found:
+                self._try(awaited, found)
+
+    def _refresh(self, files: Sequence[str]) -> list[LoadedImage]:
+        """Forget what is gone, and know the symbols of what has come: return that."""
+        came, gone = self._libraries.read(far=files)
         if gone:
             spans = [(part.address, part.end) for known in gone for part in known.image.segments]
             self._engine.instruments.drain()
             self._recorded.remember(self._probes_in(spans))
             self._engine.lose(spans)
-        self._resume()
-        if not came and not gone:
-            return
-        self._symbols.become(self._libraries.symbols())
-        for awaited in self._awaited:
-            if any(fnmatch.fnmatchcase(known.name, awaited.file) for known in came):
-                self._try(awaited)
+        if came or gone:
+            self._symbols.become(self._libraries.symbols())
+        return came
 
-    def _try(self, awaited: Awaited) -> None:
+    def _try(self, awaited: Awaited, came: Sequence[LoadedImage]) -> None:
+        changing = [known.name for known in came if known.relocates_code]
+        if changing:
+            awaited.loads += 1
+            awaited.problem = f"the code of {changing[0]} is relocated after it was loaded (DT_TEXTREL)"
+            return
         try:
             self._plant(awaited)
             if self._engine.optimizer.enabled:

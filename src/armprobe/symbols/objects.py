@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,18 +11,22 @@ from armprobe.errors import UsageError
 from armprobe.symbols.image import Image
 from armprobe.symbols.table import ObjectRange, SymbolTable
 
+_PT_DYNAMIC, _DT_TEXTREL, _DT_FLAGS, _DF_TEXTREL = 2, 22, 30, 4
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
     """One file in memory: `name` as users say it (libc.so.6), and its image at the addresses where it lies.
 
-    `bias` is what was added to the addresses in the file; `main`: it is the program.
+    `bias` is what was added to the addresses in the file; `main`: it is the program. `relocates_code`: the dynamic
+    linker changes its code when it is loaded (DT_TEXTREL).
     """
 
     name: str
     image: Image
     bias: int
     main: bool = False
+    relocates_code: bool = False
 
 
 def load_object(name: str, content: bytes | None, *, bias: int, path: Path | None = None) -> LoadedImage | None:
@@ -33,9 +38,22 @@ def load_object(name: str, content: bytes | None, *, bias: int, path: Path | Non
         return None
     file = PurePosixPath(name).name
     try:
-        return LoadedImage(file, Image.parse(content, name=file, path=path).rebased(bias), bias)
+        image = Image.parse(content, name=file, path=path).rebased(bias)
+        return LoadedImage(file, image, bias, relocates_code=_relocates_code(content))
     except UsageError:
         return None
+
+
+def _relocates_code(content: bytes) -> bool:
+    """Whether the dynamic section says so (gABI, "Dynamic Section"); `content` is a file that was parsed."""
+    (table,) = struct.unpack_from("<I", content, 28)
+    size, count = struct.unpack_from("<2H", content, 42)
+    for header in range(table, table + size * count, size):
+        kind, offset, _address, _physical, stored = struct.unpack_from("<5I", content, header)
+        if kind == _PT_DYNAMIC:
+            entries = struct.iter_unpack("<2I", content[offset : offset + (stored & ~7)])
+            return any(tag == _DT_TEXTREL or (tag == _DT_FLAGS and value & _DF_TEXTREL) for tag, value in entries)
+    return False
 
 
 def table_of(objects: Iterable[LoadedImage]) -> SymbolTable:

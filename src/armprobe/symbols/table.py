@@ -76,8 +76,9 @@ class SymbolTable:
 
     def become(self, other: SymbolTable) -> None:
         """Know what another table knows, and no more: the program has loaded or unloaded files."""
+        known = dict(vars(other))
         vars(self).clear()
-        vars(self).update(vars(other))
+        vars(self).update(known)
 
     def rebased(self, bias: int) -> SymbolTable:
         """The same table for a program that runs `bias` bytes above where it was linked: it relocated itself."""
