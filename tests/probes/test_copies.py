@@ -1,4 +1,4 @@
-"""A program that copies its code with probes in it ends where it runs into one, and the run says why."""
+"""A program that copies its code with probes in it: a copy is mended where that is proven, else the run ends there."""
 
 from __future__ import annotations
 
@@ -41,24 +41,37 @@ def program(words: tuple[int, ...] = WORDS) -> Image:
 
 
 @pytest.mark.parametrize("kind", ["trap", "branch"])
-def test_copy_of_a_probe_ends_the_run_with_the_reason(kind):
+@pytest.mark.parametrize("sites", [(SITE - 8, SITE, SITE + 8), (SITE,)], ids=["three", "one"])
+def test_a_copy_of_probes_is_mended_and_the_program_comes_to_its_result(kind, sites):
+    with armprobe.emulate(program()) as session:
+        assert session.run() == Stop(StopReason.TRAP, COPY + 0x24)
+        expected, code = session.regs, session.read_memory(COPY, 40)
     with armprobe.emulate(program()) as session:
         session.optimization = kind == "branch"
-        # The second and the third probe have neighbours of their own: the right one is found by what is around it.
-        for site in (SITE - 8, SITE, SITE + 8):
-            session.count(site)
-        session.count(START)
+        probes = [session.count(site) for site in (*sites, START)]
         session.optimize_now()
-        stop = session.run(until=COPY)
-        # The copy of the first probe is mended, so that the second one is reached.
-        session.target.write_memory(SITE_IN_COPY - 8, WORDS[10].to_bytes(4, "little"))
-        assert stop.reason is StopReason.ADDRESS
+        assert session.run() == Stop(StopReason.TRAP, COPY + 0x24)
+        assert session.copies == tuple((site, site - START - 0x20 + COPY) for site in sites)
+        assert session.regs.values == expected.values
+        assert session.read_memory(COPY, 40) == code
+        assert [probe.hits for probe in probes] == [0] * len(sites) + [1]
+
+
+@pytest.mark.parametrize("kind", ["trap", "branch"])
+def test_a_copy_that_may_be_none_ends_the_run_with_the_reason(kind):
+    with armprobe.emulate(program()) as session:
+        session.optimization = kind == "branch"
+        session.count(SITE)
+        session.optimize_now()
+        assert session.run(until=COPY).reason is StopReason.ADDRESS
+        session.target.write_memory(SITE_IN_COPY + 4, 0xE1A00000.to_bytes(4, "little"))  # nop
         stop = session.run()
         assert stop.reason is (StopReason.TRAP if kind == "trap" else StopReason.FAULT)
         assert stop.message == (
             f"the program copied code while probes were in it: 0x02000110 holds a copy of the {kind} at 0x00010030; "
             "probe code that moves itself after it has moved"
         )
+        assert session.copies == ()
 
 
 def test_trap_of_the_program_itself_is_not_taken_for_a_copy():

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from armprobe.cli.slot_memory import check_slots, missing_slots, to_slots
-from armprobe.cli.text import notice, read_number
+from armprobe.cli.text import many, notice, read_number
 from armprobe.errors import UsageError
 from armprobe.probes.in_place import describe
 from armprobe.session import (
@@ -231,6 +231,12 @@ def open_session(
             with own:
                 yield own
         finally:
+            if own.copies:
+                site, copy = own.copies[0]
+                notice(
+                    f"the program has copied code with probes in it: {many(len(own.copies), 'probe')} taken out of the "
+                    f"copy (0x{site:08x} is at 0x{copy:08x}), which runs without; to probe it there: --after, --bias"
+                )
             if own.in_place:
                 notice(f"{describe(own.in_place)}; `armprobe restore --gdb {program.gdb}` gives it back later")
 

@@ -1,7 +1,8 @@
 """Programs that copy their own code, as firmware does that moves to RAM, copy the probes in it.
 
 In the copy a trap stops at an address where no probe is, and a branch leads as far past its detour as the copy is past
-the site. Neither can go on: what stood there is known for the site only. So the run ends, and this says why.
+the site. Where it is proven that the program has copied our patches, and can be undone if need be, the copies get what
+the program would have copied, and it goes on. Elsewhere the run ends, and this says why.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from armprobe.errors import TargetError
 from armprobe.isa.decoder import decode
+from armprobe.patching.execute import execute
+from armprobe.patching.plan import Write, plan_patch
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 from armprobe.targets.base import Stop, StopReason, Target
@@ -28,11 +31,36 @@ def find_copy(target: Target, sites: Iterable[Site], stop: Stop) -> tuple[Site, 
     lead from the copy back to the original code.
     """
     alike = max(
-        ((_likeness(target, site, place), site.address, site, place) for site, place in _candidates(sites, stop)),
+        ((_likeness(target, site, place) or 0, site.address, site, place) for site, place in _candidates(sites, stop)),
         default=None,
         key=lambda found: found[:2],
     )
     return alike[2:] if alike is not None and alike[0] >= _ENOUGH else None
+
+
+def mend_copies(target: Target, sites: Iterable[Site], stop: Stop) -> list[tuple[Site, int]]:
+    """Give copies of our patches the program's own bytes, and let it go on at the one that a run ended at.
+
+    Returns the sites and the addresses of their copies; none when it is not proven that there are some: by two or more
+    that are as far from their sites, or by all that is around the one. Raises Refused, TargetError.
+    """
+    sites = list(sites)
+    found = None if target.journal is not None else find_copy(target, sites, stop)
+    if found is None:
+        return []
+    first, place = found
+    places = {site: site.address + place - first.address & 0xFFFFFFFF for site in sites}
+    alike = {site: _likeness(target, site, places[site]) for site in sites if site.planted != site.original}
+    # Where the program has changed what is around a patch, the distance, once it is known, tells a copy.
+    mended = [(site, places[site]) for site, words in alike.items() if words is not None]
+    sure = sum((words or 0) >= _ENOUGH for words in alike.values())
+    if sure < 2 and (alike.get(first) or 0) < 2 * _NEIGHBOURS:
+        return []
+    execute(plan_patch([Write(at, site.planted, site.original, "copy") for site, at in mended]), target)
+    registers = target.read_registers()
+    registers.pc = place
+    target.write_registers(registers)
+    return mended
 
 
 def _candidates(sites: Iterable[Site], stop: Stop) -> Iterator[tuple[Site, int]]:
@@ -45,14 +73,18 @@ def _candidates(sites: Iterable[Site], stop: Stop) -> Iterator[tuple[Site, int]]
                 yield site, site.address + stop.pc - led_to & 0xFFFFFFFF
 
 
-def _likeness(target: Target, site: Site, place: int) -> int:
-    """How many of the words around `place` are those around the site; 0 when our patch does not stand there."""
+def _likeness(target: Target, site: Site, place: int) -> int | None:
+    """How many of the words around `place` are those around the site; None when our patch does not stand there.
+
+    Behind a patch of two words it is one less.
+    """
     size = (2 * _NEIGHBOURS + 1) * _WORD
-    middle = slice(_NEIGHBOURS * _WORD, (_NEIGHBOURS + 1) * _WORD)
+    middle = slice(_NEIGHBOURS * _WORD, _NEIGHBOURS * _WORD + len(site.planted))
     try:
         here, there = (target.read_memory(at - middle.start, size) for at in (site.address, place))
     except TargetError:
-        return 0
+        return None
     if there[middle] != here[middle]:
-        return 0
-    return sum(here[at : at + _WORD] == there[at : at + _WORD] for at in range(0, size, _WORD)) - 1
+        return None
+    alike = sum(here[at : at + _WORD] == there[at : at + _WORD] for at in range(0, size, _WORD))
+    return alike - len(site.planted) // _WORD

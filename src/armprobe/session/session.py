@@ -14,6 +14,7 @@ from armprobe.events.batch import Batch, Origin
 from armprobe.events.timebase import TimeBase
 from armprobe.probes.binding import read_definition
 from armprobe.probes.compiled import OnHost
+from armprobe.probes.copies import mend_copies
 from armprobe.probes.definition import MAXACTIVE, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_histogram import EventHistogram, sum_up
@@ -86,6 +87,7 @@ class Session:
         self._loading = None if libraries is None else Loading(self._engine, libraries, symbols, self._recorded)
         self._closed = self._stop_asked = False
         self._watches: list[Watch] = []
+        self._copies: list[tuple[int, int]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +127,11 @@ class Session:
                 watch.remove()
         finally:
             self._engine.leaving.close(lambda: self.target.run(self._engine.dispatcher.on_trap, limit=1))
+
+    @property
+    def copies(self) -> tuple[tuple[int, int], ...]:
+        """Probes that the program has copied with its code, and that were taken out of the copy: place and its copy."""
+        return tuple(self._copies)
 
     @property
     def in_place(self) -> tuple[SlotInUse, ...]:
@@ -477,7 +484,8 @@ class Session:
         from the start of a run, there are no such stops.
 
         A handler that raises ends the run: the target is restored, the session closed, and HandlerError raised.
-        A program that copies code with probes in it stops where it runs into the copy of one, with a message.
+        A program that copies code with probes in it has the probes taken out of the copy where it runs into one of
+        them, and goes on: see `copies`. Where that can't be proven, it stops there, with a message.
         """
         self._check_open()
         self._stop_asked = False
@@ -518,6 +526,9 @@ class Session:
         engine.forget_code()
         try:
             stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
+            while limit is None and (mended := mend_copies(self.target, engine.sites.values(), stop)):
+                self._copies += [(site.address, place) for site, place in mended]
+                stop = self.target.run(engine.dispatcher.on_trap, until=address)
         except BaseException:
             if not engine.dispatcher.handling:  # else the run that called the handler ends, too
                 self.close()
