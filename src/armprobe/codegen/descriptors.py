@@ -5,6 +5,8 @@ Pages are known by their numbers, which have 28 bits with long descriptors: they
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.page_window import Window
 from armprobe.targets.base import TranslationTables
@@ -106,20 +108,10 @@ class ShortWalk:
         """The number of the page, and whether it is memory as that of windows, an i1; go to `bad` where is none."""
         ir, tables = self._ir, self._tables
         is_user = ir.value(f"icmp ult i32 {address}, {tables.user_end}")
-        user, kernel, first, table, sections, section, old, small, found = (ir.label() for _ in range(9))
-        root, page, alike = ir.variable("i32"), ir.variable("i32"), ir.variable("i1", "false")
-        ir.branch(is_user, user, kernel)
-        ir.begin(user)
-        ir.declare(_MRC)
-        base = ir.value("call i32 @llvm.arm.mrc(i32 15, i32 0, i32 2, i32 0, i32 0)")
-        number = ir.value(f"lshr i32 {ir.value(f'and i32 {base}, {_L1_MASK}')}, {_PAGE_BITS}")
-        ir.line(f"store i32 {self._physical.linear(number, bad)}, ptr {root}")
-        ir.jump(first)
-        ir.begin(kernel)
-        ir.line(f"store i32 {tables.kernel_table}, ptr {root}")
-        ir.jump(first)
-        ir.begin(first)
-        entry = _load(ir, ir.value(f"load i32, ptr {root}"), _index(ir, address, 20, 0xFFF, 4), "i32")
+        table, sections, section, old, small, found = (ir.label() for _ in range(6))
+        page, alike = ir.variable("i32"), ir.variable("i1", "false")
+        root = _root(ir, tables, is_user, lambda: self._of_user(bad))
+        entry = _load(ir, root, _index(ir, address, 20, 0xFFF, 4), "i32")
         ir.branch(ir.value(f"icmp eq i32 {ir.value(f'and i32 {entry}, 3')}, {_TABLE}"), table, sections)
 
         ir.begin(table)
@@ -154,6 +146,14 @@ class ShortWalk:
         ir.begin(found)
         return ir.value(f"load i32, ptr {page}"), ir.value(f"load i1, ptr {alike}")
 
+    def _of_user(self, bad: str) -> str:
+        """The first level that TTBR0 names; go to `bad` where it is not in the linear map."""
+        ir = self._ir
+        ir.declare(_MRC)
+        base = ir.value("call i32 @llvm.arm.mrc(i32 15, i32 0, i32 2, i32 0, i32 0)")
+        number = ir.value(f"lshr i32 {ir.value(f'and i32 {base}, {_L1_MASK}')}, {_PAGE_BITS}")
+        return self._physical.linear(number, bad)
+
     def _compare(self, descriptor: str, mask: int, alike: str) -> None:
         windows = self._tables.windows
         if windows is not None:
@@ -177,22 +177,9 @@ class LongWalk:
         """As `ShortWalk.page`."""
         ir, tables = self._ir, self._tables
         is_user = ir.value(f"icmp ult i32 {address}, {tables.user_end}")
-        user, kernel, first, second, block, third, allowed = (ir.label() for _ in range(7))
-        root, leaf, page = ir.variable("i32"), ir.variable("i32"), ir.variable("i32")
-        ir.branch(is_user, user, kernel)
-        ir.begin(user)
-        ir.declare(_MRRC)
-        pair = ir.value("call { i32, i32 } @llvm.arm.mrrc(i32 15, i32 0, i32 2)")
-        low, high = (ir.value(f"extractvalue {{ i32, i32 }} {pair}, {half}") for half in (0, 1))
-        base = self._physical.linear(_number(ir, low, high), bad)
-        offset = ir.value(f"and i32 {low}, {_LONG_L1_OFFSET}")
-        ir.line(f"store i32 {ir.value(f'or i32 {base}, {offset}')}, ptr {root}")
-        ir.jump(first)
-        ir.begin(kernel)
-        ir.line(f"store i32 {tables.kernel_table}, ptr {root}")
-        ir.jump(first)
-        ir.begin(first)
-        table = ir.value(f"load i32, ptr {root}")
+        second, block, third, allowed = (ir.label() for _ in range(4))
+        leaf, page = ir.variable("i32"), ir.variable("i32")
+        table = _root(ir, tables, is_user, lambda: self._of_user(bad))
         number = self._next(table, address, _GIGABYTE, 3, second, bad)
         ir.begin(second)
         table = self._physical.place(number, bad)
@@ -221,6 +208,15 @@ class LongWalk:
         attributes = 0 if tables.windows is None else tables.windows.attributes & _LONG_KIND
         return ir.value(f"load i32, ptr {page}"), _has(ir, last, _LONG_KIND, attributes)
 
+    def _of_user(self, bad: str) -> str:
+        """As that of `ShortWalk`."""
+        ir = self._ir
+        ir.declare(_MRRC)
+        pair = ir.value("call { i32, i32 } @llvm.arm.mrrc(i32 15, i32 0, i32 2)")
+        low, high = (ir.value(f"extractvalue {{ i32, i32 }} {pair}, {half}") for half in (0, 1))
+        base = self._physical.linear(_number(ir, low, high), bad)
+        return ir.value(f"or i32 {base}, {ir.value(f'and i32 {low}, {_LONG_L1_OFFSET}')}")
+
     def _next(self, table: str, address: str, shift: int, mask: int, yes: str, no: str) -> str:
         """The page of the table of the next level; go to `yes` where there is one."""
         low, number = self._descriptor(table, address, shift, mask)
@@ -234,6 +230,20 @@ class LongWalk:
         whole = _load(ir, table, _index(ir, address, shift, mask, 8), "i64")
         low = ir.value(f"trunc i64 {whole} to i32")
         return low, _number(ir, low, ir.value(f"trunc i64 {ir.value(f'lshr i64 {whole}, 32')} to i32"))
+
+
+def _root(ir: Lines, tables: TranslationTables, is_user: str, of_user: Callable[[], str]) -> str:
+    """Where the first level is: what the code of `of_user` finds, or the kernel's own."""
+    user, kernel, first, root = ir.label(), ir.label(), ir.label(), ir.variable("i32")
+    ir.branch(is_user, user, kernel)
+    ir.begin(user)
+    ir.line(f"store i32 {of_user()}, ptr {root}")
+    ir.jump(first)
+    ir.begin(kernel)
+    ir.line(f"store i32 {tables.kernel_table}, ptr {root}")
+    ir.jump(first)
+    ir.begin(first)
+    return ir.value(f"load i32, ptr {root}")
 
 
 def _number(ir: Lines, low: str, high: str) -> str:
