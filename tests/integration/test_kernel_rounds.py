@@ -38,7 +38,7 @@ WORK = "for n in 1 2 3 4; do cat /proc/self/maps /proc/version > /dev/null & don
 SLOW = "hrtimer: interrupt took"
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 10 * ROUNDS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200 + 10 * ROUNDS)]
 
 
 def text_of(session):
