@@ -8,6 +8,7 @@ need() { # COMMAND PACKAGE
 }
 need qemu-arm qemu-user
 need qemu-system-arm qemu-system-arm
+need openocd openocd
 need arm-none-eabi-gcc gcc-arm-none-eabi
 need arm-none-eabi-objdump binutils-arm-none-eabi
 need llvm-mc llvm

@@ -5,8 +5,8 @@ What to know of stubs:
 - Traps are the stub's own breakpoints (Z0, then Z1): QEMU gives a BKPT that stands in memory to the guest.
 - QEMU 7.2 takes P only after target.xml was read, offers neither X nor no-ack mode, and says that a write was done
   where there is no memory. Its user-mode stub ignores a request to stop. When the program ends, QEMU ends.
-- OpenOCD sends zeros for memory that it can't read, unless it is told not to, calls everything RAM that is no flash,
-  and acknowledges X before it has written. J-Link has no vCont. See `remotesetup`.
+- OpenOCD sends zeros for memory that it can't read, unless its user has told it not to before it began, calls
+  everything RAM that is no flash, and acknowledges X before it has written. J-Link has no vCont. See `remotesetup`.
 - Any byte that arrives while QEMU runs stops it: nothing is sent ahead of a stop.
 """
 
@@ -27,7 +27,7 @@ from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
 from armprobe.targets.remotemonitor import execute_command
 from armprobe.targets.remoterun import RemoteRun
-from armprobe.targets.remotesetup import negotiate
+from armprobe.targets.remotesetup import can_read_by_command, negotiate
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.remotewatchpoints import RemoteWatchpoints
 from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
@@ -97,6 +97,7 @@ class GdbRemoteTarget:
             packet_size=abilities.packet_size,
             binary_read=abilities.binary_read,
             binary_write=abilities.binary_write,
+            can_read=partial(can_read_by_command, connection) if abilities.doubtful_zeros else None,
         )
         self._known = abilities.regions or tuple(regions)
         self.journal = journal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from armprobe.errors import ProtocolError, TargetFault
 from armprobe.targets.connection import Connection
@@ -17,9 +17,17 @@ class RemoteMemory:
     """Reads and writes through `connection`; `packet_size` is what the stub takes, and sends, at most."""
 
     def __init__(
-        self, connection: Connection, *, packet_size: int, binary_read: bool = False, binary_write: bool = False
+        self,
+        connection: Connection,
+        *,
+        packet_size: int,
+        binary_read: bool = False,
+        binary_write: bool = False,
+        can_read: Callable[[int, int], bool] | None = None,
     ) -> None:
+        """`can_read(address, size)` is asked where zeros came, for a stub that sends them for what it can't read."""
         self._connection = connection
+        self._can_read = can_read
         self._binary_read = binary_read
         self._binary_write = binary_write
         room = max(packet_size - _FRAME, 8)
@@ -31,7 +39,7 @@ class RemoteMemory:
         spans = joined([(address, address + size) for address, size in ranges], gap=0, longest=self._chunk)
         blocks: list[tuple[int, bytearray]] = []
         for (start, end), reply in zip(spans, self._ask(spans), strict=True):
-            data = self._data(reply)
+            data = self._data(reply, start)
             if data is None or len(data) != end - start:
                 continue
             if blocks and blocks[-1][0] + len(blocks[-1][1]) == start:
@@ -77,7 +85,13 @@ class RemoteMemory:
         while len(data) < size:
             spans = joined([(address + len(data), address + size)], gap=0, longest=self._chunk)
             for (start, end), reply in zip(spans, self._ask(spans), strict=True):
-                part = self._data(reply)
+                part = self._data(reply, start)
+                if part is None and error_of(reply) is None and reply:
+                    raise TargetFault(
+                        f"cannot read {size} bytes at 0x{address:08x}: the stub sends zeros for what it can't read",
+                        address=address,
+                        size=size,
+                    )
                 if not part:
                     raise _fault("read", address, size, reply)
                 data += part
@@ -94,11 +108,16 @@ class RemoteMemory:
             return b"X%x,%x:%b" % (address, len(data), escape(data))
         return b"M%x,%x:%b" % (address, len(data), data.hex().encode())
 
-    def _data(self, reply: bytes) -> bytes | None:
-        """The memory in a reply; None when it is an error."""
+    def _data(self, reply: bytes, address: int) -> bytes | None:
+        """The memory in a reply; None when it is an error, or stands for one."""
         if self._binary_read:
             return reply[1:] if reply[:1] == b"b" else None
-        return None if error_of(reply) is not None or not reply else data_of(reply, what="memory")
+        if error_of(reply) is not None or not reply:
+            return None
+        data = data_of(reply, what="memory")
+        if self._can_read is not None and not any(data) and not self._can_read(address, len(data)):
+            return None
+        return data
 
 
 def _fault(access: str, address: int, size: int, reply: bytes) -> TargetFault:

@@ -49,6 +49,8 @@ class Abilities:
     packet_size: int
     binary_read: bool
     binary_write: bool
+    #: whether zeros may stand for memory that can't be read: `can_read_by_command` tells
+    doubtful_zeros: bool
     writes_one: bool
     resumes: bool
     breakpoints: bool
@@ -91,6 +93,7 @@ def negotiate(connection: Connection) -> Abilities:
         binary_read=offered.get("binary-upload") == "+",
         # An error is one of address 0. OpenOCD says that X is done before it is, and tells later that it was not.
         binary_write=binary != b"" and not openocd,
+        doubtful_zeros=openocd,
         writes_one=written == b"OK",
         resumes={"c", "s", "C", "S"} <= supported_actions(actions),
         breakpoints=bool(software or hardware),
@@ -174,25 +177,26 @@ def _regions(connection: Connection, *, guessed: bool) -> tuple[Region, ...]:
 
 
 def _is_openocd(connection: Connection, offered: dict[str, str]) -> bool:
-    """Whether OpenOCD is the server; it is then told to say when memory can't be read, where it would send zeros.
+    """Whether OpenOCD is the server.
 
     Source: src/server/gdb_server.c of OpenOCD 0.12 (gdb_read_memory_packet, gdb_write_memory_binary_packet,
-    gdb_memory_map). The command was called gdb_report_data_abort before.
+    gdb_memory_map); its answers were seen.
     """
     if "qXfer:threads:read" not in offered or "multiprocess" in offered:
         return False
-    if "Open On-Chip Debugger" not in (_try_command(connection, "version") or ""):
-        return False
-    if _try_command(connection, "gdb report_data_abort enable") is None:
-        _try_command(connection, "gdb_report_data_abort enable")
-    return True
-
-
-def _try_command(connection: Connection, command: str) -> str | None:
-    """What the server prints at a command of its own; None when it fails."""
     try:
-        return execute_command(connection, command)
+        return "Open On-Chip Debugger" in execute_command(connection, "version")
     except TargetLost:
         raise
     except TargetError:
-        return None
+        return False
+
+
+def can_read_by_command(connection: Connection, address: int, size: int) -> bool:
+    """Whether OpenOCD can read memory for which it sent zeros, as it does for what can't be read.
+
+    It says so instead only where its user has wished it before it began (`gdb_report_data_abort enable`).
+    """
+    words = not (address | size) & 3
+    command = f"mdw {address:#x} {size // 4}" if words else f"mdb {address:#x} {size}"
+    return execute_command(connection, f"catch {{{command}}}").split()[-1:] == ["0"]
