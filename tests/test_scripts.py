@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-PACKAGES = "qemu-user qemu-system-arm gcc-arm-none-eabi binutils-arm-none-eabi llvm gdb-multiarch"
+PACKAGES = "qemu-user qemu-system-arm openocd gcc-arm-none-eabi binutils-arm-none-eabi llvm gdb-multiarch"
 
 
 @pytest.fixture
@@ -65,7 +65,14 @@ def test_system_packages_are_named_where_there_is_no_apt(machine):
 
 
 def test_only_missing_system_packages_are_installed(machine):
-    for name in ("qemu-arm", "qemu-system-arm", "arm-none-eabi-gcc", "arm-none-eabi-objdump", "gdb-multiarch"):
+    for name in (
+        "qemu-arm",
+        "qemu-system-arm",
+        "openocd",
+        "arm-none-eabi-gcc",
+        "arm-none-eabi-objdump",
+        "gdb-multiarch",
+    ):
         program(machine, name)
     program(machine, "id", "echo 1000")
     program(machine, "apt-get", 'echo "apt-get $*"')
@@ -81,6 +88,7 @@ def test_system_packages_that_are_there_are_left_alone(machine):
     for name in (
         "qemu-arm",
         "qemu-system-arm",
+        "openocd",
         "arm-none-eabi-gcc",
         "arm-none-eabi-objdump",
         "llvm-mc",
