@@ -150,6 +150,24 @@ def test_events_tell_which_thread_they_are_of_and_handlers_on_the_host_agree(roo
 
 
 @pytest.mark.slow
+def test_handlers_stop_a_program_whose_processor_has_no_load_exclusive(root: Path, tmp_path: Path):
+    command = [root / "usr/bin/lua5.4", "-e", "for i = 1, 7 do os.getenv('HOME') end os.exit(3)"]
+    names = []
+    with (tmp_path / "output").open("wb") as stdout:
+        session = armprobe.spawn(command, root=root, stdout=stdout, env={**ENVIRONMENT, "QEMU_CPU": "arm926"})
+    with session:
+        probe = session.probe("getenv", lambda hit: names.append(hit.string(hit.regs.r0)))
+        assert (probe.state, probe.reason) == (
+            "trap",
+            "its handlers run on the host, which stops the target anyway; it can't be asked while the program runs: "
+            "threads take turns by load-exclusive, which architecture 5 has not",
+        )
+        assert session.run().exit_code == 3
+    assert names.count("HOME") == 7
+    assert probe.hits == len(names)
+
+
+@pytest.mark.slow
 def test_events_of_a_process_go_to_standard_error_and_its_output_where_it_would(root: Path):
     command = [root / "bin/busybox", "printf", "abc"]
     where = _entry(command[0])
