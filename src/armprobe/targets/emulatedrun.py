@@ -180,5 +180,6 @@ class EmulatedRun:
 def _several_threads() -> TargetError:
     return TargetError(
         f"the program runs several threads, and one of them came to a trap: {EMULATOR} can't stop one of several",
-        hint="use places that take a branch: the `reason` of a probe tells why it is a trap",
+        hint="the `reason` of a probe tells why it is a trap; where handlers wait for returns, it takes the compiler not to "
+        "stop: pip install 'armprobe[compile]'",
     )
