@@ -157,11 +157,8 @@ def test_handlers_stop_a_program_whose_processor_has_no_load_exclusive(root: Pat
         session = armprobe.spawn(command, root=root, stdout=stdout, env={**ENVIRONMENT, "QEMU_CPU": "arm926"})
     with session:
         probe = session.probe("getenv", lambda hit: names.append(hit.string(hit.regs.r0)))
-        assert (probe.state, probe.reason) == (
-            "trap",
-            "its handlers run on the host, which stops the target anyway; it can't be asked while the program runs: "
-            "threads take turns by load-exclusive, which architecture 5 has not",
-        )
+        assert probe.state == "trap"
+        assert probe.reason.endswith("threads take turns by load-exclusive, which architecture 5 has not")
         assert session.run().exit_code == 3
     assert names.count("HOME") == 7
     assert probe.hits == len(names)

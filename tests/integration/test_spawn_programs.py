@@ -121,6 +121,8 @@ void _start(void)
 """
 )
 
+_TERMINATES = "sys(37, sys(20, 0, 0, 0, 0), 15, 0, 0);\n"
+
 #: ten loads fault; a handler of the program skips each and notes where it was
 _FAULTS = (
     SIGNAL_HANDLERS
@@ -287,6 +289,14 @@ def test_threads_and_signals_go_together(tmp_path: Path):
     assert (stop.reason, stop.exit_code, stop.message) == (StopReason.EXIT, 7, "")
     assert hits == threads_calls(rounds)
     assert output.decode() == "00000001\n" + threads_output(rounds)
+
+
+def test_the_first_signal_of_a_program_with_threads_is_its_own(tmp_path: Path):
+    # It sends itself SIGTERM when its threads are there.
+    source = "#define START pthread_create\n#define BEFORE\n#define AFTER\n#define MEANWHILE " + _TERMINATES
+    program = build(source + THREADS_SOURCE, tmp_path, "terminates", THREADS=THREADS, ROUNDS=_ROUNDS)
+    stop, _, output = run(program, tmp_path / "output")
+    assert (stop.reason, stop.exit_code, stop.signal, output) == (StopReason.EXIT, None, 15, b"")
 
 
 def test_a_child_goes_on_counting_and_recording(tmp_path: Path):

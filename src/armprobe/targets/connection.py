@@ -91,6 +91,10 @@ class Connection:
         """The file by which packets come."""
         return self._stream.fileno()
 
+    def hang_up(self) -> None:
+        """Send nothing any more: the stub sees the end of the connection, and we what it does then."""
+        self._stream.shutdown(socket.SHUT_WR)
+
     @property
     def has_more(self) -> bool:
         """Whether something has come that nobody has taken yet."""

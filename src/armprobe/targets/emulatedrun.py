@@ -36,9 +36,10 @@ class EmulatedRun:
         self.no_mailbox = ""
         #: where the program starts threads
         self._thread_starts: tuple[int, ...] = ()
-        #: those that make system calls, and room for the code that it leaves its stub by, and whether it has done so
+        #: who makes system calls
         self._calls: SystemCalls | None = None
-        self._leave, self._free = 0, False
+        #: whether it has left its stub
+        self._free = False
 
     def open_mailbox(self, calls: SystemCalls, *, architecture: int) -> None:
         """Make it possible for threads to ask, if it is; the process has mapped the memory that it shares."""
@@ -57,9 +58,9 @@ class EmulatedRun:
             mailbox = Mailbox(self._shared, process=process, can_stop=lambda: self._emulator.threads <= 1)
             self.questions = Questions(mailbox, memory, self._stub, self._emulator)
 
-    def know(self, calls: SystemCalls, *, leave: int, thread_starts: Iterable[int]) -> None:
-        """Tell the functions that start threads; at `leave` stands LEAVE_CODE."""
-        self._calls, self._leave, self._thread_starts = calls, leave, tuple(thread_starts)
+    def know(self, calls: SystemCalls, *, thread_starts: Iterable[int]) -> None:
+        """Tell the functions that start threads, and who makes system calls, for which there is a trap."""
+        self._calls, self._thread_starts = calls, tuple(thread_starts)
 
     @property
     def answering(self) -> Questions | None:
@@ -153,7 +154,7 @@ class EmulatedRun:
         """Let the process, which is about to start a thread, go on without its stub, if nothing else is to stop it."""
         assert self._calls is not None
         if not self._stub.own_breakpoints.others(self._calls):
-            let_go(self._stub, self._calls, self._emulator, place=self._leave)
+            let_go(self._stub, self._emulator)
             self._free = True
 
     def _unwatched(self) -> Stop:
@@ -180,6 +181,5 @@ class EmulatedRun:
 def _several_threads() -> TargetError:
     return TargetError(
         f"the program runs several threads, and one of them came to a trap: {EMULATOR} can't stop one of several",
-        hint="the `reason` of a probe tells why it is a trap; where handlers wait for returns, it takes the compiler not to "
-        "stop: pip install 'armprobe[compile]'",
+        hint="the `reason` of a probe tells why it is a trap; handlers of returns need the compiler: armprobe[compile]",
     )

@@ -55,7 +55,6 @@ from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
-from armprobe.targets.unwatched import LEAVE_CODE
 from armprobe.targets.useremulator import SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
@@ -114,8 +113,6 @@ class LinuxProcess:
         #: [start, end) of the program's code, read-only for it, and those that were made writable
         self._code: list[tuple[int, int]] = []
         self._opened: set[tuple[int, int]] = set()
-        #: room for the code by which it leaves its stub
-        self._leave = 0
         self.architecture = _architecture(stub, self.auxiliary)
         if self._kept is not None:
             stub.follow(self._kept.keep)
@@ -143,10 +140,9 @@ class LinuxProcess:
         place = start + MARK
         check = place + len(CALL_CODE)
         clock = check + len(CHECK_CODE)
-        self._leave = clock + CLOCK_SIZE
         ask_time = clock_code(clock, None if vdso is None else vdso.clock_gettime)
-        self.stub.write_memory(place, CALL_CODE + CHECK_CODE + ask_time + LEAVE_CODE)
-        routines = Region(check, self._leave)
+        self.stub.write_memory(place, CALL_CODE + CHECK_CODE + ask_time)
+        routines = Region(check, clock + CLOCK_SIZE)
         self.translation = AskedKernel(check, (routines,) if vdso is None else (routines, vdso.code))
         if self._emulator is not None or vdso is not None:
             self.clock, self.no_clock = ProcessClock(clock, self._time), ""
@@ -197,7 +193,7 @@ class LinuxProcess:
         `thread_starts` are the functions that start threads.
         """
         if self._ours is not None:
-            self._ours.know(self._calls, leave=self._leave, thread_starts=thread_starts)
+            self._ours.know(self._calls, thread_starts=thread_starts)
         self._mapped = tuple(mapped)
         self._code = [(part.start & -_PAGE, part.end + _PAGE - 1 & -_PAGE) for part in mapped if not part.writable]
 

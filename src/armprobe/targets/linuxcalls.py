@@ -16,7 +16,7 @@ from armprobe.targets.callingthread import calling_thread
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import Call, CallUndone, note
 
-OPEN, CLOSE, GETPID, DUP2, MUNMAP, MPROTECT, PRCTL, MMAP2 = 5, 6, 20, 63, 91, 125, 172, 192
+CLOSE, GETPID, MUNMAP, MPROTECT, PRCTL, MMAP2 = 6, 20, 91, 125, 172, 192
 PR_SET_PDEATHSIG = 1
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x4000, 0x100000
