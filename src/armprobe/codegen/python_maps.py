@@ -79,7 +79,7 @@ def _parts(scope: Scope, node: ast.expr, shape: MapShape) -> tuple[tree.Expressi
     """The parts of a key."""
     given = node.elts if isinstance(node, ast.Tuple) else [node]
     if len(given) != len(shape.key):
-        raise scope.source.error(node, f"a key of this table has {many_parts(shape)}, not {len(given)}")
+        raise scope.source.error(node, f"a key of this table has {_many_parts(shape)}, not {len(given)}")
     checked: list[tree.Expression] = []
     for part, one in zip(shape.key, given, strict=True):
         if part.text is not is_text(scope, one):
@@ -96,7 +96,7 @@ def _parts(scope: Scope, node: ast.expr, shape: MapShape) -> tuple[tree.Expressi
     return tuple(checked)
 
 
-def many_parts(shape: MapShape) -> str:
+def _many_parts(shape: MapShape) -> str:
     """How many parts a key has."""
     return "one part" if len(shape.key) == 1 else f"{len(shape.key)} parts"
 
