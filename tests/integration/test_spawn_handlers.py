@@ -89,11 +89,11 @@ void _start(void)
 """
 
 
-def calls_output(*, first: int = 0) -> str:
-    """What it prints, when the calls before that were refused."""
+def calls_output(*, first: int = 0, more: int = 0) -> str:
+    """What it prints, when the calls before that were refused, and each gives so much `more`."""
     x = 7
     for n in range(first, 100):
-        x = (x * 1664525 + n) & 0xFFFFFFFF
+        x = (x * 1664525 + n + more) & 0xFFFFFFFF
     return f"{x:08x}\n"
 
 
@@ -433,3 +433,26 @@ def test_the_session_shows_the_program_at_the_place_of_the_handler(threads: Path
     assert session.run().exit_code == 7
     calls = threads_calls(_ROUNDS)
     assert places == {(work, True): calls, (work + 8, True): calls}
+
+
+@pytest.mark.parametrize("start", ["pthread_create", ""], ids=["threads", "one thread"])
+def test_handlers_of_returns_call_functions(start: str, tmp_path: Path, spawn):
+    source = f"#define START {start}\n#define BEFORE\n#define AFTER\n" + _HELPER + THREADS_SOURCE
+    program = build(source if start else _HELPER + _CALLS, tmp_path, "calling", THREADS=THREADS, ROUNDS=_ROUNDS)
+    session = spawn(program)
+    helper, results = session.locate("helper"), []
+
+    def returned(hit):
+        before = hit.regs.copy()
+        results.append(hit.call(helper, 2, 3))
+        assert hit.regs == before
+        hit.retval += 1
+
+    probe = session.retprobe("work", returned, maxactive=4 * THREADS)
+    assert session.run().exit_code == (7 if start else 3)
+    assert set(results) == {9}
+    assert probe.hits == len(results)
+    if not start:
+        # The helper calls work as well, and that is missed.
+        assert (probe.hits, probe.missed) == (100, 100)
+        assert (tmp_path / "output").read_text() == calls_output(more=1)

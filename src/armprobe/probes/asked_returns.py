@@ -41,8 +41,8 @@ class AskedReturns:
                     hit = Hit(self._engine, probe, regs, self._engine.current_cpu())
                     trampoline.kept[number] = call_handler(probe.returning.entry, hit)
 
-    def on_question(self, pc: int) -> None:
-        """Handle the return of the call whose pad is at `pc`. The thread goes on in the pad with its registers."""
+    def on_question(self, pc: int) -> bool:
+        """Handle the return of the call whose pad is at `pc`; True: the thread goes on at PC, else in the pad."""
         engine, returns = self._engine, self._engine.returns
         regs = engine.target.read_registers()
         trampoline, number = returns.pad_at(pc)
@@ -51,11 +51,11 @@ class AskedReturns:
         probe = trampoline.probe
         assert probe.returning is not None
         if state != TAKEN or probe.returning.handler is None:
-            return
+            return False
         shown = regs.copy()
         shown.lr = returns.real(regs.lr)
         go_to(shown, returns.real(address))
-        lr, sp = shown.lr, shown.sp
+        lr, sp, calls = shown.lr, shown.sp, engine.program.calls
         hit = Hit(engine, probe, shown, engine.current_cpu(), entry=kept, returned=True)
         diverted = engine.dispatcher.run_return(probe, probe.returning.handler, hit)
         if shown.sp != sp:
@@ -67,7 +67,12 @@ class AskedReturns:
             self._lead([*returns.pads_of(pc)], shown, silent=1)
         regs.values[:13], regs.cpsr = shown.values[:13], shown.cpsr & ~CPSR_T
         regs.lr = regs.lr if shown.lr == lr else shown.lr
+        called = engine.program.calls != calls
+        if called:
+            # The thread was elsewhere, and its stack is not what the pad left there: it comes to the pad once more.
+            returns.set_state(trampoline, number, SILENT)
         engine.target.write_registers(regs)
+        return called
 
     def leave(self, pads: Sequence[Pad], regs: Registers) -> None:
         """Let a call that does not begin go on at PC by way of its pads, which are free then."""

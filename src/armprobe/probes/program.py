@@ -49,6 +49,8 @@ class Program:
         self._sites = sites
         self._slots = slots
         self._code_map = code_map
+        #: how many functions have been called
+        self.calls = 0
         #: where called functions return to; nothing is executed there
         self._return_slot: Slot | None = None
 
@@ -113,6 +115,7 @@ class Program:
         if returns_to is None:
             self._return_slot = self._return_slot or self._slots.allocate(4)
             returns_to = self._return_slot.address
+        self.calls += 1
         saved = self._target.read_registers()
         regs = saved.copy()
         regs.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]

@@ -306,10 +306,8 @@ class Returns:
         return True
 
     def on_question(self, pc: int) -> bool:
-        """Answer a pad that asks: code at the pad deals with the rest of the return, so that this is always False."""
-        if pc in self._pads:
-            self.asked.on_question(pc)
-        return False
+        """Answer a pad that asks; False: code at the pad deals with the rest of the return."""
+        return pc in self._pads and self.asked.on_question(pc)
 
     def pad_at(self, pc: int) -> tuple[Trampoline, int]:
         """The trampoline and the number of the pad at `pc`."""
