@@ -161,12 +161,14 @@ def test_time_processor_and_task_are_those_that_the_kernels_own_trace_shows(gues
     with armprobe.attach_kernel(guest.address) as session:
         assert session.clock.name.startswith("sched_clock of the kernel")
         probe = session.define("p:opens do_sys_openat2 name=+0(%r1):ustring")
+        copied = session.define("p:copied do_filp_open name=+0(+0(%r1)):string")
         session.optimize_now()
-        assert probe.state == "branch"
+        assert [probe.state, copied.state] == ["branch", "branch"]
         guest.start("; ".join(commands), when_ended=session.stop)
         session.run()
         printed = guest.finish()
-        found = list(session.events())
+        events = list(session.events())
+    found = [event for event in events if event.probe is probe]
     guest.execute(f"echo > {tracing}/kprobe_events; echo > {tracing}/trace")
     theirs = defaultdict(list)
     for pid, cpu, seconds, rest in re.findall(r"\S+-(\d+) +\[(\d+)\] \S+ +(\d+)\.(\d+): own: ", printed):
@@ -183,6 +185,8 @@ def test_time_processor_and_task_are_those_that_the_kernels_own_trace_shows(gues
     # The kernel shows the last name of a task, ours is the one it had: before exec, that of the shell.
     named = {name: [event.common["comm"] for event in found if event.values["name"] == name] for name in NAMES}
     assert named == {name: ["cat"] for name in NAMES}, shown
+    # The shell redirects what runs in the background before it has used its own name of that file.
+    assert {"/dev/null", *NAMES} <= {event.values["name"] for event in events if event.probe is copied}
     for pid, hits in theirs.items():
         for one, (_, time) in zip(ours[pid], hits, strict=True):
             assert one["time"] // 1000 * 1000 <= time, (pid, shown)
