@@ -48,7 +48,7 @@ class Process:
 
 
 def chosen(threads: Mapping[int, Registers | None], *, told: int | None = None, held: int = 0) -> int:
-    return calling_thread(Process(threads, told=told, held=held))  # type: ignore[arg-type]
+    return calling_thread(Process(threads, told=told, held=held))[0]  # type: ignore[arg-type]
 
 
 def test_the_thread_whose_stop_was_told_makes_it_wherever_it_stands():
@@ -89,3 +89,15 @@ def test_a_wait_is_begun_anew_only_where_there_is_no_other_thread():
 
 def test_a_thread_about_to_begin_a_call_can_make_one():
     assert chosen({1: stands(SVC), 2: stands(SVC + 4)}) == 1
+
+
+@pytest.mark.parametrize(("place", "size", "thumb"), [(SVC, 4, False), (THUMB_SVC, 2, True)])
+@pytest.mark.parametrize("error", [512, 513, 514, 516])
+def test_behind_an_interrupted_call_a_thread_begins_it_anew_afterwards(place: int, size: int, thumb: bool, error: int):
+    registers = stands(place + size, thumb=thumb, r12=1)
+    registers.r0 = -error & 0xFFFFFFFF
+    program = Process({1: stands(SVC + 4), 2: registers}, told=None)
+    thread, after = calling_thread(program, {2: 0x1234}.get)  # type: ignore[arg-type]
+    assert (thread, after.pc, after.r0, after.r7) == (2, place, 0x1234, READ)
+    with pytest.raises(TargetError):
+        calling_thread(program)  # type: ignore[arg-type]

@@ -107,7 +107,7 @@ def _recover(target: Target, left: Left, done: Recovery) -> None:
         slots += [(item.start, item.end, item.start) for item in pads if item.start in used]
         note_in_place(target, ours, slots, left.writable)
     elif done.complete:
-        if target.executable_memory is not None:
+        if target.executable_memory is not None and target.own_faults is not None:
             # Who stopped in a system call can't be made to make one that gives memory back.
             runs.run(_MOMENT)
         _give_back(target, ours, done)
@@ -226,7 +226,10 @@ def _came_back(target: Target, call: Call, done: Recovery) -> bool:
     for thread, regs in all_registers(target).items():
         if regs.pc == call.back and regs.sp == call.sp:
             done.returned[call.function] = regs.r0
+            kept = regs.r12
             regs.values[:], regs.cpsr = call.values, call.cpsr
+            if call.back == call.function + _WORD:
+                regs.values[12] = kept  # a system call keeps it, and what was noted may have been ptrace's own
             if thread is None or target.threads is None:
                 target.write_registers(regs)
             else:

@@ -20,8 +20,10 @@ class RecoveryRuns:
         self._told: set[int] = set()
 
     def run(self, seconds: float, *, until: int | None = None, on_trap: TrapHandler = lambda _: False) -> StopReason:
-        """Let the program run. Raises ProgramEnded."""
+        """Let the program run, unless it can't be stopped without harm. Raises ProgramEnded."""
         target = self._target
+        if target.own_faults is not None and not target.own_faults.stops_alone():
+            return StopReason.INTERRUPT
 
         def at_trap(pc: int) -> bool:
             return on_trap(pc) or self._is_old()

@@ -116,6 +116,7 @@ class LinuxProcess:
         self.architecture = _architecture(stub, self.auxiliary)
         if self._kept is not None:
             stub.follow(self._kept.keep)
+            stub.runner.can_interrupt = stub.events is None or stub.events.leads
         # Not every program makes system calls itself, but its dynamic linker does.
         linker, program = (self.auxiliary.get(kind, 0) for kind in (AT_BASE, AT_ENTRY))
         near = [place for place in (linker, program, stub.read_registers().pc) if place]

@@ -15,6 +15,7 @@ from armprobe.targets.base import CPSR_T, Region, Registers
 from armprobe.targets.callingthread import calling_thread
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import Call, CallUndone, note
+from armprobe.targets.remotefiles import read_file
 
 CLOSE, GETPID, MUNMAP, MPROTECT, PRCTL, MMAP2 = 6, 20, 91, 125, 172, 192
 PR_SET_PDEATHSIG = 1
@@ -44,6 +45,8 @@ CHECK_CODE = struct.pack(
 _SVC = CALL_CODE[:4]
 _PAGE = 0x1000
 _PAGES_SEARCHED = 1024
+#: of a thread in a call: its number, six arguments, SP and PC
+_CALL_FIELDS = 8
 _ERRORS = 4095
 #: of CPSR: T, J, and what is left of an IT block
 _STATE = CPSR_T | 1 << 24 | 0x0600FC00
@@ -76,25 +79,34 @@ class SystemCalls:
         Raises TargetError with the error number's name, and where no thread can make one.
         """
         stopped = self._stub.threads.current
-        self._stub.threads.select(calling_thread(self._stub))
+        thread, registers = calling_thread(self._stub, self._first_argument)
+        self._stub.threads.select(thread)
         try:
-            return self._call(number, *arguments)
+            return self._call(registers, number, *arguments)
         finally:
             self._stub.threads.current = stopped
+
+    def _first_argument(self, thread: int) -> int | None:
+        """That of the system call that a thread is in, as the kernel tells (proc(5))."""
+        if self._stub.events is None:
+            return None
+        content = read_file(self._stub.ask, f"/proc/{self._stub.events.process}/task/{thread}/syscall") or b""
+        fields = content.split()
+        return int(fields[1], 16) if len(fields) > _CALL_FIELDS else None
 
     def routine(self, address: int) -> int:
         """Have the stopped thread, which must be able to, call a function at `address` that returns 64 bits."""
         registers = self._stub.read_registers()
         registers.pc, registers.lr = address, self._place + 4
-        after = self._execute(registers)
+        after = self._execute(registers, self._stub.read_registers())
         return after.r0 | after.r1 << 32
 
-    def _call(self, number: int, *arguments: int) -> int:
-        registers = self._stub.read_registers()
+    def _call(self, own: Registers, number: int, *arguments: int) -> int:
+        registers = own.copy()
         registers.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
         registers.r7 = number
         registers.pc = self._place
-        result = self._execute(registers).r0
+        result = self._execute(registers, own).r0
         if result >= (1 << 32) - _ERRORS:
             code = (1 << 32) - result
             raise TargetError(
@@ -103,12 +115,15 @@ class SystemCalls:
             )
         return result
 
-    def _execute(self, registers: Registers) -> Registers:
-        """Let the selected thread run from these registers to the place where calls end; the journal has its own."""
-        saved, journal, back = self._stub.read_registers(), self._stub.journal, self._place + 4
-        note(journal, Call(registers.pc, tuple(saved.values), saved.cpsr, saved.sp, back))
+    def _execute(self, registers: Registers, own: Registers) -> Registers:
+        """Let the selected thread run from these registers to the place where calls end; then it gets its `own`."""
+        journal, back = self._stub.journal, self._place + 4
+        note(journal, Call(registers.pc, tuple(own.values), own.cpsr, own.sp, back))
         registers.cpsr &= ~_STATE
         after = self._stub.execute(registers, back)
+        if registers.pc == self._place:
+            own.values[12] = after.r12  # a call keeps it, and at a stop behind one ptrace shows its own value for it
+        self._stub.write_registers(own)
         if journal is not None:
             self._stub.push_registers()
             journal.note(CallUndone())

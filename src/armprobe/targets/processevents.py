@@ -90,19 +90,23 @@ class ProcessEvents:
             return False
         return True
 
+    @property
+    def leads(self) -> bool:
+        """Whether the process leads a process group: others can't be interrupted."""
+        status = read_file(self._connection.ask, f"/proc/{self.process}/stat") or b""
+        return status.rpartition(b")")[2].split()[2:3] == [b"%d" % self.process]
+
     def is_alone(self) -> bool:
         """Whether the stub interrupts this process, and no other. It stands still when this is asked first.
 
         It sends a signal to the process group that the process leads: children are in it, and would be ended.
         """
         if self._alone is None:
-            status = read_file(self._connection.ask, f"/proc/{self.process}/stat") or b""
-            _state, _parent, group, *_ = [*status.rpartition(b")")[2].split(), b"", b"", b""]
             children = (
                 read_file(self._connection.ask, f"/proc/{self.process}/task/{thread}/children")
                 for thread in self._threads.ids()
             )
-            self._alone = group == b"%d" % self.process and all(listed == b"" for listed in children)
+            self._alone = self.leads and all(listed == b"" for listed in children)
         return self._alone
 
     def before_signal(self, signal: int) -> None:

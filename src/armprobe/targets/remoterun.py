@@ -48,6 +48,8 @@ class RemoteRun:
         self._interrupted, self._untold = -_AGAIN, False
         self._tell = tell or self.stop
         self.stopping = False
+        #: whether the stub can stop the target when it is asked to; gdbserver answers with an error where it can't
+        self.can_interrupt = True
         #: interrupts that were sent, and have not stopped the target yet
         self.sent = 0
         #: the signal that the stopped thread gets when it goes on, in GDB's numbering
@@ -71,7 +73,7 @@ class RemoteRun:
         self.stopping = True
         # A second one would come when the first was dealt with, and pass for the program's own signal.
         with self._asking:
-            asks = self._running and not self.sent
+            asks = self._running and not self.sent and self.can_interrupt
             self.sent += asks
         if asks:
             with suppress(TargetLost):  # whoever waits for the stop hears of it
