@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from tests.probes.interrupted import Interrupted, contents, live, start
 
 from armprobe.probes.recovery import recover
+from armprobe.probes.recovery_runs import RecoveryRuns
+from armprobe.targets.base import Stop, StopReason, TrapHandler
 from armprobe.targets.journal import Left
 
 
@@ -66,3 +70,18 @@ def test_an_interrupt_at_any_operation_leaves_every_byte_restored():
             session.close()
         assert contents(target) == before, f"interrupted at operation {operation} of {number}"
         assert not Left.of(target.journal.changes), f"interrupted at operation {operation} of {number}"
+
+
+def test_a_stop_that_comes_before_the_run_has_begun_comes_again():
+    class Late(Interrupted):
+        asked = threading.Event()
+
+        def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
+            assert self.asked.wait(10)
+            return super().run(on_trap, until=until, limit=limit)
+
+        def stop(self) -> None:
+            super().stop()
+            self.asked.set()
+
+    assert RecoveryRuns(Late()).run(0.001) is StopReason.INTERRUPT

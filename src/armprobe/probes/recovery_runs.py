@@ -6,6 +6,8 @@ import threading
 
 from armprobe.targets.base import StopReason, Target, TrapHandler
 
+_RETRY_SECONDS = 0.02
+
 
 class ProgramEnded(Exception):
     """The program came to its end, and everything went with it."""
@@ -28,12 +30,21 @@ class RecoveryRuns:
         def at_trap(pc: int) -> bool:
             return on_trap(pc) or self._is_old()
 
-        clock = threading.Timer(seconds, target.stop)
+        over = threading.Event()
+
+        def stop_after() -> None:
+            pause = seconds
+            # A stop that is asked for before the run has begun is forgotten.
+            while not over.wait(pause):
+                target.stop()
+                pause = _RETRY_SECONDS
+
+        clock = threading.Thread(target=stop_after, name="armprobe-clock", daemon=True)
         clock.start()
         try:
             stop = target.run(at_trap, until=until)
         finally:
-            clock.cancel()
+            over.set()
             clock.join()
         if stop.gone:
             raise ProgramEnded
