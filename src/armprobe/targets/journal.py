@@ -198,7 +198,7 @@ class Journal(Protocol):
 
 def note(journal: Journal | None, *changes: Change) -> None:
     """Note changes where there is a journal."""
-    if journal is not None:
+    if journal is not None and changes:
         journal.note(*changes)
 
 
