@@ -16,7 +16,7 @@ from armprobe import Refused, Session, UsageError
 from armprobe.events.record import COMM_TYPE, TYPES
 from armprobe.events.source import KnownText, Read
 from armprobe.isa.reading import CoreRegister, Masked, Sum
-from armprobe.targets.base import Task
+from armprobe.targets.capabilities import Task
 
 #: the first has something behind its end, as Linux had once
 NAMES = (b"sh\0and the rest", b"cat", b"kworker/0:1-eve", b"bash")

@@ -11,7 +11,7 @@ from tests.probes.fetch_machine import FetchMachine
 from unicorn import UC_HOOK_MEM_READ, UC_PROT_READ, arm_const
 
 from armprobe.codegen.page_walk import make_routines
-from armprobe.targets.base import TranslationTables, Windows
+from armprobe.targets.capabilities import TranslationTables, Windows
 
 PAGE = 0x1000
 #: memory as that of windows, and of another kind: bits of small pages, of Linux's own descriptors, of long descriptors

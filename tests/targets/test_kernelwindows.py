@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from armprobe.errors import TargetError
-from armprobe.targets.base import TranslationTables
+from armprobe.targets.capabilities import TranslationTables
 from armprobe.targets.kernelwindows import COMMAND, high_memory, open_windows
 from armprobe.targets.pagetables import LongDescriptors, ShortDescriptors
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.page_window import Window
-from armprobe.targets.base import TranslationTables
+from armprobe.targets.capabilities import TranslationTables
 
 _PAGE_BITS = 12
 #: short descriptors (DDI 0406C B3.5.1): first level, second level, AP[1], which lets users read

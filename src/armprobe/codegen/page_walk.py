@@ -22,7 +22,7 @@ from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.object_file import read_object
 from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
-from armprobe.targets.base import AskedKernel, TranslationTables
+from armprobe.targets.capabilities import AskedKernel, TranslationTables
 
 Tables = TranslationTables | AskedKernel
 _PAGE = 0x1000

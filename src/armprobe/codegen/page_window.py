@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from armprobe.codegen.ir import Lines
 from armprobe.isa.reading import MPIDR
-from armprobe.targets.base import Windows
+from armprobe.targets.capabilities import Windows
 
 _PAGE_BITS = 12
 #: CPSR.I and CPSR.F

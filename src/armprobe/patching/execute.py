@@ -24,7 +24,8 @@ from armprobe.patching.plan import (
     plan_patch,
     show,
 )
-from armprobe.targets.base import Breakpoints, Registers, Target, read_all, write_all
+from armprobe.targets.base import Registers, Target, read_all, write_all
+from armprobe.targets.capabilities import Breakpoints
 from armprobe.targets.journal import Words, note
 
 

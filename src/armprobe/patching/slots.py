@@ -14,7 +14,8 @@ from enum import Enum
 
 from armprobe.errors import ArmprobeError, NoMemory, Refused, TargetError, TargetFault, TargetLost, UsageError
 from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
-from armprobe.targets.base import ExecutableMemory, Region, Target
+from armprobe.targets.base import Region, Target
+from armprobe.targets.capabilities import ExecutableMemory
 from armprobe.targets.journal import MARK, Memory, make_mark
 
 CHUNK = 0x10000

@@ -8,7 +8,7 @@ from armprobe.errors import UsageError
 from armprobe.events.record import COMM_TYPE, TYPES, FieldType
 from armprobe.events.source import KnownText, Read, Source
 from armprobe.isa.reading import Constant
-from armprobe.targets.base import Task
+from armprobe.targets.capabilities import Task
 
 #: what they are called in filters and after a $, and the spellings that the kernel has for them in filters besides
 NAMES = ("common_pid", "common_tgid", "common_cpu", "comm")

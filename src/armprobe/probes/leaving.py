@@ -14,7 +14,8 @@ from armprobe.probes.site import Site
 from armprobe.probes.sleepers import Searched, SlotInUse, find_sleepers, writable_memory
 from armprobe.probes.state import SiteState
 from armprobe.symbols.image import Image
-from armprobe.targets.base import AskedKernel, LiveTarget, Stop
+from armprobe.targets.base import LiveTarget, Stop
+from armprobe.targets.capabilities import AskedKernel
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import Settled, Writable, note
 

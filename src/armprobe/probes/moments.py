@@ -22,7 +22,8 @@ from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.patching.slots import Slot, SlotAllocator
 from armprobe.probes.hit_fields import HitFields
-from armprobe.targets.base import CPSR_MODE, MODE_USER, Clock, Target, Task
+from armprobe.targets.base import CPSR_MODE, MODE_USER, Target
+from armprobe.targets.capabilities import Clock, Task
 from armprobe.targets.stepping import MASKED
 
 _ONE_PROCESSOR = Read(Constant(0))

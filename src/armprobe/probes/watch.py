@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from armprobe.errors import Refused, UsageError
 from armprobe.probes.dispatch import call_handler
 from armprobe.probes.stops import program_place
-from armprobe.targets.base import Access, Registers
+from armprobe.targets.base import Registers
+from armprobe.targets.capabilities import Access
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine

@@ -36,7 +36,8 @@ from armprobe.session.stretches import STRETCH_SECONDS, can_stretch, run_in_stre
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import data_address, resolve
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import Access, LiveTarget, Region, Registers, Stop, StopReason, Target
+from armprobe.targets.base import LiveTarget, Region, Registers, Stop, StopReason, Target
+from armprobe.targets.capabilities import Access
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import TargetGone, note
 

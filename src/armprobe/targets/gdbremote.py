@@ -18,7 +18,8 @@ from functools import partial
 from typing import Self
 
 from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
-from armprobe.targets.base import NO_TASKS, TRAP, BulkMemory, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.base import NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.targets.capabilities import BulkMemory
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
 from armprobe.targets.journal import Journal

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from armprobe.errors import TargetError
-from armprobe.targets.base import TranslationTables, Windows
+from armprobe.targets.capabilities import TranslationTables, Windows
 from armprobe.targets.pagetables import PageTables
 
 _PAGE = 0x1000

@@ -17,17 +17,8 @@ from typing import Self
 
 from armprobe.errors import ArmprobeError, Refused, TargetFault, UsageError
 from armprobe.isa.reading import TPIDRURO, Load, Sum
-from armprobe.targets.base import (
-    TRAP,
-    BulkMemory,
-    ExecutableMemory,
-    Region,
-    Registers,
-    Stop,
-    Task,
-    TranslationTables,
-    TrapHandler,
-)
+from armprobe.targets.base import TRAP, Region, Registers, Stop, TrapHandler
+from armprobe.targets.capabilities import BulkMemory, ExecutableMemory, Task, TranslationTables
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import Journal, KernelMemory

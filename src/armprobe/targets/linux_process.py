@@ -17,18 +17,8 @@ from typing import NamedTuple
 
 from armprobe.errors import TargetFault
 from armprobe.isa.reading import TPIDRURO, Load
-from armprobe.targets.base import (
-    TRAP,
-    AskedKernel,
-    BulkMemory,
-    ExecutableMemory,
-    OwnFaults,
-    Region,
-    Registers,
-    Stop,
-    Task,
-    TrapHandler,
-)
+from armprobe.targets.base import TRAP, Region, Registers, Stop, TrapHandler
+from armprobe.targets.capabilities import AskedKernel, BulkMemory, ExecutableMemory, OwnFaults, Task
 from armprobe.targets.emulatedrun import EmulatedRun
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import MARK, Journal

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from armprobe.errors import UsageError
-from armprobe.targets.base import CPSR_T, Access, Stop
+from armprobe.targets.base import CPSR_T, Stop
+from armprobe.targets.capabilities import Access
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.stepping import mask_interrupts, unmask_interrupts, was_executed
