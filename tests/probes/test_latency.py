@@ -102,6 +102,9 @@ def test_where_tasks_sleep_calls_are_met_again_at_the_ends_of_their_functions(mo
             assert {probe.state for probe in session.probes} == {"branch" if optimize else "trap"}
             session.run()
             assert [latencies.missed for latencies in found.values()] == [0] * len(names)
+            for latencies in found.values():
+                latencies.probe.unregister()
+            assert session.probes == ()
     for name in names:
         assert found[name].count == expected[name].count > 10
         without_returns = expected[name].total - expected[name].count

@@ -151,7 +151,7 @@ class Engine:
     @hold_interrupt()
     def unregister(self, probes: Iterable[Probe]) -> None:
         """Remove probes. Slots stay until no thread is in them. Raises UsageError if one is not registered."""
-        batch = dict.fromkeys(probes)
+        batch = dict.fromkeys(member for probe in probes for member in (probe, *probe.companions))
         self._change({site: [probe for probe in site.probes if probe not in batch] for site in self._sites_of(batch)})
         # A thread may still be in the old detour, on its way to a trap there.
         for probe in batch:

@@ -213,6 +213,8 @@ class Probe:
     layout: Layout | None = None
     #: of a probe that measures latency
     latencies: Latencies | None = None
+    #: probes at other places that do a part of its work, and go with it
+    companions: tuple[Probe, ...] = ()
     #: whether hits that find the condition of the instruction false are counted; that takes a trap
     watch_condition: bool = False
     #: address of the counter in target memory, for a probe with a compiled count

@@ -162,6 +162,7 @@ class ProbeMaker:
         now, calls = engine.moments.time_source(at_return=False), engine.instruments.add_calls()
         probe.actions = (BeginCall(now, address=calls),)
         ends = [self.bare(place.address) for place in exits]
+        probe.companions = tuple(ends)
         for end, place in zip(ends, exits, strict=True):
             end.actions = (EndCall(now, place.popped, address=address, table=calls),)
         return ends
