@@ -252,6 +252,19 @@ def test_slots_share_no_offset_in_their_region_with_other_memory() -> None:
         memory += 0x10000
 
 
+def test_much_memory_for_slots_fits_within_reach_at_offsets_of_its_own() -> None:
+    target = UnicornTarget.from_image(Image.from_words([NOP], base=BASE))
+    before, size = target.regions, 0x10000
+    slots = [target.executable_memory.allocate(size, 0, 32 << 20) for _ in range(96)]
+    offsets = {slot - region.start for slot in slots for region in target.regions if slot in region}
+    assert len(offsets) == len(slots)
+    assert min(offsets) >= max(region.end - region.start for region in before)
+    for slot in slots:
+        target.write_memory(slot + size - 4, b"last")
+        target.executable_memory.free(slot, size)
+    assert target.regions == before
+
+
 def test_handler_may_map_slots_and_jump_there() -> None:
     target = make(TRAP, SELF)
 

@@ -12,6 +12,8 @@ from armprobe.targets.machine import PAGE, Mapping, find_gap
 
 #: the most that an allocation takes with what lies before it, and the steps in which offsets are tried, in bytes
 _FARTHEST, _STRIDE = 16 << 20, 1 << 16
+#: from how many bytes in use on more is mapped than is asked for, and how much more at most
+_MUCH, _MOST_MORE = 1 << 18, 1 << 21
 
 
 class EmulatedMemory:
@@ -24,8 +26,10 @@ class EmulatedMemory:
         self._on_failure = on_failure
         self._regions: list[Region] = []
         self._devices: list[Region] = []
-        #: (address, size) of what was allocated -> the region that it is the end of
+        #: (address, size) of what was allocated -> the region that it is in
         self._allocations: dict[tuple[int, int], Region] = {}
+        #: regions that have more than was asked for -> where that begins
+        self._more: dict[Region, int] = {}
         self._given: tuple[tuple[int, int], ...] = ()
         #: the clock, once there is one
         self.clock: InstructionClock | None = None
@@ -94,17 +98,30 @@ class EmulatedMemory:
 
         Unicorn (2.1.4) knows a page of code by its offset in its region: a store throws away what was translated at the
         same offset of every other region, which makes a loop over both a hundred times slower. So the allocation is
-        the end of a larger region, at an offset that no other memory in use has.
+        the end of a larger region, at an offset that no other memory in use has. As each of these regions is larger
+        than all before, many of them would soon fill the address space: where much is in use, one has room for more.
         """
         if size <= 0 or size % PAGE:
             raise UsageError(f"memory for slots comes in multiples of {PAGE} bytes, not {size}")
+        for region, begin in self._more.items():
+            if low <= begin and begin + size <= min(region.end, high):
+                self._more[region] = begin + size
+                self._allocations[begin, size] = region
+                return begin
         start = self.find_gap(size, low=low, high=high)
         offset = next((offset for offset in self._quiet_offsets(size) if self._fits(start, offset + size, high)), 0)
-        region = Region(start, start + offset + size, name="slots")
+        used = sum(known for _, known in self._allocations)
+        more = min(used, _MOST_MORE) & -PAGE if used >= _MUCH else 0
+        if not self._fits(start, offset + size + more, high):
+            more = 0
+        place = start + offset
+        region = Region(start, place + size + more, name="slots")
         self.map(region)
-        self._allocations[start + offset, size] = region
+        self._allocations[place, size] = region
+        if more:
+            self._more[region] = place + size
         self._tell_clock()
-        return start + offset
+        return place
 
     def _quiet_offsets(self, size: int) -> Iterator[int]:
         """Offsets beyond all regions, or else where no region holds anything yet, nearest first."""
@@ -123,11 +140,14 @@ class EmulatedMemory:
         return not any(start < region.end and region.start < end for region in (*self._regions, *self._devices))
 
     def free(self, address: int, size: int) -> None:
-        """Unmap an allocation. Raises UsageError when it is none."""
+        """Unmap an allocation, with the last one in its region. Raises UsageError when it is none."""
         region = self._allocations.pop((address, size), None)
         if region is None:
             raise UsageError(f"0x{address:08x}, {size} bytes, is no allocation")
         self.synchronize([(address, address + size)])
+        if region in self._allocations.values():
+            return
+        self._more.pop(region, None)
         self._engine.mem_unmap(region.start, region.end - region.start)
         self._regions.remove(region)
         self._tell_clock()
@@ -146,8 +166,8 @@ class EmulatedMemory:
 
     def _tell_clock(self) -> None:
         if self.clock is not None:
-            allocated = [(region.start, region.end) for region in self._allocations.values()]
-            self.clock.leave_out([*self._given, *allocated])
+            allocated = {(region.start, region.end) for region in self._allocations.values()}
+            self.clock.leave_out([*self._given, *sorted(allocated)])
 
     def find_gap(self, size: int, *, low: int, high: int = 1 << 32) -> int:
         """The lowest address of `size` bytes within [low, high) where nothing is. Raises Refused."""
