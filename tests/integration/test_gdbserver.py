@@ -198,7 +198,9 @@ def test_a_running_program_is_followed_to_its_end(guest: GdbserverGuest, program
         teller.join()
     assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 7)
     assert looks == sorted(looks)
-    assert 0 < looks[0] < looks[-1] == calls.hits
+    # When the first look comes, no thread may have been there yet.
+    assert len(looks) > 1
+    assert 0 < looks[-1] == calls.hits
     wrong, total = guest.printed().split()
     assert wrong == "00000000"
     # A thread may have stood between a call and where it is counted.
