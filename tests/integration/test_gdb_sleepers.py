@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.probes.interrupted import Notes
 from tests.targets.contract import BASE
 from tests.targets.qemu_board import SLOTS, board, raw
 
@@ -15,7 +16,6 @@ from armprobe.probes.recovery import recover
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Registers, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
-from armprobe.targets.journal import Change, Left
 
 #: `svc` switches between two tasks in user mode. The context of a task is r0 to r14, PC and CPSR.
 WORDS = (
@@ -176,20 +176,6 @@ def test_a_slot_in_which_a_task_sleeps_is_not_used_again_within_the_session(targ
         if not asleep:
             break
     assert depth > 3
-
-
-class Notes:
-    remedy = "armprobe restore"
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-
-    @property
-    def left(self) -> Left:
-        return Left.of(self.changes)
-
-    def note(self, *changes: Change) -> None:
-        self.changes += changes
 
 
 def test_the_memory_is_given_back_later_when_the_task_is_awake(target: GdbRemoteTarget):

@@ -96,13 +96,17 @@ class PhysicalMemory:
             self._window.close()
 
 
-class ShortWalk:
-    """Two levels of descriptors of 32 bits."""
+class _Walk:
+    """From an address to its page, by `tables`, which lie in physical memory."""
 
     def __init__(self, ir: Lines, tables: TranslationTables, physical: PhysicalMemory) -> None:
         self._ir = ir
         self._tables = tables
         self._physical = physical
+
+
+class ShortWalk(_Walk):
+    """Two levels of descriptors of 32 bits."""
 
     def page(self, address: str, bad: str) -> tuple[str, str]:
         """The number of the page, and whether it is memory as that of windows, an i1; go to `bad` where is none."""
@@ -162,16 +166,11 @@ class ShortWalk:
             self._ir.line(f"store i1 {self._ir.value(same)}, ptr {alike}")
 
 
-class LongWalk:
+class LongWalk(_Walk):
     """Three levels of descriptors of 64 bits; what Linux notes beside is in their free bits.
 
     A page that was not used for a while is valid and has no access flag, so that it needs no rule of its own.
     """
-
-    def __init__(self, ir: Lines, tables: TranslationTables, physical: PhysicalMemory) -> None:
-        self._ir = ir
-        self._tables = tables
-        self._physical = physical
 
     def page(self, address: str, bad: str) -> tuple[str, str]:
         """As `ShortWalk.page`."""

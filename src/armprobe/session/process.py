@@ -15,7 +15,7 @@ from armprobe.session.libraries import Libraries, image_of
 from armprobe.session.session import Session
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import resolve
-from armprobe.symbols.objects import LoadedImage, load_object
+from armprobe.symbols.objects import load_object
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
 from armprobe.targets.gdbremote import GdbRemoteTarget
@@ -85,7 +85,7 @@ def spawn(
         if after is not None:
             _run_to(target, _one_place(after, libraries.symbols()), f"{path.name} never came to {after}")
             libraries.read()
-        _find_threads(target, libraries.objects)
+        _find_threads(target, libraries)
     except BaseException:
         emulator.process.kill()
         emulator.connection.close()
@@ -118,7 +118,7 @@ def attach_process(
         libraries = Libraries(target, image, image.name, root=root)
         # What an older process has loaded, it may unload.
         libraries.read(stay=new)
-        _find_threads(target, libraries.objects)
+        _find_threads(target, libraries)
     except BaseException:
         let_go(stub.detach, journal)
         raise
@@ -137,22 +137,19 @@ def as_process(session: Session) -> LinuxProcess | None:
     return session.target if isinstance(session.target, LinuxProcess) else None
 
 
-def _find_threads(target: LinuxProcess, objects: Sequence[LoadedImage]) -> None:
+def _find_threads(target: LinuxProcess, libraries: Libraries) -> None:
     """Tell the target where its threads have their numbers, if a C library says so: it does to libthread_db.
 
     Source: nptl_db/structs.def and sysdeps/arm/nptl/tls.h (glibc): TPIDRURO points behind a thread's struct pthread,
     and a field is described by its bits, its elements and its offset.
     """
-    found = {symbol.name: symbol.address for known in objects for symbol in known.image.symbols}
-    size, field = (found.get(name) for name in ("_thread_db_sizeof_pthread", "_thread_db_pthread_tid"))
-    if size is None or field is None:
+    sizes, fields = map(libraries.symbols().named, ("_thread_db_sizeof_pthread", "_thread_db_pthread_tid"))
+    if not (sizes and fields):
         return
-    (length,), (bits, _, offset) = (
-        struct.unpack("<I", target.read_memory(size, 4)),
-        struct.unpack("<3I", target.read_memory(field, 12)),
-    )
+    (length,) = struct.unpack("<I", target.read_memory(sizes[0].address, 4))
+    bits, _, offset = struct.unpack("<3I", target.read_memory(fields[0].address, 12))
     if bits == 32 and offset + 4 <= length < _PAGE:
-        target.know_threads(offset - length, name=objects[0].name[:_NAME_SIZE])
+        target.know_threads(offset - length, name=libraries.objects[0].name[:_NAME_SIZE])
 
 
 def _find_vdso(target: LinuxProcess) -> Vdso | None:
