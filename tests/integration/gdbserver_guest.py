@@ -43,6 +43,11 @@ _LISTENING = "0A"
 _END = "[ -e /tmp/gdbserver ] && kill -9 $(cat /tmp/gdbserver) 2>/dev/null; rm -f /tmp/told"
 #: of a process that has ended, and that nobody has asked for yet, there is no program left
 _GONE = "while [ -e /proc/$(sed -n 's/.* pid = //p' /tmp/told)/exe ]; do usleep 10000; done"
+#: before it executes the program, the process is a shell; while it does, it does not sleep
+_WAITS = (
+    'until [ "$(readlink /proc/$process/exe)" = {program} ] && grep -q ") S " /proc/$process/stat; '
+    "do usleep 10000; done"
+)
 _LISTENS = "until grep -q '^Listening' /tmp/told 2>/dev/null; do usleep 10000; done"
 #: more than the host has make the guest slow: kernels patch themselves with all processors standing still
 PROCESSORS = 2
@@ -65,12 +70,15 @@ class GdbserverGuest:
         return self.address
 
     def start(self, command: str, *, leads: bool = True) -> int:
-        """Start a program; `tell` writes to its input. It `leads` a process group. Return its process number."""
+        """Start a program that waits for its input, which `tell` gives it; return its process number when it waits.
+
+        It `leads` a process group.
+        """
         self._guest.execute(
             f"{_END}; rm -f /tmp/input; mkfifo /tmp/input; exec 9<>/tmp/input; "
             f"{'setsid' if leads else ''} {command} </tmp/input >/tmp/printed 9>&- & echo $! >/tmp/started"
         )
-        return int(self._guest.execute("cat /tmp/started"))
+        return int(self._guest.execute(f"process=$(cat /tmp/started); {_WAITS.format(program=command)}; echo $process"))
 
     def attach(self, process: int) -> str:
         """Attach gdbserver to a program that runs; return the address to attach to."""

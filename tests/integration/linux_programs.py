@@ -30,17 +30,32 @@ __attribute__((noinline)) unsigned work(unsigned n, unsigned x)
 }
 """
 
-#: a source before it may define START, the function that starts a thread, and what happens BEFORE, MEANWHILE and AFTER.
-#: Thread i of THREADS calls work ROUNDS * (i + 1) times; the program prints a sum, and ends with status 7
-THREADS_SOURCE = """
+#: START(flags, top of its stack, i) makes a thread that calls thread(i), and needs no stack of its own for it
+_STARTS_A_THREAD = """
 #ifndef START
 #define START start
+#endif
+__attribute__((naked, noinline)) long START(unsigned flags, void *stack, unsigned i)
+{
+    asm("push {r4, r7, lr}\\n mov r4, r2\\n mov r2, #0\\n mov r3, #0\\n mov r7, #120\\n svc 0\\n"
+        "cmp r0, #0\\n popne {r4, r7, pc}\\n mov r0, r4\\n b thread");
+}
+"""
+
+#: a source before it may define START, the function that starts a thread, and what happens BEFORE, MEANWHILE and AFTER.
+#: Thread i of THREADS calls work ROUNDS * (i + 1) times; the program prints a sum, and ends with status 7
+THREADS_SOURCE = (
+    """
+#ifndef START
 #define BEFORE
 #define AFTER
 #endif
 #ifndef MEANWHILE
 #define MEANWHILE
 #endif
+"""
+    + _STARTS_A_THREAD
+    + """
 static char stacks[THREADS][4096] __attribute__((aligned(16)));
 static volatile unsigned sums[THREADS], done;
 __attribute__((noinline, used)) void thread(unsigned i)
@@ -52,11 +67,6 @@ __attribute__((noinline, used)) void thread(unsigned i)
     __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
     sys(FUTEX, (long)&done, 1, 1, 0);
     sys(EXIT, 0, 0, 0, 0);
-}
-__attribute__((naked, noinline)) long START(unsigned flags, void *stack, unsigned i)
-{
-    asm("push {r4, r7, lr}\\n mov r4, r2\\n mov r2, #0\\n mov r3, #0\\n mov r7, #120\\n svc 0\\n"
-        "cmp r0, #0\\n popne {r4, r7, pc}\\n mov r0, r4\\n b thread");
 }
 void _start(void)
 {
@@ -74,6 +84,7 @@ void _start(void)
     sys(EXIT_GROUP, 7, 0, 0, 0);
 }
 """
+)
 
 
 #: `handle` lets a function handle a signal
@@ -102,7 +113,9 @@ void tick(int signal) { ticks++; }
 
 #: THREADS threads call work, and sleep a millisecond after each CALLS of them, while the first one waits for a byte of
 #: its standard input. Then it does all their work again by itself, and prints 0 if it comes to the same, and the calls
-_WAITING = """
+_WAITING = (
+    _STARTS_A_THREAD
+    + """
 enum { READ = 3, NANOSLEEP = 162, CALLS = 64 };
 static char stacks[THREADS][4096] __attribute__((aligned(16)));
 static volatile unsigned results[THREADS], done, over;
@@ -123,15 +136,10 @@ __attribute__((noinline, used)) void thread(unsigned i)
     sys(FUTEX, (long)&done, 1, 1, 0);
     sys(EXIT, 0, 0, 0, 0);
 }
-__attribute__((naked, noinline)) long start(unsigned flags, void *stack, unsigned i)
-{
-    asm("push {r4, r7, lr}\\n mov r4, r2\\n mov r2, #0\\n mov r3, #0\\n mov r7, #120\\n svc 0\\n"
-        "cmp r0, #0\\n popne {r4, r7, pc}\\n mov r0, r4\\n b thread");
-}
 void _start(void)
 {
     for (unsigned i = 0; i < THREADS; i++)
-        start(0x50f00, stacks[i] + 4096, i);
+        START(0x50f00, stacks[i] + 4096, i);
     unsigned seen, total = 0, wrong = 0;
     char byte;
     if (sys(READ, 0, (long)&byte, 1, 0) != 1)
@@ -151,6 +159,7 @@ void _start(void)
     sys(EXIT_GROUP, 7, 0, 0, 0);
 }
 """
+)
 
 
 _STATIC = ("-static", "-Wl,-Ttext-segment=0x10000")
