@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -219,6 +222,70 @@ def test_a_handler_that_raises_ends_the_run_and_the_program(threads: Path, tmp_p
     assert fails.hits == 5
     assert 0 < count.hits < threads_calls(_ROUNDS)
     assert (tmp_path / "output").read_bytes() == b""
+
+
+def test_ctrl_c_leaves_a_handler_that_loops_for_ever_and_counts_are_there(threads: Path, tmp_path: Path, spawn):
+    session = spawn(threads)
+    count = session.count("work+4")
+
+    @session.probe("work")
+    def hangs(hit):
+        if hangs.hits == 5:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+            while True:
+                pass
+
+    stop = session.run()
+    assert (stop.reason, stop.pc, stop.gone) == (StopReason.INTERRUPT, session.symbols.named("work")[0].address, True)
+    assert stop.message == "Ctrl-C left a handler that had not returned"
+    assert (hangs.hits, count.hits > 0) == (5, True)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (tmp_path / "output").read_bytes() == b""
+
+
+_BLOCKS = """
+import armprobe, os, sys, threading
+with armprobe.spawn([sys.argv[1]]) as session:
+    session.define("p:there work+4 n=%r0")
+    session.optimization = sys.argv[2] != "stopped"
+    probe = session.probe("work", lambda hit: print("blocked", flush=True) or threading.Event().wait())
+    print(probe.state, flush=True)
+    stop = session.run()
+    print(stop.reason.name, stop.message, probe.hits, len(list(session.events())), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "send", "number"),
+    [
+        ("threads", os.kill, signal.SIGINT),
+        ("threads", os.killpg, signal.SIGINT),
+        ("threads", os.kill, signal.SIGTERM),
+        ("asked", os.kill, signal.SIGINT),
+        ("stopped", os.kill, signal.SIGINT),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None),
+)
+def test_a_handler_that_blocks_for_ever_hangs_nothing(tmp_path: Path, how: str, send, number: int):
+    source = THREADS_SOURCE if how == "threads" else _CALLS
+    program = build(source, tmp_path, "program", THREADS=THREADS, ROUNDS=_ROUNDS)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BLOCKS, program, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == (b"trap\n" if how == "stopped" else b"branch\n")
+    assert process.stdout.readline() == b"blocked\n"
+    while process.poll() is None:
+        send(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    # They end when nobody has the other end any more, the program neither.
+    out, errors = process.communicate(timeout=30)
+    if number == signal.SIGINT:
+        assert out == b"INTERRUPT Ctrl-C left a handler that had not returned 1 0\n", errors
+    else:
+        assert process.returncode == -number
 
 
 def test_a_handler_stops_a_program_where_it_is_and_it_runs_on(calls: Path, tmp_path: Path, spawn):

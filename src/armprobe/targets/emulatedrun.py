@@ -40,6 +40,7 @@ class EmulatedRun:
         self._calls: SystemCalls | None = None
         #: whether it has left its stub
         self._free = False
+        stub.runner.has_ended = lambda: emulator.threads < 1
 
     def open_mailbox(self, calls: SystemCalls, *, architecture: int) -> None:
         """Make it possible for threads to ask, if it is; the process has mapped the memory that it shares."""
@@ -102,8 +103,13 @@ class EmulatedRun:
         try:
             with self._attentive(step=limit is not None):
                 stop = stub.run(at_trap, until=until, limit=limit)
+        except KeyboardInterrupt:
+            pc = self._stub.read_registers().pc
+            self._emulator.process.kill()
+            return _left_handler(pc)
         except (ProtocolError, TargetLost) as error:
-            self._check_answers()
+            if (left := self._check_answers()) is not None:
+                return left
             if self.questions is not None and self.questions.given_up:
                 return Stop(StopReason.INTERRUPT, 0, gone=True)
             if self._emulator.connection.hung_up:
@@ -116,10 +122,9 @@ class EmulatedRun:
             stub.runner.idle, stub.runner.sleep = lambda: None, None
             if stub.alive:
                 stub.own_breakpoints.remove(watch, owner=self)
-        self._check_answers()
         if stop.gone:
             self._emulator.process.wait(seconds=TIMEOUT)
-        return stop
+        return self._check_answers() or stop
 
     def end(self) -> None:
         """End the process."""
@@ -142,13 +147,16 @@ class EmulatedRun:
         with self.questions.awake_at(self._emulator.connection.file):
             yield
 
-    def _check_answers(self) -> None:
-        """Raise what an answer raised; threads that have theirs may go on."""
+    def _check_answers(self) -> Stop | None:
+        """Raise what an answer raised; threads that have theirs may go on. The end of a run that was left in one."""
         if self.questions is not None:
-            failure = self.questions.failure
+            failure, left_at = self.questions.failure, self.questions.interrupted_at
             if failure is not None:
                 raise failure from failure.__cause__
+            if left_at is not None:
+                return _left_handler(left_at)
             self.questions.mailbox.release()
+        return None
 
     def _let_go(self) -> None:
         """Let the process, which is about to start a thread, go on without its stub, if nothing else is to stop it."""
@@ -172,10 +180,16 @@ class EmulatedRun:
         else:
             with questions.awake_at(emulator.process.file):
                 stop = await_end(emulator, self._stub, self._look, every=_LOOK_SECONDS, sleep=questions.sleep)
-        self._check_answers()
+        if (left := self._check_answers()) is not None:
+            return left
         if alive and not self._free and stop.exit_code is not None:
             return replace(stop, message="left the emulator without an end that it told: it executed another program")
         return stop
+
+
+def _left_handler(pc: int) -> Stop:
+    """The end of a run whose handler, for a thread at `pc`, was left by Ctrl-C; the program has ended with it."""
+    return Stop(StopReason.INTERRUPT, pc, message="Ctrl-C left a handler that had not returned", gone=True)
 
 
 def _several_threads() -> TargetError:

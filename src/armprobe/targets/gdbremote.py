@@ -221,7 +221,11 @@ class GdbRemoteTarget:
                     continue
                 if limit is None and not self.runner.stopping:
                     pc = self.read_registers().pc
-                    if pc == until or on_trap(pc):
+                    if pc == until:
+                        continue
+                    with self.runner.handling():
+                        handled = on_trap(pc)
+                    if handled:
                         continue
                     if not self.process or pc in self._breakpoints:
                         return Stop(StopReason.TRAP, pc)

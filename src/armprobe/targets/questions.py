@@ -33,6 +33,8 @@ class Questions:
         self.failure: BaseException | None = None
         #: whether the program was ended, as a stop was wanted and it has threads
         self.given_up = False
+        #: where a thread had asked whose handler was left by Ctrl-C
+        self.interrupted_at: int | None = None
         self._watch: _Watch | None = None
 
     @property
@@ -87,7 +89,7 @@ class Questions:
         for entry in self.mailbox.waiting():
             with self._apart():
                 self._answer(entry)
-            if self._stub.runner.stopping and self._emulator.threads > 1:
+            if self._stub.runner.stopping and self._emulator.threads > 1 and self.interrupted_at is None:
                 self.given_up = True
                 self._emulator.process.kill()
             if self._stub.runner.stopping or self.failure is not None:
@@ -114,7 +116,11 @@ class Questions:
 
     def _answer(self, entry: int) -> None:
         try:
-            self.mailbox.serve(entry)
+            with self._stub.runner.handling():
+                self.mailbox.serve(entry)
+        except KeyboardInterrupt:
+            self.interrupted_at = self.mailbox.point(entry)
+            self._emulator.process.kill()
         except BaseException as error:  # noqa: BLE001 - passed on by whoever waits for the program
             self.failure = error
             self._emulator.process.kill()

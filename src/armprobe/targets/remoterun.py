@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from armprobe.errors import TargetError, TargetLost
 from armprobe.targets.connection import Connection
@@ -47,6 +47,10 @@ class RemoteRun:
         #: when Ctrl-C came last, and whether the program does not know of it yet
         self._interrupted, self._untold = -_AGAIN, False
         self._tell = tell or self.stop
+        #: blocks of `handling` that are under way
+        self._handling = 0
+        #: whether the program has ended while a handler runs, which hears nothing of that
+        self.has_ended: Callable[[], bool] = lambda: False
         self.stopping = False
         #: whether the stub can stop the target when it is asked to; gdbserver answers with an error where it can't
         self.can_interrupt = True
@@ -79,12 +83,27 @@ class RemoteRun:
             with suppress(TargetLost):  # whoever waits for the stop hears of it
                 self._interrupt()
 
+    @contextmanager
+    def handling(self) -> Iterator[None]:
+        """The user's own code runs within the block: it does not come back for a stop, so that Ctrl-C leaves it."""
+        self._handling += 1
+        try:
+            yield
+        finally:
+            self._handling -= 1
+
     def interrupted(self) -> None:
-        """Ctrl-C came. It is the program's, which gets it by itself if it shares a terminal; a second one stops it."""
+        """Ctrl-C came. It is the program's, which gets it by itself if it shares a terminal; a second one stops it.
+
+        Raises KeyboardInterrupt, in a signal handler, where a handler of the user's has to be left for that.
+        """
         now = time.monotonic()
-        if now < self._interrupted + _AGAIN:
-            self.stop()
+        again = now < self._interrupted + _AGAIN
         self._interrupted, self._untold = now, True
+        if again or (self._handling and self.has_ended()):
+            self.stop()
+            if self._handling:
+                raise KeyboardInterrupt
 
     def was_for_program(self) -> None:
         """The program has got a Ctrl-C."""
