@@ -85,9 +85,14 @@ def joined(mappings: Sequence[Mapping]) -> tuple[tuple[int, int, int], ...]:
 
 def kernel_image(mappings: Sequence[Mapping], name: str) -> tuple[Mapping, Mapping]:
     """The code of a kernel, which is executable and read-only, and the constants behind it, which are read-only."""
-    for code, constants in pairwise(mappings):
-        if code.executable and not code.writable and not constants.writable and code.end == constants.start:
-            return code, constants
+    found = [
+        (code, constants)
+        for code, constants in pairwise(mappings)
+        if code.executable and not code.writable and not constants.writable and code.end == constants.start
+    ]
+    if found:
+        # Modules look the same, page by page; nothing of them is as large in one piece.
+        return max(found, key=lambda pair: pair[0].end - pair[0].start)
     raise UsageError(
         f"the kernel at {name} has no read-only code: it boots still, or is built without STRICT_KERNEL_RWX",
         hint="attach when it has booted",
