@@ -113,6 +113,9 @@ class BothSides:
     def put(self, number: int, key: int, value: int) -> None:
         self._host_maps[number].put(key, value)
 
+    def get(self, number: int, key: int) -> int:
+        return self._host_maps[number].get(key)
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         layout = self.program.layout
         assert layout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ from tests.codegen.python_functions import BYTES, MAPS, OPEN, PAGE, READ, TEXT, 
 from tests.codegen.test_handlers import state
 from tests.probes.program import END, LOOP, start
 
-from armprobe.codegen.map_layout import CELLS, READY, KeyPart, MapKind, MapShape, first_cell
+from armprobe.codegen.map_layout import CELLS, READY, TAKEN, KeyPart, MapKind, MapShape, first_cell
 from armprobe.errors import Refused, UsageError
 from armprobe.probes.maps import Map
 
@@ -145,6 +146,81 @@ def test_target_and_host_leave_the_same_bytes(architecture, atomic):
         assert both.target(registers) == both.host(registers) == ([], False)
     assert both.target_maps == bytes(both.host_memory)
     assert int.from_bytes(both.target_maps[maps["table"].address - MAPS :][:8], "little"), "the table never overflowed"
+
+
+READS = """
+def handler(r0, r1, r2):
+    counter.add(r1)
+    numbers[r0 & 15] += 3
+    buckets[r0 & 7] += r1
+    last[r0 & 3] = numbers[r0 & 15]
+    emit(total=counter.total, here=numbers[r0 & 15], other=numbers[r1], none=numbers[r0 | 256], bucket=buckets[r0],
+         last=last[r0 & 3] + 1)
+"""
+READS_OF_PARTS = """
+def handler(r0, r1, r2):
+    pairs[r0 & 3, string(r2)] += 1
+    emit(pair=pairs[r0 & 3, string(r2)], other=pairs[r1, string(r2 + 1)])
+"""
+
+
+@pytest.mark.parametrize(("architecture", "atomic"), CONFIGURATIONS)
+def test_numbers_are_read_as_they_are(architecture, atomic):
+    shapes = {
+        "counter": MapShape(MapKind.COUNTER), "numbers": MapShape(MapKind.TABLE, 12),
+        "buckets": MapShape(MapKind.HISTOGRAM, 6), "last": MapShape(MapKind.TABLE, 4),
+    }  # fmt: skip
+    maps, address = {}, MAPS
+    for name, shape in shapes.items():
+        maps[name] = Map(name, shape, address)
+        address += shape.bytes + 7 & ~7
+    both = BothSides(define(READS, **maps), architecture=architecture, atomic=atomic)
+    stored = Map("numbers", shapes["numbers"], maps["numbers"].address, _memory=both)
+    generator, total, numbers, buckets = random.Random(architecture), 0, Counter(), Counter()
+    for _ in range(200):
+        r0, r1 = generator.getrandbits(generator.choice([2, 4, 9])), generator.choice([0, 1, 1 << 31])
+        result = both.target(state(r0=r0, r1=r1))
+        assert both.host(state(r0=r0, r1=r1)) == result
+        (record,), _ = result
+        total, numbers[r0 & 15], buckets[r0 & 7] = total + r1, numbers[r0 & 15] + 3, buckets[r0 & 7] + r1
+        assert (record["total"], record["none"]) == (total, 0)
+        assert record["here"] in (numbers[r0 & 15], 0)  # there is room for 12 of the 16 keys
+        assert (record["here"], record["other"]) == (stored[r0 & 15], stored[r1])
+        assert record["bucket"] == (buckets[r0] if r0 < 6 else 0)
+        assert record["last"] == record["here"] + 1
+    assert both.target_maps == bytes(both.host_memory)
+    assert len(stored.values()) == 13  # the key 0 has a place of its own
+
+
+@pytest.mark.parametrize(("architecture", "atomic"), CONFIGURATIONS)
+def test_numbers_by_keys_made_of_parts_are_read_as_they_are(architecture, atomic):
+    pairs = Map("pairs", MapShape(MapKind.TABLE, 32, key=(KeyPart(), KeyPart(2, text=True))), MAPS)
+    both = BothSides(define(READS_OF_PARTS, pairs=pairs), architecture=architecture, atomic=atomic)
+    generator, expected = random.Random(architecture), Counter()
+    for _ in range(100):
+        r0, r1 = generator.getrandbits(2), generator.choice([0, 1, 1 << 31])
+        place = generator.choice([TEXT, TEXT + 1, BYTES])
+        expected[r0, place] += 1
+        registers = state(r0=r0, r1=r1, r2=place)
+        assert both.target(registers) == both.host(registers) == (
+            [{"pair": expected[r0, place], "other": expected[r1, place + 1]}], False
+        )  # fmt: skip
+    assert both.target(state(r2=0)) == both.host(state(r2=0)) == ([], True)
+    assert both.target_maps == bytes(both.host_memory)
+
+
+def test_the_number_of_a_key_with_several_cells_is_their_sum():
+    shape = MapShape(MapKind.TABLE, 8, key=(KeyPart(),))
+    table = Map("table", shape, MAPS)
+    both = BothSides(define("def handler(r0):\n    emit(here=table[r0])\n", table=table), atomic=True)
+    first = first_cell([5], 8)
+    for step, (taken, key, number) in enumerate([(READY, 5, 7), (TAKEN, 5, 100), (READY, 6, 30), (READY, 5, 1 << 40)]):
+        cell = (first + step) % 8
+        for at, data in ((8 + 8 * cell, struct.pack("<Q", number)), (72 + 8 * cell, struct.pack("<II", taken, key))):
+            both.write_memory(MAPS + at, data)
+            both.machine.write(MAPS + at, data)
+    assert both.target(state(r0=5)) == both.host(state(r0=5)) == ([{"here": 7 + (1 << 40)}], False)
+    assert both.target(state(r0=4)) == both.host(state(r0=4)) == ([{"here": 0}], False)
 
 
 PARTS = """
@@ -318,7 +394,7 @@ def test_maps_need_load_exclusive_of_two_words_where_several_cpus_add():
     with pytest.raises(Refused) as caught:
         BothSides(define("def handler():\n    counter.add()\n", counter=counter), architecture=6, atomic=True)
     assert str(caught.value) == (
-        "adding to a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
+        "using a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
         "processor has from architecture 7 on; this target has architecture 6"
     )
 

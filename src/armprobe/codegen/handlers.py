@@ -25,6 +25,7 @@ from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.latency import add_latency, begin_call, end_call
 from armprobe.codegen.llvm import compile_module
+from armprobe.codegen.map_reader import read_map
 from armprobe.codegen.map_writer import update_map
 from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
@@ -81,9 +82,9 @@ def compile_actions(
             f"this target has architecture {architecture}",
             hint="use a host handler",
         )
-    if atomic and architecture < 7 and any(map(_updates_maps, actions)):
+    if atomic and architecture < 7 and any(map(_uses_maps, actions)):
         raise Refused(
-            "adding to a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
+            "using a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
             f"processor has from architecture 7 on; this target has architecture {architecture}",
             hint="count with session.count(), or use a host handler",
         )
@@ -108,7 +109,7 @@ def _follows(action: Action) -> bool:
     return isinstance(action, Follow)
 
 
-def _updates_maps(action: Action) -> bool:
+def _uses_maps(action: Action) -> bool:
     return isinstance(action, Aggregate) or (isinstance(action, Call) and bool(action.program.maps))
 
 
@@ -395,6 +396,7 @@ class _Function:
             update_map=lambda number, key, kind, amount, replace: update_map(
                 ir, f"{prefix}map{number}", program.maps[number], key, kind, amount, replace=replace
             ),
+            read_map=lambda number, key, kind: read_map(ir, f"{prefix}map{number}", program.maps[number], key, kind),
             record=record,
             skip=self._skip,
             result_word=self._result,

@@ -68,6 +68,13 @@ class Lines:
         else:
             self.line(f"store i{bits} {value}, ptr {pointer}, align {bits // 8}")
 
+    def get(self, pointer: str, *, bits: int = 32) -> str:
+        """Read a word in memory, aligned to its size, as a whole."""
+        if self.atomic:
+            # A load-exclusive without its store would be taken for that of the program that was interrupted.
+            return self.value(f"atomicrmw or ptr {pointer}, i{bits} 0 monotonic")
+        return self.value(f"load i{bits}, ptr {pointer}, align {bits // 8}")
+
     def offset(self, pointer: str, offset: int | str) -> str:
         return self.value(f"getelementptr i8, ptr {pointer}, i32 {offset}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from armprobe.codegen.cell_search import begin_search
 from armprobe.codegen.ir import Lines
-from armprobe.codegen.map_layout import CELL_BYTES, CELLS, FREE, HASH, READY, TAKEN, MapKind, MapShape
+from armprobe.codegen.map_layout import CELLS, FREE, READY, TAKEN, MapKind, MapShape
+from armprobe.codegen.map_search import cell, look_for, word_places
 from armprobe.codegen.words import Type
 
 
@@ -37,12 +37,8 @@ def update_map(
         _find(ir, base, shape, key, index, missed)
     else:
         assert kind is not None
-        found = ir.label()
-        ir.branch(ir.value(f"icmp ult i{kind.bits} {key}, {shape.size}"), found, missed)
-        ir.begin(found)
-        ir.line(f"store i32 {key if kind.bits == 32 else ir.value(f'trunc i64 {key} to i32')}, ptr {index}")
-    offset = ir.value(f"mul i32 {ir.value(f'load i32, ptr {index}')}, {CELL_BYTES}")
-    change(ir.offset(ir.offset(base, CELLS), offset), amount, bits=64)
+        find_bucket(ir, shape, key, kind, index, missed)
+    change(cell(ir, base, index), amount, bits=64)
     ir.jump(end)
     ir.begin(missed)
     ir.add(base, bits=64)
@@ -50,77 +46,55 @@ def update_map(
     ir.begin(end)
 
 
+def find_bucket(ir: Lines, shape: MapShape, key: str, kind: Type, index: str, none: str) -> None:
+    """Leave a bucket in `index`, where there is one of that number; go to `none` where not."""
+    found = ir.label()
+    ir.branch(ir.value(f"icmp ult i{kind.bits} {key}, {shape.size}"), found, none)
+    ir.begin(found)
+    ir.line(f"store i32 {key if kind.bits == 32 else ir.value(f'trunc i64 {key} to i32')}, ptr {index}")
+
+
 def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, missed: str) -> None:
     """Leave the cell of a key in `index`, where there is one; claim a free one for a new key."""
-    zero, other, taken, found = (ir.label() for _ in range(4))
+    zero, other, found = (ir.label() for _ in range(3))
     ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
     ir.begin(zero)
     ir.line(f"store i32 {shape.size}, ptr {index}")
     ir.jump(found)
     ir.begin(other)
-    _start(ir, shape, [key], index)
-    search = begin_search(ir, index, size=shape.size, steps=shape.steps, none=missed)
-    here, onward = search.here, search.onward
-    place = ir.value(f"getelementptr i32, ptr {ir.offset(base, shape.keys)}, i32 {here}")
-    held = ir.value(f"load volatile i32, ptr {place}")
-    ir.branch(ir.value(f"icmp eq i32 {held}, {key}"), found, taken)
-    ir.begin(taken)
-    claim = ir.label()
-    ir.branch(ir.value(f"icmp eq i32 {held}, 0"), claim, onward)
-    ir.begin(claim)
+    look = look_for(ir, base, shape, key, index, missed)
+    ir.begin(look.same)
+    ir.jump(found)
+    ir.begin(look.free)
     if ir.atomic:
         # Somebody may have been faster: with the same key, which is as good, or with another.
-        pair = ir.value(f"cmpxchg ptr {place}, i32 0, i32 {key} monotonic monotonic")
+        pair = ir.value(f"cmpxchg ptr {look.place}, i32 0, i32 {key} monotonic monotonic")
         old = ir.value(f"extractvalue {{ i32, i1 }} {pair}, 0")
         free = ir.value(f"icmp eq i32 {old}, 0")
         same = ir.value(f"icmp eq i32 {old}, {key}")
-        ir.branch(ir.value(f"or i1 {free}, {same}"), found, onward)
+        ir.branch(ir.value(f"or i1 {free}, {same}"), found, look.search.onward)
     else:
-        ir.line(f"store volatile i32 {key}, ptr {place}")
+        ir.line(f"store volatile i32 {key}, ptr {look.place}")
         ir.jump(found)
-    search.close()
+    look.search.close()
     ir.begin(found)
 
 
 def _find_parts(ir: Lines, base: str, shape: MapShape, words: Sequence[str], index: str, missed: str) -> None:
     """The same for a key that is made of parts, given as its words."""
-    used, same, claim, mine, found = (ir.label() for _ in range(5))
-    _start(ir, shape, words, index)
-    search = begin_search(ir, index, size=shape.size, steps=shape.steps, none=missed)
-    here, onward = search.here, search.onward
-    place = ir.offset(ir.offset(base, shape.keys), ir.value(f"mul i32 {here}, {shape.key_bytes}"))
-    places = [ir.offset(place, 4 * (1 + number)) for number in range(len(words))]
-    # What a cell that is ready holds was written before: neither is seen the other way round.
-    state = ir.value(f"load atomic volatile i32, ptr {place} acquire, align 4" if ir.atomic else
-                     f"load volatile i32, ptr {place}, align 4")  # fmt: skip
-    ir.branch(ir.value(f"icmp eq i32 {state}, {READY}"), same, used)
-    ir.begin(same)
-    for word, at in zip(words, places, strict=True):
-        equal = ir.label()
-        ir.branch(ir.value(f"icmp eq i32 {ir.value(f'load volatile i32, ptr {at}, align 4')}, {word}"), equal, onward)
-        ir.begin(equal)
+    mine, found = ir.label(), ir.label()
+    look = look_for(ir, base, shape, words, index, missed)
+    ir.begin(look.same)
     ir.jump(found)
-    ir.begin(used)
-    ir.branch(ir.value(f"icmp eq i32 {state}, {FREE}"), claim, onward)
-    ir.begin(claim)
+    ir.begin(look.free)
     if ir.atomic:
-        pair = ir.value(f"cmpxchg ptr {place}, i32 {FREE}, i32 {TAKEN} monotonic monotonic")
-        ir.branch(ir.value(f"extractvalue {{ i32, i1 }} {pair}, 1"), mine, onward)
+        pair = ir.value(f"cmpxchg ptr {look.place}, i32 {FREE}, i32 {TAKEN} monotonic monotonic")
+        ir.branch(ir.value(f"extractvalue {{ i32, i1 }} {pair}, 1"), mine, look.search.onward)
         ir.begin(mine)
-    for word, at in zip(words, places, strict=True):
+    for word, at in zip(words, word_places(ir, look.place, len(words)), strict=True):
         ir.line(f"store volatile i32 {word}, ptr {at}, align 4")
-    ir.line(f"store atomic volatile i32 {READY}, ptr {place} release, align 4" if ir.atomic else
-            f"store volatile i32 {READY}, ptr {place}, align 4")  # fmt: skip
+    ir.line(f"store atomic volatile i32 {READY}, ptr {look.place} release, align 4" if ir.atomic else
+            f"store volatile i32 {READY}, ptr {look.place}, align 4")  # fmt: skip
     ir.jump(found)
-    search.close()
+    look.search.close()
     ir.begin(found)
-
-
-def _start(ir: Lines, shape: MapShape, words: Sequence[str], index: str) -> None:
-    """Leave in `index` where the search for a key begins: `map_layout.first_cell`."""
-    mixed = "0"
-    for word in words:
-        mixed = ir.value(f"mul i32 {ir.value(f'xor i32 {mixed}, {word}')}, {HASH}")
-    spread = ir.value(f"zext i32 {mixed} to i64")
-    first = ir.value(f"lshr i64 {ir.value(f'mul i64 {spread}, {shape.size}')}, 32")
-    ir.line(f"store i32 {ir.value(f'trunc i64 {first} to i32')}, ptr {index}")

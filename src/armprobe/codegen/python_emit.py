@@ -23,7 +23,7 @@ _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "
 
 @dataclass(slots=True, eq=False)
 class Emitter:
-    """Emits one handler. `register`, `probe`, `update_map` and `record` are what the surroundings know to do."""
+    """Emits one handler. `register`, `probe`, `update_map`, `record` and so on are what the surroundings know to do."""
 
     ir: Lines
     #: how its records and its maps are
@@ -40,6 +40,8 @@ class Emitter:
     at_entry: Callable[[str, int], str]
     #: number of the map, key and its type, or the words of one, amount, and whether it replaces what is there
     update_map: Callable[[int, str | list[str] | None, Type | None, str, bool], None]
+    #: the same, but for the amount
+    read_map: Callable[[int, str | list[str] | None, Type | None], str]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
     record: Callable[[list[str | tuple[str, str]], str], None]
     #: leave the function with a value of that type, or with its registers as they are; control does not come back
@@ -87,14 +89,8 @@ class Emitter:
                 self._leave(self.out)
             case tree.Evaluate(value):
                 self.value(value)
-            case tree.MapUpdate(number, tuple() as parts, amount, replace):
-                words = [word for part, one in zip(self.maps[number].key, parts, strict=True)
-                         for word in self._key_words(part, one)]  # fmt: skip
-                self.update_map(number, words, None, self.value(amount), replace)
             case tree.MapUpdate(number, key, amount, replace):
-                assert not isinstance(key, tuple)
-                place = None if key is None else self.value(key)
-                self.update_map(number, place, None if key is None else key.type, self.value(amount), replace)
+                self.update_map(number, *self._key(number, key), self.value(amount), replace)
             case tree.Emit(values):
                 self._emit(values)
             case tree.Skip(value):
@@ -185,6 +181,17 @@ class Emitter:
         ir.begin(end)
         return ir.value(f"load i32, ptr {place}"), ir.value(f"load i32, ptr {length}")
 
+    def _key(
+        self, number: int, key: tree.Expression | tuple[tree.Expression, ...] | None
+    ) -> tuple[str | list[str] | None, Type | None]:
+        """A key of a map, and its type; the words of one that is made of parts."""
+        if key is None:
+            return None, None
+        if not isinstance(key, tuple):
+            return self.value(key), key.type
+        parts = zip(self.maps[number].key, key, strict=True)
+        return [word for part, one in parts for word in self._key_words(part, one)], None
+
     def _key_words(self, part: KeyPart, node: tree.Expression) -> list[str]:
         """The words of a part of a key."""
         if not isinstance(node, tree.ReadText):
@@ -251,6 +258,8 @@ class Emitter:
                 return index
             case tree.MatchText():
                 return self._match(node)
+            case tree.MapRead(_, number, key):
+                return self.read_map(number, *self._key(number, key))
             case tree.Inline():
                 return self._inline(node)
             case tree.ReadText():
@@ -361,8 +370,8 @@ def emit_condition(
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
         ir, layout=None, maps=(), readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
-        at_entry=_never, update_map=_never, record=_never, skip=_never, result_word=_never, set_result=_never,
-        fault=fault, out=end,
+        at_entry=_never, update_map=_never, read_map=_never, record=_never, skip=_never, result_word=_never,
+        set_result=_never, fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")
     ir.jump(end)

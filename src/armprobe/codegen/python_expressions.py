@@ -11,6 +11,7 @@ from typing import Any
 
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.python_calls import check_call
+from armprobe.codegen.python_maps import check_map_read
 from armprobe.codegen.python_moments import check_moment
 from armprobe.codegen.python_objects import find_object, read_object
 from armprobe.codegen.python_outcome import check_result
@@ -30,7 +31,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[int, int], bool]]] = {
     ast.Eq: ("==", operator.eq), ast.NotEq: ("!=", operator.ne), ast.Lt: ("<", operator.lt),
     ast.LtE: ("<=", operator.le), ast.Gt: (">", operator.gt), ast.GtE: (">=", operator.ge),
 }  # fmt: skip
-_WORDS = {ast.Subscript: "reading MAP[KEY]", ast.List: "a list", ast.Tuple: "a tuple", ast.Dict: "a dictionary",
+_WORDS = {ast.List: "a list", ast.Tuple: "a tuple", ast.Dict: "a dictionary",
           ast.Set: "a set", ast.ListComp: "a comprehension", ast.GeneratorExp: "a comprehension",
           ast.Lambda: "a lambda", ast.JoinedStr: "text", ast.NamedExpr: "an assignment in an expression",
           ast.Await: "await", ast.Yield: "yield", ast.Starred: "*"}  # fmt: skip
@@ -48,6 +49,10 @@ def _check(scope: Scope, node: ast.expr) -> Value:
         # A variable of the handler holds its number, whatever it points to.
         if found is not None and not (isinstance(node, ast.Name) and node.id in scope.local_names):
             return read_object(scope, node, found)
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        read = check_map_read(scope, node)
+        if read is not None:
+            return read
     match node:
         case ast.Constant(value):
             return constant(scope, node, value)
@@ -79,6 +84,9 @@ def _check(scope: Scope, node: ast.expr) -> Value:
                     node, "this call has no value", hint="let the function return one on every way"
                 )
             return result
+    if isinstance(node, ast.Subscript):
+        raise scope.source.error(node, "this is an element of no map, and of no object of the program",
+                                 hint="conditions know no maps" if scope.in_condition else "")  # fmt: skip
     raise scope.source.error(node, f"{_WORDS.get(type(node), 'this expression')} is not there in compiled handlers")
 
 
@@ -229,7 +237,7 @@ def _check_name(scope: Scope, node: ast.Name) -> Value:
         return value
     outside = scope.lookup(node)
     if scope.handler.shape_of(outside) is not None:
-        raise scope.source.error(node, f"the map {name!r} is not read in a handler", hint=f"write {name}[KEY] += 1")
+        raise scope.source.error(node, f"the map {name!r} is no number", hint=f"write {name}[KEY], or COUNTER.total")
     return constant(scope, node, outside)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from armprobe.codegen.helpers import HELPERS
 from armprobe.codegen.map_layout import MapShape, bucket_of
 from armprobe.codegen.python_calls import positional_parameters
+from armprobe.codegen.python_maps import is_map
 from armprobe.codegen.python_scope import Scope
 from armprobe.codegen.python_subset import Checked
 from armprobe.codegen.text_pattern import TextPattern, begins_with, contains, ends_with, exactly
@@ -61,6 +62,9 @@ class Surroundings(Protocol):
 
     def put(self, number: int, key: Key, value: int) -> None:
         """Replace a number of it."""
+
+    def get(self, number: int, key: Key) -> int:
+        """Read a number of it."""
 
     def time(self) -> int: ...
 
@@ -256,6 +260,7 @@ def _build(scope: Scope, at_hit: list[Surroundings], state: list[State], most: i
     names["__emit"] = partial(_emit, at_hit, most)
     shapes = [shape for shape in map(scope.handler.shape_of, scope.handler.maps) if shape is not None]
     names["__add"], names["__put"] = partial(_add, at_hit, shapes), partial(_put, at_hit)
+    names["__get"] = partial(_get, at_hit, shapes)
     names["__skip"], names["__set_result"] = _skip, partial(_set_result, at_hit)
     names["__bucket"] = bucket_of
     names["__shapes"] = shapes
@@ -278,14 +283,21 @@ def _cast(scope: Scope, state: list[State], name: str, address: int) -> Any:
 
 
 def _add(at_hit: list[Surroundings], shapes: Sequence[MapShape], number: int, key: Any, amount: int) -> None:
-    parts = shapes[number].key
-    if parts:
-        given = key if isinstance(key, tuple) else (key,)
-        key = tuple(
-            read_text(one.read, one.address, 4 * part.words) if part.text else one
-            for part, one in zip(parts, given, strict=True)
-        )
-    at_hit[-1].add(number, key, amount)
+    at_hit[-1].add(number, _key(shapes[number], key), amount)
+
+
+def _get(at_hit: list[Surroundings], shapes: Sequence[MapShape], number: int, key: Any) -> int:
+    return at_hit[-1].get(number, _key(shapes[number], key))
+
+
+def _key(shape: MapShape, key: Any) -> Key:
+    if not shape.key:
+        return int(key)
+    given = key if isinstance(key, tuple) else (key,)
+    return tuple(
+        read_text(one.read, one.address, 4 * part.words) if part.text else one
+        for part, one in zip(shape.key, given, strict=True)
+    )
 
 
 def _put(at_hit: list[Surroundings], number: int, key: int, value: int) -> None:
@@ -345,6 +357,16 @@ class _Rewriter(ast.NodeTransformer):
         key, value = self.visit(target.slice), self.visit(node.value)
         return ast.copy_location(ast.Expr(self._update("__put", target.value, key, value)), node)
 
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if not is_map(self._scope, node.value):
+            return self.generic_visit(node)
+        return ast.copy_location(self._update("__get", node.value, self.visit(node.slice)), node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr != "total" or not is_map(self._scope, node.value):
+            return self.generic_visit(node)
+        return ast.copy_location(self._update("__get", node.value, ast.Constant(0)), node)
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         inner, skips = self._scope.calls.get(node), self._scope.skips.get(node)
         self.generic_visit(node)
@@ -381,8 +403,8 @@ class _Rewriter(ast.NodeTransformer):
             new = ast.Call(ast.Attribute(word, "wrap", ast.Load()), [node], [])
         return ast.copy_location(new, node)
 
-    def _update(self, how: str, name: ast.expr, key: ast.expr, amount: ast.expr) -> ast.Call:
-        return ast.Call(ast.Name(how, ast.Load()), [ast.Constant(self._number(name)), key, amount], [])
+    def _update(self, how: str, name: ast.expr, key: ast.expr, *amount: ast.expr) -> ast.Call:
+        return ast.Call(ast.Name(how, ast.Load()), [ast.Constant(self._number(name)), key, *amount], [])
 
     def _number(self, name: ast.expr) -> int:
         assert isinstance(name, ast.Name)

@@ -1,4 +1,4 @@
-"""Checks what compiled handlers do with maps: they add, replace and observe, and never read."""
+"""Checks what compiled handlers do with maps: they add, replace, observe and read."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ def check_map_call(scope: Scope, call: ast.Call) -> list[tree.Statement] | None:
     return None
 
 
+def check_map_read(scope: Scope, node: ast.Subscript | ast.Attribute) -> tree.MapRead | None:
+    """MAP[KEY] or COUNTER.total as a value; None for what is none of a map."""
+    if not is_map(scope, node.value):
+        return None
+    if isinstance(node, ast.Subscript):
+        return tree.MapRead(U64, *_place(scope, node, node))
+    number, shape = _map_of(scope, node.value)
+    if node.attr != "total" or shape.kind is not MapKind.COUNTER:
+        raise scope.source.error(node, f"a {shape.kind.value} has no {node.attr!r} in a handler",
+                                 hint="MAP[KEY] reads a number, and COUNTER.total")  # fmt: skip
+    return tree.MapRead(U64, number, None)
+
+
 def check_map_add(
     scope: Scope, node: ast.AugAssign, target: ast.Subscript, op: ast.operator, value: ast.expr
 ) -> tree.Statement:
@@ -58,7 +71,7 @@ def _place(
     """The number of the map, and the key."""
     number, shape = _map_of(scope, target.value)
     if shape.kind is MapKind.COUNTER:
-        raise scope.source.error(node, "a counter has no keys", hint="write COUNTER.add(1)")
+        raise scope.source.error(node, "a counter has no keys", hint="write COUNTER.add(1), or COUNTER.total")
     if shape.key:
         return number, _parts(scope, target.slice, shape)
     if shape.kind is MapKind.TABLE and (isinstance(target.slice, ast.Tuple) or is_text(scope, target.slice)):
@@ -130,15 +143,22 @@ def _amount(scope: Scope, node: ast.expr) -> tree.Expression:
     return scope.adapt(node, value, U64)
 
 
+def is_map(scope: Scope, node: ast.expr) -> bool:
+    """Whether an expression names a map."""
+    own = (scope.local_names, scope.parameters, scope.objects, scope.arguments)
+    if not isinstance(node, ast.Name) or any(node.id in names for names in own):
+        return False
+    return scope.handler.shape_of(scope.lookup(node)) is not None
+
+
 def _map_of(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:
     """The number and the shape of the map that an expression names."""
-    if isinstance(node, ast.Name) and node.id not in scope.local_names and node.id not in scope.parameters:
-        value = scope.lookup(node)
+    if isinstance(node, ast.Name) and is_map(scope, node):
+        value, maps = scope.lookup(node), scope.handler.maps
+        number = next((number for number, known in enumerate(maps) if known is value), len(maps))
+        if number == len(maps):
+            maps.append(value)
         shape = scope.handler.shape_of(value)
-        if shape is not None:
-            maps = scope.handler.maps
-            number = next((number for number, known in enumerate(maps) if known is value), len(maps))
-            if number == len(maps):
-                maps.append(value)
-            return number, shape
+        assert shape is not None
+        return number, shape
     raise scope.source.error(node, "this is no map", hint="session.counter(), histogram() and table() make maps")

@@ -43,7 +43,7 @@ class Handler:
     names: Names | None = None
     #: whether it asked for one
     uses_names: bool = False
-    #: the maps it adds to, in the order of their numbers
+    #: the maps it uses, in the order of their numbers
     maps: list[Any] = field(default_factory=list)
     #: name -> type of the fields that it emits
     fields: dict[str, Type] | None = None
@@ -113,6 +113,11 @@ class Scope:
     def __post_init__(self) -> None:
         self.number = self.handler.scopes
         self.handler.scopes += 1
+
+    @property
+    def in_condition(self) -> bool:
+        """Whether it is a condition, or a function that one calls."""
+        return (*self.callers, self)[0].condition
 
     def name(self, variable: str) -> str:
         """The name of a variable in the tree."""

@@ -171,6 +171,15 @@ class MatchText:
 
 
 @dataclass(frozen=True, slots=True)
+class MapRead:
+    """The number, u64, of a key in the map with the number `map`, which is as in `MapUpdate`; 0 where there is none."""
+
+    type: Type
+    map: int
+    key: Expression | tuple[Expression, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Inline:
     """A call: the body runs until a Return, whose value is left in the variable `result` (None: there is none)."""
 
@@ -198,6 +207,7 @@ Expression = (
     | Bounded
     | ReadText
     | MatchText
+    | MapRead
     | Inline
 )
 
@@ -285,7 +295,7 @@ Statement = Assign | If | For | Break | Continue | Return | Evaluate | MapUpdate
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A checked handler. `maps` are the shapes of the maps it adds to; `layout` is that of its records, if it emits."""
+    """A checked handler. `maps` are the shapes of the maps it uses; `layout` is that of its records, if it emits."""
 
     body: tuple[Statement, ...] = field(repr=False)
     maps: tuple[MapShape, ...] = ()

@@ -218,6 +218,9 @@ class _Surroundings:
     def put(self, number: int, key: Key, value: int) -> None:
         self.maps[number].put(key, value)
 
+    def get(self, number: int, key: Key) -> int:
+        return self.maps[number].get(key)
+
     def time(self) -> int:
         return self.hit.time
 

@@ -86,6 +86,19 @@ class Map:
         """The number of a key; 0 for one that is not there."""
         return self.values().get(key, 0)
 
+    def get(self, key: Any) -> int:
+        """The same as target code does it: the strings in a key are those in memory, also as bytes."""
+        data, shape = self._data(), self.shape
+        if shape.key:
+            words = key_words(shape, key)
+            places = [cell for cell in _cells(shape, words) if self._state(data, cell) == READY]
+            return sum(self._number(data, cell) for cell in places if self._words(data, cell) == words) & _CELL
+        if shape.kind is MapKind.TABLE and key:
+            places = [cell for cell in _cells(shape, (key,)) if _word(data, shape.keys + 4 * cell, 4) == key]
+        else:
+            places = [key or shape.cells - 1] if shape.kind is MapKind.TABLE else [key][: 0 <= key < shape.size]
+        return self._number(data, places[0]) if places else 0
+
     def __setitem__(self, key: Any, number: int) -> None:
         """Set a number, as `put`; `map[key] += 1` in a host handler."""
         self.put(key, number)
@@ -174,6 +187,9 @@ class Map:
             if state == FREE or (state == READY and self._words(data, cell) == words):
                 return CELLS + CELL_BYTES * cell
         return None
+
+    def _number(self, data: bytes, cell: int) -> int:
+        return _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
 
     def _state(self, data: bytes, cell: int) -> int:
         return _word(data, self.shape.keys + self.shape.key_bytes * cell, 4)

@@ -1,0 +1,63 @@
+"""Target code that reads maps. `armprobe.codegen.map_layout` says what stands where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from armprobe.codegen.ir import Lines
+from armprobe.codegen.map_layout import CELLS, MapKind, MapShape
+from armprobe.codegen.map_search import cell, look_for
+from armprobe.codegen.map_writer import find_bucket
+from armprobe.codegen.words import Type
+
+
+def read_map(ir: Lines, symbol: str, shape: MapShape, key: str | Sequence[str] | None, kind: Type | None) -> str:
+    """The i64 number of a key, as `update_map` takes it; 0 where there is none."""
+    base = ir.symbol(symbol, f"[{shape.bytes} x i8]", 8)
+    if key is None:
+        return ir.get(ir.offset(base, CELLS), bits=64)
+    total, index, end = ir.variable("i64"), ir.variable("i32"), ir.label()
+    ir.line(f"store i64 0, ptr {total}")
+    if shape.kind is not MapKind.TABLE:
+        assert isinstance(key, str)
+        assert kind is not None
+        find_bucket(ir, shape, key, kind, index, end)
+        _take(ir, base, index, total)
+        ir.jump(end)
+    elif isinstance(key, str):
+        _find(ir, base, shape, key, index, total, end)
+    else:
+        look = look_for(ir, base, shape, key, index, end)
+        ir.begin(look.same)
+        _take(ir, base, index, total)
+        ir.jump(look.search.onward)  # a key may have several cells
+        ir.begin(look.free)
+        ir.jump(end)
+        look.search.close()
+    ir.begin(end)
+    return ir.value(f"load i64, ptr {total}")
+
+
+def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, total: str, end: str) -> None:
+    """Find the cell of a number, and take what it has."""
+    zero, other, found = (ir.label() for _ in range(3))
+    ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
+    ir.begin(zero)
+    ir.line(f"store i32 {shape.size}, ptr {index}")
+    ir.jump(found)
+    ir.begin(other)
+    look = look_for(ir, base, shape, key, index, end)
+    ir.begin(look.same)
+    ir.jump(found)
+    ir.begin(look.free)
+    ir.jump(end)
+    look.search.close()
+    ir.begin(found)
+    _take(ir, base, index, total)
+    ir.jump(end)
+
+
+def _take(ir: Lines, base: str, index: str, total: str) -> None:
+    number = ir.get(cell(ir, base, index), bits=64)
+    known = ir.value(f"load i64, ptr {total}")
+    ir.line(f"store i64 {ir.value(f'add i64 {known}, {number}')}, ptr {total}")
