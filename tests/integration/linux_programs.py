@@ -279,6 +279,28 @@ void _start(void)
 }
 """
 
+#: makes a system call after each of CALLS calls of work; prints how many microseconds that took in all
+_CALLS = """
+enum { GETPPID = 64, CLOCK_GETTIME = 263 };
+static long now(void)
+{
+    long time[2];
+    sys(CLOCK_GETTIME, 1, (long)time, 0, 0);
+    return time[0] * 1000000 + time[1] / 1000;
+}
+void _start(void)
+{
+    unsigned x = 0;
+    long begin = now();
+    for (unsigned n = 0; n < CALLS; n++) {
+        x = work(n, x);
+        sys(GETPPID, 0, 0, 0, 0);
+    }
+    print(now() - begin);
+    sys(EXIT_GROUP, 7, 0, 0, 0);
+}
+"""
+
 #: sends itself SIGUSR1 ROUNDS times, whose handler calls work; prints how often, and sends itself LAST
 _SIGNALS = """
 enum { GETPID = 20, KILL = 37, RT_SIGACTION = 174 };
@@ -320,6 +342,11 @@ def forking_program(
 def executing_program(folder: Path) -> Path:
     """Calls work FAMILY_OWN times, and executes busybox."""
     return build(_EXECUTES, folder, "executing")
+
+
+def calling_program(folder: Path, *, calls: int, name: str = "calls") -> Path:
+    """Calls work, and makes a system call, so many times; it prints how many microseconds that took."""
+    return build(_CALLS, folder, name, CALLS=calls)
 
 
 def signalling_program(folder: Path, name: str, *, rounds: int, last: int) -> Path:

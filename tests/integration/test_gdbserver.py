@@ -16,6 +16,7 @@ from tests.integration.linux_programs import (
     FAMILY_OWN,
     THREADS,
     blank_program,
+    calling_program,
     executing_program,
     forking_program,
     loading_program,
@@ -36,6 +37,10 @@ from armprobe.targets.gdbremote import GdbRemoteTarget
 
 PAGE = 4096
 MANY, FEW, SIGNALS, STOPS = 20_000, 10, 25, 20
+#: of a run that nothing stops, and the end of the session
+ROUND_TRIPS = 30
+#: the command line
+RUN = "from armprobe.cli.main import main; raise SystemExit(main())"
 #: seconds of work
 LONG = 1_000_000
 SIGUSR1, SIGKILL, SIGSEGV, SIGTERM = 10, 9, 11, 15
@@ -62,6 +67,7 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "exec": executing_program(folder),
         "term": signalling_program(folder, "term", rounds=SIGNALS, last=SIGTERM),
         "segv": signalling_program(folder, "segv", rounds=0, last=SIGSEGV),
+        "calls": calling_program(folder, calls=MANY),
         "kill": signalling_program(folder, "kill", rounds=0, last=SIGKILL),
     }
 
@@ -105,7 +111,7 @@ def test_branches_count_what_four_threads_do_and_the_program_never_stops(attach,
         assert (session.optimize_now(), calls.state) == (1, "branch")
         before = session.target.stub.round_trips
         stop = session.run()
-        assert session.target.stub.round_trips - before < 30 + 4 * THREADS
+        assert session.target.stub.round_trips - before < ROUND_TRIPS + 4 * THREADS
     assert (stop.reason, stop.exit_code, stop.gone) == (StopReason.EXIT, 7, True)
     assert calls.hits == threads_calls(MANY)
     assert guest.finish() == threads_output(MANY)
@@ -239,14 +245,13 @@ session.optimize_now()
 def all_threads_are_there(hit):
     if threads.hits == 4:
         print("now", flush=True)
-        if moment == "traps":
-            sys.stdin.read()
+        sys.stdin.read()
 threads = session.probe("thread", all_threads_are_there)
 session.run()
 """
 
 
-@pytest.mark.parametrize("moment", ["running", "traps"])
+@pytest.mark.parametrize("moment", ["branches", "traps"])
 def test_a_process_is_restored_after_armprobe_was_killed_and_comes_to_its_end(
     guest: GdbserverGuest, programs: dict[str, Path], moment: str, monkeypatch
 ):
@@ -270,7 +275,7 @@ def test_a_process_is_restored_after_armprobe_was_killed_and_comes_to_its_end(
     assert (done.kept, done.unknown, done.ended, done.restarted) == ([], [], False, False)
     assert done.memory > 32 << 20
     assert found == [mapped]
-    assert bool(done.restored) == (moment == "running")
+    assert bool(done.restored) == (moment == "branches")
     assert done.traps >= 1
     assert guest.finish() == threads_output(LONG)
 
@@ -313,7 +318,7 @@ def test_a_process_is_restored_after_armprobe_was_killed_in_the_midst_of_a_syste
 
 def test_with_once_the_program_goes_with_the_connection(guest: GdbserverGuest, programs: dict[str, Path]):
     address = guest.serve("/bin/long", options="--once")
-    with victim(KILLED, address, programs["long"], "running") as process:
+    with victim(KILLED, address, programs["long"], "branches") as process:
         kill(process)
     assert guest.finish() == ""
     done = armprobe.restore(guest.serve("/bin/long"))
@@ -420,12 +425,48 @@ def test_a_fault_is_the_program_s_own_affair(attach):
     assert (stop.signal, stop.message) == (SIGSEGV, "was ended by SIGSEGV")
 
 
-def test_what_sigkill_takes_away_is_told(attach):
+def test_what_was_counted_outlives_sigkill(attach):
     with attach("kill") as session:
-        session.count("work")
-        message = r"^the target at \S+ was ended at once, and what was counted and recorded went with it$"
-        with pytest.raises(armprobe.TargetLost, match=message):
-            session.run()
+        calls = session.count("_start+0x10")
+        session.define("p:starts _start+0x10")
+        stop = session.run()
+        assert len(list(session.events())) == 1
+    assert (stop.signal, stop.message) == (SIGKILL, "was ended by SIGKILL")
+    assert calls.hits == 1
+
+
+def test_a_program_that_makes_many_system_calls_is_not_stopped_for_them(attach, guest: GdbserverGuest):
+    with attach("calls") as session:
+        calls = session.count("work")
+        session.optimize_now()
+        before = session.target.stub.round_trips
+        assert session.run().exit_code == 7
+        assert session.target.stub.round_trips - before < ROUND_TRIPS
+    assert calls.hits == MANY
+    guest.finish()
+
+
+#: a kernel without memfd_create (before 3.17) answers it like any number that stands for no system call
+OLD_KERNEL = "import armprobe.targets.heldfile as module; module.MEMFD_CREATE = 9999; "
+
+
+@pytest.mark.parametrize("name", ["exec", "kill"])
+def test_without_a_file_a_program_stops_at_its_system_calls_which_is_told(guest, programs: dict[str, Path], name: str):
+    address = guest.serve(f"/bin/{name}")
+    command = ["stat", "--gdb", address, "--json", "-e", "work", str(programs[name])]
+    done = subprocess.run(
+        [sys.executable, "-c", OLD_KERNEL + RUN, *command], capture_output=True, timeout=120, check=False, text=True
+    )
+    reason = "system call 9999 fails in the target at " + address + ": Function not implemented (ENOSYS)"
+    assert done.stderr.startswith(
+        "gdbserver stops the program shortly at each of its system calls, or what was counted would go with "
+        f"it: {reason}\n"
+    )
+    if name == "exec":
+        assert [probe["hits"] for probe in json.loads(done.stdout)["probes"]] == [FAMILY_OWN]
+    else:
+        lost = f"the target at {address} was ended at once, and what was counted and recorded went with it: {reason}"
+        assert lost in done.stderr
 
 
 # --- programs of Debian's, with shared libraries
@@ -488,7 +529,7 @@ def test_the_command_line_ends_as_the_program_does(guest: GdbserverGuest, progra
     address = guest.serve("/bin/many")
     command = ["stat", "--gdb", address, "--json", "-e", "work", str(programs["many"])]
     done = subprocess.run(
-        [sys.executable, "-c", "from armprobe.cli.main import main; raise SystemExit(main())", *command],
+        [sys.executable, "-c", RUN, *command],
         capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     report = json.loads(done.stdout)
@@ -501,7 +542,7 @@ def test_events_of_a_process_are_traced(guest: GdbserverGuest, programs: dict[st
     address = guest.serve("/bin/many")
     command = ["trace", "--gdb", address, "-e", "p:works work n=%r0:u32 if %r0 < 100", str(programs["many"])]
     done = subprocess.run(
-        [sys.executable, "-c", "from armprobe.cli.main import main; raise SystemExit(main())", *command],
+        [sys.executable, "-c", RUN, *command],
         capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 7

@@ -217,6 +217,11 @@ def open_session(
         linux = as_process(session)
         if linux is not None:
             symbols = session.symbols
+            if linux.stops_at_calls:
+                notice(
+                    "gdbserver stops the program shortly at each of its system calls, or what was counted would go "
+                    f"with it: {linux.stops_at_calls}"
+                )
         if program.after is not None:
             _run_to(session, program.after, symbols)
             if session.libraries is not None:

@@ -40,7 +40,7 @@ def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left)
         # It stopped when nobody asked for that: any thread may stand in the midst of a call.
         stub.threads.told = None
         process = LinuxProcess(stub)
-        process.adopt_memory()
+        process.adopt_memory(left.file)
         return recover(process, left)
     finally:
         let_go(stub.detach, file)

@@ -271,6 +271,10 @@ class GdbRemoteTarget:
         """Send a request and return the reply. Raises TargetLost, ProtocolError."""
         return self._connection.ask(request)
 
+    def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        """Send requests that do not depend on each other; return the replies. Raises TargetLost, ProtocolError."""
+        return self._connection.exchange(requests)
+
     def monitor(self, command: str) -> str:
         """Have the server behind the stub execute a command of its own, as GDB's `monitor` does; return what it prints.
 
@@ -335,7 +339,7 @@ class GdbRemoteTarget:
     def follow(self, keep: Callable[[], object]) -> None:
         """Follow the process through its children up to its end, where the stub can.
 
-        `keep` is called when its memory may go: what is to be read of it must be read then. Raises ProtocolError.
+        `keep` is called when that has come, while the stub can still be asked. Raises ProtocolError.
         """
         if self._follows:
             self.events = ProcessEvents(self._connection, self.threads, self._breakpoints, keep=keep)

@@ -128,6 +128,13 @@ class CallUndone:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldFile:
+    """The stub holds a file for data of ours, which it calls `number`: no change of the target."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class KernelMemory:
     """A kernel gave [start, end), which `functions` take back; `mark` stands at its start. (0, 0): it is about to.
 
@@ -177,7 +184,7 @@ class TargetGone:
 
 Change = (
     Words | Unmapped | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
-    | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled | TargetGone
+    | HeldFile | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled | TargetGone
 )  # fmt: skip
 
 
@@ -223,6 +230,8 @@ class Left:
     #: the call that ended last, and its result: the thread may not have been told
     ended: tuple[Call, int] | None = None
     kernel: KernelMemory | None = None
+    #: what the stub calls a file that it may hold still
+    file: int | None = None
     #: of sessions that are over; nobody else may use that memory
     in_place: list[InPlace] = field(default_factory=list)
 
@@ -272,6 +281,8 @@ class Left:
                 self.ended = self.calls.pop(), result
             case CallUndone():
                 self.calls.pop()
+            case HeldFile(number):
+                self.file = number
             case KernelMemory():
                 self.kernel = change
             case KernelMemoryGone():

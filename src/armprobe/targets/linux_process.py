@@ -21,6 +21,7 @@ from armprobe.targets.base import TRAP, Region, Registers, Stop, TrapHandler
 from armprobe.targets.capabilities import AskedKernel, BulkMemory, ExecutableMemory, OwnFaults, Task
 from armprobe.targets.emulatedrun import EmulatedRun
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.heldfile import NAME
 from armprobe.targets.journal import MARK, Journal
 from armprobe.targets.keptdata import KeptData, mark_as_ours
 from armprobe.targets.linkmap import AT_BASE, AT_ENTRY, AT_PLATFORM
@@ -42,7 +43,7 @@ from armprobe.targets.processmaps import read_maps
 from armprobe.targets.processmemory import MappedMemory, SharedData
 from armprobe.targets.questions import Questions
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
-from armprobe.targets.remotefiles import read_file
+from armprobe.targets.remotefiles import RemoteFile, read_file
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import object_part
 from armprobe.targets.useremulator import SHARED_FILE, UserEmulator
@@ -116,18 +117,19 @@ class LinuxProcess:
     def take_memory(self, vdso: Vdso | None = None) -> None:
         """Have the process map memory for slots. Raises TargetError and Refused when it can't.
 
-        `vdso` knows the time without a system call. Behind gdbserver, which stops threads at each call, there is no
-        clock without one.
+        `vdso` knows the time without a system call: where gdbserver stops threads at each call, there is no clock
+        without one.
         """
         calls = self._calls
-        if isinstance(self._shared, SharedData):
-            self._shared.map_into(calls, file=SHARED_FILE)
-        elif self._kept is not None:
-            self._kept.map_into(calls)
         self._memory = MappedMemory(calls)
         start = self._memory.allocate(_PAGE, 0, 1 << 32)
         self._own = Region(start, start + _PAGE)
         mark_as_ours(self.stub, start, _PAGE)
+        if isinstance(self._shared, SharedData):
+            self._shared.map_into(calls, file=SHARED_FILE)
+        elif self._kept is not None:
+            self.stub.write_memory(start + MARK, NAME)
+            self._kept.map_into(calls, name=start + MARK)
         place = start + MARK
         check = place + len(CALL_CODE)
         clock = check + len(CHECK_CODE)
@@ -135,7 +137,7 @@ class LinuxProcess:
         self.stub.write_memory(place, CALL_CODE + CHECK_CODE + ask_time)
         routines = Region(check, clock + CLOCK_SIZE)
         self.translation = AskedKernel(check, (routines,) if vdso is None else (routines, vdso.code))
-        if self._emulator is not None or vdso is not None:
+        if not self.stops_at_calls or vdso is not None:
             self.clock, self.no_clock = ProcessClock(clock, self._time), ""
         if self._emulator is not None:
             self.stub.learn_stop_signal(place + 4)
@@ -147,9 +149,19 @@ class LinuxProcess:
             for file in (*self._emulator.process.placeholders, SHARED_FILE):
                 calls.call(CLOSE, file)
 
-    def adopt_memory(self) -> None:
-        """Take what a session that was killed had the process map: it can be given back from now on."""
+    def adopt_memory(self, file: int | None) -> None:
+        """Take what a session that was killed had the process map: it can be given back from now on.
+
+        The stub may hold a `file` for it still, and closes it now.
+        """
         self._memory = MappedMemory(self._calls)
+        if file is not None:
+            RemoteFile(self.stub.exchange, file).close()
+
+    @property
+    def stops_at_calls(self) -> str:
+        """Why gdbserver stops it at each of its system calls, so that what was counted is kept; empty: it does not."""
+        return "" if self._kept is None else self._kept.no_file
 
     @property
     def no_task(self) -> str:
@@ -204,7 +216,7 @@ class LinuxProcess:
 
     def read_file(self, name: str) -> bytes | None:
         """The content of a file of the system where the stub runs; None when it can't be read."""
-        return read_file(self.stub.ask, name)
+        return read_file(self.stub.exchange, name)
 
     # The Target protocol
 
@@ -220,7 +232,7 @@ class LinuxProcess:
         """
         if not self._rest:
             process = self.stub.events.process if self.stub.events is not None and self.stub.alive else None
-            listed = read_file(self.stub.ask, f"/proc/{process}/maps") if process is not None else None
+            listed = read_file(self.stub.exchange, f"/proc/{process}/maps") if process is not None else None
             self._rest = self.stub.regions if listed is None else read_maps(listed.decode("utf-8", "replace"))
         return [*self._mapped, *self._rest]
 

@@ -17,7 +17,8 @@ from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import Call, CallUndone, note
 from armprobe.targets.remotefiles import read_file
 
-CLOSE, GETPID, MUNMAP, MPROTECT, PRCTL, MMAP2 = 6, 20, 91, 125, 172, 192
+CLOSE, GETPID, MUNMAP, FTRUNCATE, MPROTECT, PRCTL, MMAP2, MEMFD_CREATE = 6, 20, 91, 93, 125, 172, 192, 385
+MFD_CLOEXEC = 1
 PR_SET_PDEATHSIG = 1
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x4000, 0x100000
@@ -90,7 +91,7 @@ class SystemCalls:
         """That of the system call that a thread is in, as the kernel tells (proc(5))."""
         if self._stub.events is None:
             return None
-        content = read_file(self._stub.ask, f"/proc/{self._stub.events.process}/task/{thread}/syscall") or b""
+        content = read_file(self._stub.exchange, f"/proc/{self._stub.events.process}/task/{thread}/syscall") or b""
         fields = content.split()
         return int(fields[1], 16) if len(fields) > _CALL_FIELDS else None
 

@@ -32,7 +32,10 @@ _INT, _TRAP, _UNKNOWN = 2, 5, 143
 
 
 class ProcessEvents:
-    """Follows one process. `keep` is called when its memory may go: what is to be read of it must be read then."""
+    """Follows one process. `keep` is called once it has ended, or executed another program.
+
+    After `keep_early`, it is called before that, whenever the memory of the process may go.
+    """
 
     def __init__(
         self,
@@ -52,23 +55,28 @@ class ProcessEvents:
         self._keep = keep
         #: the thread that sleeps until its child of vfork, by whose process number it is found, has its own memory
         self._vforked: dict[int, ThreadId] = {}
+        self._early = False
         #: whether an interrupt, which the stub sends to the process group, reaches this process alone; None: not known
         self._alone: bool | None = None
         threads.follow(self.process)
-        calls = ";".join(f"{call:x}" for call in (_EXIT, _EXECVE, _EXIT_GROUP, _EXECVEAT))
         passed = ";".join(f"{signal:x}" for signal in _HARMLESS)
         own = ";".join(f"{signal:x}" for signal in range(1, _UNKNOWN) if signal not in (_INT, _TRAP))
-        connection.exchange(
-            [
-                _OFFER, f"QCatchSyscalls:1;{calls}".encode(), f"QPassSignals:{passed}".encode(),
-                f"QProgramSignals:{own}".encode(),
-            ]
-        )  # fmt: skip
+        connection.exchange([_OFFER, f"QPassSignals:{passed}".encode(), f"QProgramSignals:{own}".encode()])
+
+    def keep_early(self) -> None:
+        """Have `keep` called as long as the memory can be read: before signals and system calls that may end it.
+
+        For that, gdbserver stops the process shortly at each of its system calls, whichever they are.
+        """
+        self._early = True
+        calls = ";".join(f"{call:x}" for call in (_EXIT, _EXECVE, _EXIT_GROUP, _EXECVEAT))
+        self._connection.ask(f"QCatchSyscalls:1;{calls}".encode())
 
     def take(self, reply: StopReply) -> Stop | bool:
         """Deal with a stop: True when the process goes on, False when it is something else, or the end of the run."""
         if reply.kind is not StopKind.STOPPED:
             if reply.process in (None, self.process):
+                self._keep_late()
                 return False
             self._left(reply.process)
             return True
@@ -93,7 +101,7 @@ class ProcessEvents:
     @property
     def leads(self) -> bool:
         """Whether the process leads a process group: others can't be interrupted."""
-        status = read_file(self._connection.ask, f"/proc/{self.process}/stat") or b""
+        status = read_file(self._connection.exchange, f"/proc/{self.process}/stat") or b""
         return status.rpartition(b")")[2].split()[2:3] == [b"%d" % self.process]
 
     def is_alone(self) -> bool:
@@ -103,7 +111,7 @@ class ProcessEvents:
         """
         if self._alone is None:
             children = (
-                read_file(self._connection.ask, f"/proc/{self.process}/task/{thread}/children")
+                read_file(self._connection.exchange, f"/proc/{self.process}/task/{thread}/children")
                 for thread in self._threads.ids()
             )
             self._alone = self.leads and all(listed == b"" for listed in children)
@@ -112,9 +120,9 @@ class ProcessEvents:
     def before_signal(self, signal: int) -> None:
         """The process is about to get a signal, in GDB's numbering, which may end it."""
         linux, _ = linux_signal(signal)
-        if not ends_by_default(linux):
+        if not self._early or not ends_by_default(linux):
             return
-        status = read_file(self._connection.ask, f"/proc/{self.process}/status") or b""
+        status = read_file(self._connection.exchange, f"/proc/{self.process}/status") or b""
         masks = [line.split()[1] for line in status.splitlines() if line.startswith((b"SigCgt:", b"SigIgn:"))]
         if not any(int(mask, 16) >> (linux - 1) & 1 for mask in masks):
             self._keep()
@@ -145,8 +153,13 @@ class ProcessEvents:
             self._threads.held.discard(parent)
         self._threads.come_home()
 
+    def _keep_late(self) -> None:
+        if not self._early:
+            self._keep()
+
     def _executed(self, path: str) -> Stop:
         """Let go of what the process has become: its probes went with its memory."""
+        self._keep_late()
         self._connection.ask(b"D;%x" % self.process)
         name = data_of(path.encode(), what="a path").decode("utf-8", "replace")
         message = f"executed {name}, which goes on without probes"

@@ -26,7 +26,7 @@ from armprobe.targets.systemregisters import FREQUENCY_NAMES
 
 _OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=arm;binary-upload+"
 #: what it takes to follow a process
-_FOLLOWING = ("multiprocess", "fork-events", "vfork-events", "exec-events", "QCatchSyscalls", "QPassSignals")
+_FOLLOWING = ("multiprocess", "fork-events", "vfork-events", "exec-events", "QPassSignals")
 #: what a stub takes that does not say: GDB's own guess
 _PACKET_SIZE = 400
 _NAMES = (*(f"r{n}" for n in range(13)), "sp", "lr", "pc", "cpsr")
