@@ -23,7 +23,10 @@ from armprobe.codegen.assembler import Assembler
 from armprobe.targets.mailboxlayout import (
     ANSWERED,
     ASKED,
+    CALLS,
     CONTENT,
+    DATA,
+    DATA_SIZE,
     DECLINED,
     ENTRIES,
     ENTRY_SIZE,
@@ -34,8 +37,11 @@ from armprobe.targets.mailboxlayout import (
     SIZE,
     SLEEPS,
     STATES,
+    STORES,
     TAKEN,
     WAITS,
+    WORK,
+    WORK_ARGUMENTS,
 )
 
 _CODE, _CALLER, _MAILBOX, _STACK, _ELSEWHERE = 0x10000, 0x20000, 0x30000, 0x50000, 0x60000
@@ -43,6 +49,7 @@ _COUNTER = _ELSEWHERE + 0x100
 _PROCESS, _OLD_MASK = 1234, 0x1122334455667788
 _BLOCKED = 0xFFFFFFFF00000000
 _GETPID, _NANOSLEEP, _SIGPROCMASK, _FUTEX = 20, 162, 175, 240
+_FOR_THE_HOST = 192
 _FLAGS = 0xF80F0000
 _REGISTERS = [*(UC_ARM_REG_R0 + number for number in range(13)), UC_ARM_REG_SP, UC_ARM_REG_LR]
 
@@ -60,6 +67,10 @@ class Machine:
     seen: list[int] = field(default_factory=list)
     state: int = ANSWERED
     answer: list[int] | None = None
+    #: what the thread does before it is answered: a state and the words of it; and the results
+    work: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    arguments: list[int] = field(default_factory=list)
+    results: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.uc = Uc(UC_ARCH_ARM, UC_MODE_ARM)
@@ -104,6 +115,9 @@ class Machine:
                 assert (r0, r1, r2) == (_MAILBOX + ASKED, 1, 1)
             case 162:
                 self.put(STATES + 4, FREE)  # another thread goes on
+            case number if number == _FOR_THE_HOST:
+                self.arguments = [uc.reg_read(UC_ARM_REG_R0 + number) for number in range(6)]
+                result = 0xFFFFFFEA
         uc.reg_write(UC_ARM_REG_R0, result)
 
     def host(self, place: int, expected: int) -> None:
@@ -112,6 +126,13 @@ class Machine:
         entry = (offset - STATES) // 4
         assert expected == self.get(offset) == WAITS
         content = _MAILBOX + CONTENT + ENTRY_SIZE * entry
+        if self.calls.count(_FUTEX) > 1:
+            self.results.append(self.get(content - _MAILBOX + WORK))
+        if self.work:
+            state, words = self.work.pop(0)
+            self.uc.mem_write(content + WORK, struct.pack(f"<{len(words)}I", *words))
+            self.put(offset, state)
+            return
         self.seen = list(struct.unpack("<17I", self.uc.mem_read(content, 68)))
         if self.answer is not None:
             self.uc.mem_write(content, struct.pack("<17I", *self.answer))
@@ -207,4 +228,24 @@ def test_a_thread_that_finds_no_entry_sleeps_until_there_is_one(architecture: in
 
 def test_the_parts_of_a_mailbox_do_not_overlap():
     assert STATES + 4 * ENTRIES <= CONTENT
-    assert CONTENT + ENTRY_SIZE * ENTRIES == SIZE
+    assert CONTENT + ENTRY_SIZE * ENTRIES == DATA
+    assert DATA + DATA_SIZE == SIZE
+    assert WORK + 4 * (1 + WORK_ARGUMENTS) <= ENTRY_SIZE
+
+
+def test_a_thread_that_waits_makes_calls_and_stores_words_for_the_host(architecture: int):
+    machine = Machine(architecture)
+    registers, flags = some_registers(7)
+    machine.work = [
+        (CALLS, (_FOR_THE_HOST, 11, 12, 13, 14, 15, 16)),
+        (STORES, (_ELSEWHERE + 8, _ELSEWHERE + 20, _MAILBOX + DATA)),
+    ]
+    machine.uc.mem_write(_MAILBOX + DATA, b"three words!and more")
+    machine.answer = [*registers, _ELSEWHERE, flags | 0x10]
+    assert machine.run(registers, flags, until=_ELSEWHERE) == (registers, flags)
+    assert machine.arguments == [11, 12, 13, 14, 15, 16]
+    assert machine.results[0] == 0xFFFFFFEA
+    assert machine.uc.mem_read(_ELSEWHERE, 32) == bytes(8) + b"three words!" + bytes(12)
+    # It asked, and told twice that it waits again.
+    assert machine.get(ASKED) == 3
+    assert machine.masks == [_BLOCKED, _OLD_MASK]

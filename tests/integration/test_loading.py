@@ -72,9 +72,10 @@ def test_a_library_that_comes_again_elsewhere_is_counted_from_constructor_to_des
     assert [probe.state for probe in one.probes] == ["unregistered"] * 2
 
 
-def test_handlers_of_all_kinds_are_planted_and_other_libraries_keep_theirs(start):
+@pytest.mark.parametrize("who", [(), ("thread",)], ids=["alone", "a thread"])
+def test_handlers_of_all_kinds_are_planted_and_other_libraries_keep_theirs(start, who: tuple[str, ...]):
     seen: list[int] = []
-    with start("keep", "two.so", "one.so", "one.so") as session:
+    with start(*who, "keep", "two.so", "one.so", "one.so") as session:
         two = session.on_load("two.so", lambda: session.count("two.so:work"))
         host = session.on_load("one.so", lambda: session.probe("one.so:work", lambda hit: seen.append(hit.regs.r0)))
         event = session.on_load("one.so", lambda: session.define("p:worked one.so:work n=%r0 x=%r1"))
@@ -97,12 +98,26 @@ def test_what_is_loaded_already_is_planted_at_once(start):
     assert found.hits == 1
 
 
-def test_what_a_thread_loads_has_no_probes_with_the_reason_and_the_program_goes_on(start):
-    with start("thread", "one.so") as session:
+def test_what_a_thread_loads_is_counted_from_constructor_to_destructor(start):
+    with start("thread", "one.so", "two.so", "one.so") as session:
         one = session.on_load("one.so", lambda: session.count("one.so:work"))
+        two = session.on_load("two.so", lambda: session.count("two.so:work"))
+        assert session.run().exit_code == 3
+    assert (one.loads, two.loads, one.problem) == (2, 1, "")
+    assert [probe.hits for probe in one.probes] == [plugin_calls(1), plugin_calls(3)]
+    assert (one.hits, two.hits) == (plugin_calls(1) + plugin_calls(3), plugin_calls(2))
+
+
+def test_what_would_stop_a_thread_that_loads_has_no_probes_with_the_reason_and_the_program_goes_on(start):
+    with start("thread", "one.so") as session:
+
+        def plant():
+            session.optimization = False
+
+        one = session.on_load("one.so", plant)
         assert session.run().exit_code == 3
     assert (one.loads, one.hits) == (1, 0)
-    assert "several threads" in one.problem
+    assert one.problem.startswith("other threads run, and can't be stopped for a change of code: a trap at 0x")
 
 
 def test_code_that_the_linker_changes_later_has_no_probes_with_the_reason(start):

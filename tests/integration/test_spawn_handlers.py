@@ -22,7 +22,7 @@ from tests.integration.linux_programs import (
 )
 
 import armprobe
-from armprobe import HandlerError, Refused, StopReason, TargetError, TargetFault, TargetLost, UsageError
+from armprobe import HandlerError, Refused, StopReason, TargetFault, TargetLost, UsageError
 from armprobe.targets.useremulator import EMULATOR
 
 pytestmark = [
@@ -33,6 +33,9 @@ pytestmark = [
 ]
 
 _ROUNDS = 300
+_CHANGES, _CHANGING_ROUNDS = 2000, 3000
+#: what the first thread of a program calls whose probes change
+_ASK = '__attribute__((noinline, used)) void ask(unsigned n) { asm volatile("" :: "r"(n)); }\n'
 _SIGNAL_ROUNDS = 100_000
 #: calls work 100 times and prints the result
 _CALLS = """
@@ -347,11 +350,136 @@ def test_a_handler_plants_and_removes_probes_of_a_program_without_threads(calls:
     assert (tmp_path / "output").read_text() == calls_output()
 
 
-def test_probes_of_a_program_with_threads_stay_as_they_are(threads: Path, tmp_path: Path, spawn):
-    session = spawn(threads)
-    session.probe("work", lambda hit: session.count("work+4"))
-    with pytest.raises(TargetError, match=r"the program runs several threads"):
-        session.run()
+class Changing:
+    """A program of four threads, and a first one that calls `ask(n)`, then `work(n, MARK)`, _CHANGES times meanwhile.
+
+    So many calls have the mark; what is promised to a handler of `ask` is seen in the call after it.
+    """
+
+    MARK = 0xABC
+
+    def __init__(self, folder: Path, spawn, start: str) -> None:
+        self.output = folder / "output"
+        meanwhile = f"for (unsigned n = 0; n < {_CHANGES}; n++) {{ ask(n); work(n, {self.MARK}); }}"
+        source = f"#define START {start}\n#define BEFORE\n#define AFTER\n#define MEANWHILE {meanwhile}\n{_ASK}"
+        program = build(source + THREADS_SOURCE, folder, "changing", THREADS=THREADS, ROUNDS=_CHANGING_ROUNDS)
+        self.session = spawn(program)
+        #: of everybody's calls
+        self.total = self.session.count("work")
+
+    def run(self) -> None:
+        assert self.session.run().exit_code == 7
+        assert self.output.read_text() == threads_output(_CHANGING_ROUNDS)
+        assert self.total.hits == threads_calls(_CHANGING_ROUNDS) + _CHANGES
+
+
+@pytest.fixture(params=["start", "pthread_create"])
+def changing(request, tmp_path: Path, spawn) -> Changing:
+    return Changing(tmp_path, spawn, request.param)
+
+
+def test_probes_are_switched_two_thousand_times_while_threads_run_through_them(changing: Changing):
+    session = changing.session
+    marked = session.probe("work+4", lambda hit: None, when=lambda r1: r1 == 0xABC)
+    all_of_them = session.count("work+8")
+    same_place = session.count("work")
+
+    @session.probe("ask")
+    def switch(hit):
+        n = hit.regs.r0
+        for probe in (marked, all_of_them):
+            (probe.enable if n % 2 else probe.disable)()
+        assert marked.state == all_of_them.state == ("branch" if n % 2 else "disabled")
+        if n % 10 == 3:
+            # Another probe stays there: its place gets code for the one, or for both.
+            (same_place.enable if n % 20 == 3 else same_place.disable)()
+
+    changing.run()
+    assert (switch.hits, switch.missed) == (_CHANGES, 0)
+    assert (marked.hits, marked.missed) == (_CHANGES // 2, 0)
+    for probe in (all_of_them, same_place):
+        assert _CHANGES // 2 <= probe.hits <= changing.total.hits
+
+
+def test_probes_are_planted_and_removed_while_threads_run_through_their_places(changing: Changing):
+    session = changing.session
+    seen, counts, removed = [], [], []
+    words = [session.read_memory(session.locate("work") + at, 4) for at in range(0, 16, 4)]
+
+    @session.probe("ask")
+    def plant(hit):
+        n = hit.regs.r0
+        if n % 20 == 1:
+            counts.append(session.define(f"p:at{n} work+{4 + n // 20 % 3 * 4} if %r1 == 0xabc"))
+            removed.append(session.probe("work+8", lambda hit: seen.append(hit.regs.r0), when=lambda r1: r1 == 0xABC))
+        elif n % 20 == 3:
+            for probe in (counts[-1], removed[-1]):
+                probe.unregister()
+            assert [session.read_memory(session.locate("work") + at, 4) for at in range(0, 16, 4)] == words
+
+    changing.run()
+    # From the call after the handler that planted them up to that before the one that removed them.
+    assert [probe.hits for probe in counts] == [2] * (_CHANGES // 20)
+    assert seen == [n for n in range(_CHANGES) if n % 20 in (1, 2)]
+    assert sum(probe.missed for probe in removed) == 0
+
+
+def test_returns_are_followed_and_left_alone_while_threads_run(changing: Changing):
+    session = changing.session
+    results, probes = Counter(), []
+
+    @session.probe("ask")
+    def plant(hit):
+        n = hit.regs.r0
+        if n % 100 == 1:
+            probes.append(session.retprobe("work", lambda hit: results.update([hit.regs.r0]), maxactive=2 * THREADS))
+        elif n % 100 == 3:
+            probes[-1].disable()
+        elif n % 100 == 5:
+            probes[-1].enable()
+        elif n % 100 == 7:
+            probes[-1].unregister()
+
+    changing.run()
+    expected = [n + changing.MARK * 1664525 & 0xFFFFFFFF for n in range(_CHANGES) if n % 100 in (1, 2, 5, 6)]
+    assert all(results[result] for result in expected)
+    assert sum(probe.missed for probe in probes) == 0
+    assert sum(results.values()) == sum(probe.hits for probe in probes)
+
+
+def test_what_would_stop_one_of_several_threads_is_refused_with_the_reason(tmp_path: Path, spawn):
+    changing = Changing(tmp_path, spawn, "pthread_create")
+    session, reasons = changing.session, []
+
+    @session.probe("ask")
+    def plant(hit):
+        if hit.regs.r0 == 5:
+            with pytest.raises(Refused) as refused:
+                session.optimization = False
+            assert session.optimization
+            reasons.append(refused.value.message)
+            reasons.append(session.count("work+4").state)
+
+    changing.run()
+    assert reasons[0].startswith("other threads run, and can't be stopped for a change of code: a trap at 0x")
+    assert reasons[1] == "branch"
+
+
+def test_memory_that_may_not_be_written_is_a_fault_while_threads_run(tmp_path: Path, spawn):
+    changing = Changing(tmp_path, spawn, "pthread_create")
+    session, faults = changing.session, []
+
+    @session.probe("ask")
+    def write(hit):
+        if hit.regs.r0 == 5:
+            for place in (16, 0xFFFF0000):
+                try:
+                    hit.write(place, b"1234")
+                except TargetFault as fault:
+                    faults.append(fault.address)
+
+    changing.run()
+    assert faults == [16, 0xFFFF0000]
 
 
 def test_a_handler_calls_functions_while_other_threads_run(tmp_path: Path, spawn):

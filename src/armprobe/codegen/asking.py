@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from armprobe.codegen.assembler import LR, PC, SP, Assembler, Code, Label
 from armprobe.targets.mailboxlayout import (
     ASKED,
+    CALLS,
     CONTENT,
     CPSR,
     DECLINED,
@@ -20,10 +21,13 @@ from armprobe.targets.mailboxlayout import (
     PROCESS,
     SLEEPS,
     STATES,
+    STORES,
     TAKEN,
     THREAD,
     TIME,
     WAITS,
+    WORK,
+    WORK_ARGUMENTS,
 )
 
 #: system calls (arch/arm/tools/syscall.tbl) and their arguments
@@ -31,7 +35,7 @@ _GETPID, _NANOSLEEP, _SIGPROCMASK, _FUTEX = 20, 162, 175, 240
 _SIG_SETMASK, _MASK_SIZE = 2, 8
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1
 _EQ, _NE = 0, 1
-_R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9 = range(10)
+_R0, _R1, _R2, _R3, _R4, _R5, _R6, _R7, _R8, _R9, _R10 = range(11)
 _SAVED = (*range(13), LR)
 #: the stack meanwhile: the program's mask of signals, what was pushed, LR of the program and the point that asked
 _PUSHED = _MASK_SIZE
@@ -222,16 +226,54 @@ def _emit_pass_counter(asm: Assembler) -> None:
 
 
 def _emit_wait(asm: Assembler) -> None:
-    """Sleep until the state at r8 is no more WAITS; it is in r2 then."""
-    again, out = Label("wait"), Label("the host has answered")
+    """Sleep until the host has answered, and do what it wants done meanwhile; the state at r8 is in r2 then."""
+    again, awake, calls, stores, following, worked, out = (Label(name) for name in (
+        "wait", "the host wants something", "a system call", "stores", "the next word", "that is done",
+        "the host has answered"))  # fmt: skip
     asm.bind(again)
     asm.ldr(_R2, _R8)
     asm.cmp_imm(_R2, WAITS)
-    asm.b(out, cond=_NE)
+    asm.b(awake, cond=_NE)
     asm.mov(_R0, _R8)
     asm.mov_imm(_R1, _FUTEX_WAIT)
     asm.mov_imm(_R3, 0)
     _emit_call(asm, _FUTEX, "futex: sleep")
+    asm.b(again)
+    asm.bind(awake)
+    asm.barrier("the state before what is wanted")
+    asm.cmp_imm(_R2, CALLS)
+    asm.b(calls, cond=_EQ)
+    asm.cmp_imm(_R2, STORES)
+    asm.b(stores, cond=_EQ)
+    asm.b(out)
+    asm.bind(calls)
+    asm.mov(_R9, _R4)
+    asm.mov(_R10, _R5)
+    asm.ldr(_R7, _R6, WORK)
+    for number in range(WORK_ARGUMENTS):
+        asm.ldr(number, _R6, WORK + 4 + 4 * number)
+    asm.svc("for the host")
+    asm.mov(_R4, _R9)
+    asm.mov(_R5, _R10)
+    asm.str_(_R0, _R6, WORK)
+    asm.b(worked)
+    asm.bind(stores)
+    asm.ldr(_R0, _R6, WORK)
+    asm.ldr(_R1, _R6, WORK + 4)
+    asm.ldr(_R2, _R6, WORK + 8)
+    asm.bind(following)
+    asm.ldr(_R3, _R2)
+    asm.str_(_R3, _R0)
+    asm.add_imm(_R2, _R2, 4)
+    asm.add_imm(_R0, _R0, 4)
+    asm.cmp(_R0, _R1)
+    asm.b(following, cond=_NE)
+    asm.bind(worked)
+    asm.barrier("what was done before the state")
+    asm.mov_imm(_R0, WAITS)
+    asm.str_(_R0, _R8)
+    asm.barrier("the state before what tells of it")
+    _emit_tell(asm)
     asm.b(again)
     asm.bind(out)
 

@@ -50,7 +50,7 @@ class AskedReturns:
         kept = trampoline.kept.pop(number, None)
         probe = trampoline.probe
         assert probe.returning is not None
-        if state != TAKEN or probe.returning.handler is None:
+        if state != TAKEN or probe.returning.handler is None or not probe.enabled:
             return False
         shown = regs.copy()
         shown.lr = returns.real(regs.lr)

@@ -14,6 +14,7 @@ from operator import attrgetter
 from armprobe.codegen.actions import Action
 from armprobe.errors import NoMemory, Refused, UsageError
 from armprobe.patching.execute import execute
+from armprobe.patching.live import check_live
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
 from armprobe.patching.slots import SlotAllocator
 from armprobe.probes.asking import Asking
@@ -75,6 +76,8 @@ class Engine:
         check = None if image is None else ImageCheck(image, self.program.read_possible)
         self.placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)
         self._numbers = 0
+        #: memory that the program is about to unmap, while other threads run: nothing is written there
+        self.fleeting: list[tuple[int, int]] = []
 
     # --- registering
 
@@ -179,6 +182,15 @@ class Engine:
         self.placement.forget()
         return probes
 
+    @property
+    def threads_run(self) -> bool:
+        """Whether the target is looked at by way of a thread that asks, while others run that can't be stopped.
+
+        Then sites change one instruction at a time (`patching.live`), and no slot is used again.
+        """
+        mailbox = self.target.mailbox
+        return mailbox is not None and not mailbox.can_stop
+
     def enable(self, probes: Iterable[Probe]) -> None:
         self._switch(list(probes), on=True)
 
@@ -193,7 +205,9 @@ class Engine:
         for probe in changed:
             probe.enabled = on
         try:
-            self._change({site: site.probes for site in self._sites_of(changed)})
+            again = [site for site in self._sites_of(changed) if site.silent and site.handled == _enabled(site.probes)]
+            self.patch([(site, "unpark") for site in again])
+            self._change({site: site.probes for site in self._sites_of(changed) if site not in again})
         except BaseException:
             for probe in changed:
                 probe.enabled = not on
@@ -234,7 +248,7 @@ class Engine:
         """Raises UsageError unless all sites are parked."""
         sites = self._sites_of(probes)
         for site in sites:
-            if site.state is not SiteState.PARKED:
+            if site.state is not SiteState.PARKED or site.silent:
                 raise UsageError(f"{self.program.describe(site.address)} is not parked")
         self.patch([(site, "unpark") for site in sites])
 
@@ -246,6 +260,12 @@ class Engine:
         self._with_memory(lambda: self._rebuild(others))
         for site in silent:
             site.probes = list(changes[site])
+        if self.threads_run:
+            # A branch for a branch is what processors take at any time, and the slot is ready for the next change.
+            self.patch([(site, "park") for site in silent if site.state is SiteState.OPTIMIZED])
+            for site in silent:
+                site.silent = site.state is SiteState.PARKED
+            silent = [site for site in silent if not site.silent]
         self.patch([(site, "disarm") for site in (*gone, *silent) if site.state is not SiteState.DISARMED])
         self.patch([(site, "unregister") for site in gone])
         for site in gone:
@@ -283,7 +303,9 @@ class Engine:
             new.planted, new.state, new.false_conditions = old.planted, old.state, old.false_conditions
             if new.island == old.island:
                 new.island_way = old.island_way
-            if new.state is SiteState.DISARMED:
+            if new.state is SiteState.PARKED and old.silent:
+                moves.append((new, "unpark"))
+            elif new.state is SiteState.DISARMED:
                 moves.append((new, self.optimizer.planting_verb(new)))
             elif new.state in (SiteState.OPTIMIZED, SiteState.PARKED) and new.reason:
                 new.state = SiteState.OPTIMIZED
@@ -342,9 +364,12 @@ class Engine:
             clear_traps=cleared,
             set_traps=armed,
         )
+        if self.threads_run:
+            check_live(plan, trap=self.target.trap, read_word=self.placement.read_word, fleeting=self.fleeting)
         execute(plan, self.target)
         for (site, _), state, new in zip(moves, states, after, strict=True):
             site.state, site.planted = state, new
+            site.silent &= state is SiteState.PARKED
             if site.island is not None and state in (SiteState.OPTIMIZED, SiteState.PARKED):
                 site.island_way = site.code.entry if state is SiteState.OPTIMIZED else site.code.copy
         return plan
@@ -426,3 +451,7 @@ class Engine:
         """Read the counters and the ring of a target that is gone, where they are in memory that is left."""
         if self.target.shared_memory is not None:
             self.instruments.close()
+
+
+def _enabled(probes: Iterable[Probe]) -> tuple[Probe, ...]:
+    return tuple(probe for probe in probes if probe.enabled)

@@ -45,6 +45,8 @@ class Leaving:
 
         Where tasks may sleep in slots, only those that have traps: `free` takes them away.
         """
+        if self._engine.threads_run:
+            return []  # nobody sees where they are
         target = self._engine.target
         sites = [site for site in self.retired if self._has_traps(site)] if self.may_sleep else self.retired
         if not sites or (target.threads is not None and not target.threads.complete):

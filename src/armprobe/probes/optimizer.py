@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from armprobe.errors import TargetError, TargetLost
+from armprobe.errors import Refused, TargetError, TargetLost
 from armprobe.probes.state import SiteState
 from armprobe.targets.interrupt import hold_interrupt
 
@@ -44,12 +44,19 @@ class Optimizer:
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
-        """Off: every branch becomes a trap again before this returns. On: the next pass optimizes what it can."""
-        self._enabled = value
+        """Off: every branch becomes a trap again before this returns. On: the next pass optimizes what it can.
+
+        Raises Refused where traps can't be set now; then it stays as it is.
+        """
+        before, self._enabled = self._enabled, value
         if value:
             self.kick()
-        else:
+            return
+        try:
             self.run()
+        except Refused:
+            self._enabled = before
+            raise
 
     def kick(self) -> None:
         """Ask for a pass; it runs after DELAY more stops, or at `run`."""

@@ -277,8 +277,8 @@ class Placement:
             raise
         engine.instruments.hold(probes)
         return Site(
-            address, original, insn, relocations, code, slot, list(probes), built_for=tuple(probes), island=island,
-            planted=original, reason=reason,
+            address, original, insn, relocations, code, slot, list(probes), built_for=tuple(probes),
+            handled=tuple(probe for probe in probes if probe.enabled), island=island, planted=original, reason=reason,
         )  # fmt: skip
 
     def _find_island(self, address: int) -> Slot | None:

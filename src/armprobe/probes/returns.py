@@ -189,6 +189,8 @@ class Returns:
             self._silence(self._trampolines[probe])
 
     def _silence(self, trampoline: Trampoline) -> None:
+        if self._engine.threads_run:
+            return  # who goes through its pads changes its table; the host passes over probes that are not enabled
         for number in self.active(trampoline):
             self._write(trampoline, ENTRY * number, SILENT)
         trampoline.kept.clear()
@@ -208,6 +210,8 @@ class Returns:
 
         Where tasks may sleep in them, only their traps go: `Leaving.reclaim` does the rest.
         """
+        if self._engine.threads_run:
+            return  # nobody sees where they are
         traps, sleep = self._engine.target.breakpoints, self._engine.leaving.may_sleep
         idle = [item for item in self.idle() if not sleep or (traps and any(trap in traps for trap in item.traps))]
         used = find_references(self._engine.target, [(item.pads.address, item.pads.end) for item in idle])
@@ -398,8 +402,7 @@ class Returns:
 
     def reclaim(self, probes: Iterable[Probe]) -> None:
         """Look for pads of calls that were left, where there is no free one."""
-        mailbox = self._engine.target.mailbox
-        if self._engine.dispatcher.running or (mailbox is not None and not mailbox.can_stop):
+        if self._engine.dispatcher.running or self._engine.threads_run:
             return  # registers of a program that a handler interrupted are on the host; or threads go on meanwhile
         for trampoline in [self._trampolines[probe] for probe in probes if probe in self._trampolines]:
             if not self._first_free(trampoline):

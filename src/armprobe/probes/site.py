@@ -25,11 +25,14 @@ class Site:
     code: SlotCode
     slot: Slot
     probes: list[Probe] = field(default_factory=list)
-    #: the probes whose handlers the code in the slot has
+    #: the probes whose handlers the code in the slot has, and those of them that are handled there
     built_for: tuple[Probe, ...] = ()
+    handled: tuple[Probe, ...] = ()
     state: SiteState = SiteState.DISARMED
     #: the bytes that stand at the site now
     planted: bytes = b""
+    #: it is parked, as none of its probes is enabled and the branch could not be taken away
+    silent: bool = False
     #: times a trap found the condition of the displaced instruction false: neither hits nor missed
     false_conditions: int = 0
     #: why the site cannot have a branch; empty when it can

@@ -97,6 +97,7 @@ class Loading:
             self._follow()
 
     def _follow(self) -> None:
+        self._engine.fleeting = []
         came = self._refresh([awaited.file for awaited in self._awaited])
         self._resume()
         for awaited in tuple(self._awaited):
@@ -128,8 +129,10 @@ class Loading:
                 self._engine.optimizer.run()  # a stop for each hit is dear here
         except TargetLost:
             raise
-        except TargetError as error:
-            # The program goes on without: it may have threads, which its stub can't stop for that.
+        except (TargetError, Refused) as error:
+            if not self._engine.threads_run:
+                raise
+            # Nothing stops while that is planted, and so not everything can be: the program goes on without.
             awaited.problem = error.message
 
     def _plant(self, awaited: Awaited) -> None:
@@ -143,6 +146,7 @@ class Loading:
 
     def _pause(self) -> None:
         spans = [(part.address, part.end) for known in self._libraries.fleeting for part in known.image.segments]
+        self._engine.fleeting = spans if self._engine.threads_run else []
         sites = {site for site in self._engine.sites.values() if _lies_in(site.address, spans)}
         armed = [site for site in sites if site.state is SiteState.ARMED]
         self._engine.patch([(site, "disarm") for site in armed])

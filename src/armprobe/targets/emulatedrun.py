@@ -56,12 +56,15 @@ class EmulatedRun:
         except TargetError as error:
             self.no_mailbox = error.message
         else:
-            mailbox = Mailbox(self._shared, process=process, can_stop=lambda: self._emulator.threads <= 1)
+            mailbox = Mailbox(self._shared, process=process, can_stop=self._can_stop)
             self.questions = Questions(mailbox, memory, self._stub, self._emulator)
 
     def know(self, calls: SystemCalls, *, thread_starts: Iterable[int]) -> None:
         """Tell the functions that start threads, and who makes system calls, for which there is a trap."""
         self._calls, self._thread_starts = calls, tuple(thread_starts)
+
+    def _can_stop(self) -> bool:
+        return not self._free and self._emulator.threads <= 1
 
     @property
     def answering(self) -> Questions | None:
@@ -171,8 +174,8 @@ class EmulatedRun:
         alive = not emulator.process.wait(seconds=0 if self._free else _MOMENT)
         if self._free:
             emulator.connection.lose(
-                f"the program runs several threads, without the stub of {EMULATOR}: its probes stay as they are",
-                hint="change probes before it starts threads",
+                f"the program runs several threads, without the stub of {EMULATOR}",
+                hint="a handler in Python can change probes: it is asked by a thread, which does it",
             )
         questions = self.questions
         if questions is None or not alive:

@@ -8,15 +8,14 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import struct
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from armprobe.errors import TargetFault
 from armprobe.isa.reading import TPIDRURO, Load
+from armprobe.targets.auxiliary import architecture_of, auxiliary_vector
 from armprobe.targets.base import TRAP, Region, Registers, Stop, TrapHandler
 from armprobe.targets.capabilities import AskedKernel, BulkMemory, ExecutableMemory, OwnFaults, Task
 from armprobe.targets.emulatedrun import EmulatedRun
@@ -24,7 +23,7 @@ from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.heldfile import NAME
 from armprobe.targets.journal import MARK, Journal
 from armprobe.targets.keptdata import KeptData, mark_as_ours
-from armprobe.targets.linkmap import AT_BASE, AT_ENTRY, AT_PLATFORM
+from armprobe.targets.linkmap import AT_BASE, AT_ENTRY
 from armprobe.targets.linuxcalls import (
     CALL_CODE,
     CHECK_CODE,
@@ -45,7 +44,6 @@ from armprobe.targets.questions import Questions
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotefiles import RemoteFile, read_file
 from armprobe.targets.remotethreads import RemoteThreads
-from armprobe.targets.rsp import object_part
 from armprobe.targets.useremulator import SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
@@ -53,11 +51,6 @@ _PAGE = 0x1000
 _THREAD_REGISTER = 7
 #: the entry point in the header of an ELF file, from its start
 _ELF_ENTRY = 24
-_PLATFORM = re.compile(rb"v([4-8])")
-#: the architecture that brought load-exclusive
-_EXCLUSIVES = 6
-#: how often shared memory is looked at while the process runs
-_LOOK_SECONDS = 0.01
 
 
 class Vdso(NamedTuple):
@@ -91,7 +84,7 @@ class LinuxProcess:
         self._shared = shared or self._kept
         self._ours = EmulatedRun(stub, emulator, shared) if emulator is not None and shared is not None else None
         self._memory: MappedMemory | None = None
-        self.auxiliary = _auxiliary_vector(stub)
+        self.auxiliary = auxiliary_vector(stub)
         #: the page of code that belongs to no probe
         self._own: Region | None = None
         #: how code reads memory that comes and goes
@@ -104,7 +97,7 @@ class LinuxProcess:
         #: [start, end) of the program's code, read-only for it, and those that were made writable
         self._code: list[tuple[int, int]] = []
         self._opened: set[tuple[int, int]] = set()
-        self.architecture = _architecture(stub, self.auxiliary)
+        self.architecture = architecture_of(stub, self.auxiliary)
         if self._kept is not None:
             stub.follow(self._kept.keep)
             stub.runner.can_interrupt = stub.events is None or stub.events.leads
@@ -112,6 +105,7 @@ class LinuxProcess:
         linker, program = (self.auxiliary.get(kind, 0) for kind in (AT_BASE, AT_ENTRY))
         near = [place for place in (linker, program, stub.read_registers().pc) if place]
         self._calls = SystemCalls(stub, near=near, regions=self.regions)
+        self._calls.instead = lambda: self._storing
         self._rest = ()  # it is about to map more
 
     def take_memory(self, vdso: Vdso | None = None) -> None:
@@ -253,11 +247,23 @@ class LinuxProcess:
     def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
         """Write, also to code that is read-only for the program. Raises TargetFault."""
         others = []
+        storing = self._storing
         for address, data in writes:
             if self._shared is not None and address in self._shared:
                 self._shared.write(address, data)
+            elif storing is not None and self._holds_code(address):
+                storing.store(address, data, protected=any(part[0] <= address < part[1] for part in self._code))
             elif self._answering is None or not self._answering.write(address, data):
                 others.append((address, data))
+        if not others:
+            return
+        if storing is not None:
+            address, data = others[0]
+            raise TargetFault(
+                f"cannot write {len(data)} bytes at 0x{address:08x}: the program itself may not write all of that",
+                address=address,
+                size=len(data),
+            )
         try:
             self.stub.write_many(others)
         except TargetFault:
@@ -269,6 +275,16 @@ class LinuxProcess:
     def _answering(self) -> Questions | None:
         """Who answers what a thread asks, while that is done: the target is what that thread sees."""
         return None if self._ours is None else self._ours.answering
+
+    @property
+    def _storing(self) -> Questions | None:
+        """Who changes code while other threads execute it, which have to see that: the thread that is answered."""
+        answering = self._answering
+        return answering if answering is not None and answering.others_run else None
+
+    def _holds_code(self, address: int) -> bool:
+        own = self._memory.parts if self._memory is not None else ()
+        return any(start <= address < end for start, end in (*self._code, *own))
 
     def read_registers(self) -> Registers:
         return self.stub.read_registers() if self._answering is None else self._answering.registers.copy()
@@ -383,24 +399,3 @@ class LinuxProcess:
             self._calls.call(MPROTECT, start, end - start, PROT_READ | PROT_WRITE | PROT_EXEC)
         self._opened.update(part for part in found if part in self._code)
         return bool(found)
-
-
-def _auxiliary_vector(stub: GdbRemoteTarget) -> dict[int, int]:
-    """What the kernel told the process at its start: where its program is, and its interpreter."""
-    content = bytearray()
-    while True:
-        part, last = object_part(stub.ask(b"qXfer:auxv:read::%x,ff0" % len(content)))
-        content += part
-        if last or not part:
-            break
-    words = struct.iter_unpack("<II", bytes(content[: len(content) & ~7]))
-    return dict(words)
-
-
-def _architecture(stub: GdbRemoteTarget, auxiliary: Mapping[int, int]) -> int:
-    """The architecture version by what the kernel calls the processor (AT_PLATFORM: `v7l`); else what the stub says."""
-    try:
-        name = _PLATFORM.match(stub.read_memory(auxiliary[AT_PLATFORM], 4))
-    except (KeyError, TargetFault):
-        return stub.architecture
-    return stub.architecture if name is None else int(name[1])

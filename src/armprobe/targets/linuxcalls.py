@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from armprobe.errors import Refused, TargetError, TargetFault
 from armprobe.targets.base import CPSR_T, Region, Registers
@@ -53,6 +54,13 @@ _ERRORS = 4095
 _STATE = CPSR_T | 1 << 24 | 0x0600FC00
 
 
+class Caller(Protocol):
+    """A thread that makes system calls by itself when it is asked to."""
+
+    def call(self, number: int, *arguments: int) -> int:
+        """Return the result, unsigned."""
+
+
 class SystemCalls:
     """System calls of the process behind `stub`, made by one of its threads while the others stand still."""
 
@@ -63,6 +71,8 @@ class SystemCalls:
         """
         self._stub = stub
         self._found = self._place = _find_call(stub, list(near), list(regions))
+        #: who makes calls while the stub can't stop the process
+        self.instead: Callable[[], Caller | None] = lambda: None
 
     def settle(self, place: int) -> None:
         """Make calls from `place` from now on, where CALL_CODE stands: nothing of the program comes there."""
@@ -79,6 +89,17 @@ class SystemCalls:
 
         Raises TargetError with the error number's name, and where no thread can make one.
         """
+        caller = self.instead()
+        result = self._call_by_stub(number, *arguments) if caller is None else caller.call(number, *arguments)
+        if result >= (1 << 32) - _ERRORS:
+            code = (1 << 32) - result
+            raise TargetError(
+                f"system call {number} fails in {self._stub.name}: {os.strerror(code)} "
+                f"({errno.errorcode.get(code, f'error {code}')})"
+            )
+        return result
+
+    def _call_by_stub(self, number: int, *arguments: int) -> int:
         stopped = self._stub.threads.current
         thread, registers = calling_thread(self._stub, self._first_argument)
         self._stub.threads.select(thread)
@@ -107,14 +128,7 @@ class SystemCalls:
         registers.values[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
         registers.r7 = number
         registers.pc = self._place
-        result = self._execute(registers, own).r0
-        if result >= (1 << 32) - _ERRORS:
-            code = (1 << 32) - result
-            raise TargetError(
-                f"system call {number} fails in {self._stub.name}: {os.strerror(code)} "
-                f"({errno.errorcode.get(code, f'error {code}')})"
-            )
-        return result
+        return self._execute(registers, own).r0
 
     def _execute(self, registers: Registers, own: Registers) -> Registers:
         """Let the selected thread run from these registers to the place where calls end; then it gets its `own`."""

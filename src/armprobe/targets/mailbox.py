@@ -16,12 +16,15 @@ import platform
 import struct
 from collections.abc import Callable
 
-from armprobe.errors import TargetError
+from armprobe.errors import TargetError, TargetLost
 from armprobe.targets.base import CPSR_T, Registers, TrapHandler
 from armprobe.targets.mailboxlayout import (
     ANSWERED,
     ASKED,
+    CALLS,
     CONTENT,
+    DATA,
+    DATA_SIZE,
     DECLINED,
     ENTRIES,
     ENTRY_SIZE,
@@ -30,8 +33,11 @@ from armprobe.targets.mailboxlayout import (
     SIZE,
     SLEEPS,
     STATES,
+    STORES,
     THREAD,
     WAITS,
+    WORK,
+    WORK_ARGUMENTS,
 )
 from armprobe.targets.processmemory import SharedData
 
@@ -49,6 +55,9 @@ _ADD_ONE = 1 << 28 | 1 << _OPERAND
 _NO_ERRORS = (errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT)
 _PC = 15
 _WORDS = struct.Struct("<17I")
+_WORD = 4
+#: how long the end of what a thread does for us is awaited, before the program's end is looked for
+_LOOK_SECONDS = 0.01
 
 
 def missing() -> str:
@@ -141,6 +150,40 @@ class Mailbox:
     def point(self, entry: int) -> int:
         """Where the thread asks."""
         return self._get(CONTENT + ENTRY_SIZE * entry + 4 * _PC) - LINK
+
+    def call(self, number: int, *arguments: int, alive: Callable[[], bool]) -> int:
+        """Have the thread that is answered make a system call, and return its result, unsigned.
+
+        Raises TargetLost when the program is not `alive` any more; the same for `store`.
+        """
+        padded = [argument & 0xFFFFFFFF for argument in arguments] + [0] * (WORK_ARGUMENTS - len(arguments))
+        self._work(CALLS, [number, *padded], alive)
+        assert self._entry is not None
+        return self._get(CONTENT + ENTRY_SIZE * self._entry + WORK)
+
+    def store(self, address: int, data: bytes, *, alive: Callable[[], bool]) -> None:
+        """Have the thread that is answered store whole words, which it may write, each at once."""
+        for start in range(0, len(data), DATA_SIZE):
+            part = data[start : start + DATA_SIZE]
+            self._shared.write(self.address + DATA, part)
+            place = address + start
+            self._work(STORES, [place, place + len(part), self.address + DATA], alive)
+
+    def _work(self, state: int, words: list[int], alive: Callable[[], bool]) -> None:
+        """Have the thread do what `state` stands for with the words, and come back."""
+        assert self._entry is not None
+        entry, seen = self._entry, self._seen
+        self._shared.write(self._content(entry) + WORK, struct.pack(f"<{len(words)}I", *words))
+        self._change(STATES + _WORD * entry, state)
+        while True:
+            self._seen = self._get(ASKED)
+            if self._get(STATES + _WORD * entry) == WAITS:
+                break
+            if not alive():
+                raise TargetLost("the program has ended, and its memory with it")
+            self.sleep(_LOOK_SECONDS)
+        self._change(NOBODY, 0)  # a barrier: what it did is looked at after that it says so
+        self._seen = seen  # others may have asked meanwhile
 
     def let_run(self) -> None:
         """Let the thread that is answered go on with its registers now, before its question has been dealt with."""

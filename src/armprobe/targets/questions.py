@@ -11,10 +11,14 @@ from contextlib import contextmanager, suppress
 from armprobe.errors import TargetError, TargetFault
 from armprobe.targets.base import Registers, Stop, StopReason
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.linuxcalls import MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE
 from armprobe.targets.mailbox import Mailbox
 from armprobe.targets.useremulator import EMULATOR, UserEmulator
 from armprobe.targets.usermemory import UserMemory
 
+#: the first version of QEMU that protects a page before it reads what it translates
+_SEES_STORES = (6, 2)
+_PAGE = 0x1000
 #: how often the end of the program is looked for
 _LOOK_SECONDS = 0.01
 
@@ -59,6 +63,41 @@ class Questions:
         except TargetFault:
             return False
         return True
+
+    @property
+    def others_run(self) -> bool:
+        """Whether other threads run while this one is answered, and no stub can stop them."""
+        return not self.mailbox.can_stop
+
+    def call(self, number: int, *arguments: int) -> int:
+        """Have the thread that is answered make a system call, and return its result, unsigned. Raises TargetLost."""
+        return self.mailbox.call(number, *arguments, alive=self._lives)
+
+    def store(self, address: int, data: bytes, *, protected: bool) -> None:
+        """Have the thread that is answered store code, in whole words: so the emulator learns of it.
+
+        What is `protected` is made writable before. Raises TargetError where the emulator may execute code that it
+        translated before, and TargetLost.
+        """
+        if self._emulator.version < _SEES_STORES:
+            raise TargetError(
+                f"this version of {EMULATOR} may execute code that it began to translate before a change: QEMU 6.2 and "
+                "later do not",
+                hint="plant probes before the program starts threads",
+            )
+        start, end = address & ~3, address + len(data) + 3 & ~3
+        if protected:
+            page = start & -_PAGE
+            size = (end + _PAGE - 1 & -_PAGE) - page
+            if self.call(MPROTECT, page, size, PROT_READ | PROT_WRITE | PROT_EXEC):
+                raise TargetFault(f"the page at 0x{page:08x} can't be made writable", address=address, size=len(data))
+        before, after = self.memory.read_many(
+            [(start, address - start), (address + len(data), end - address - len(data))]
+        )
+        self.mailbox.store(start, before + data + after, alive=self._lives)
+
+    def _lives(self) -> bool:
+        return not self._emulator.process.wait(seconds=0)
 
     def run(self, until: int) -> Stop:
         """Let the thread that is answered run up to `until`, where it asks again; others are answered meanwhile.
@@ -142,8 +181,8 @@ class Questions:
         if self._emulator.threads > 1:
             self._emulator.connection.before = self._halt
             raise TargetError(
-                f"the program runs several threads, which {EMULATOR} can't stop: for now, it stays as it is",
-                hint="change probes before it starts threads",
+                f"the program runs several threads, which {EMULATOR} can't stop for that",
+                hint="a handler in Python can change probes: it is asked by a thread, which does it",
             )
         self._stub.runner.halt()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,6 +59,7 @@ class UserEmulator:
             raise MissingDependency(f"{EMULATOR} is not installed", hint="apt-get install qemu-user")
         #: for messages
         self.name = Path(command[0]).name
+        self._emulator = emulator
         files = {number: _descriptor(stream) for number, stream in enumerate(streams) if stream is not None}
         if shared is not None:
             files[SHARED_FILE] = shared
@@ -89,6 +93,14 @@ class UserEmulator:
             f"{EMULATOR} does not start {self.name}",
             hint="it has said why; --root DIR (root=...) is where a program finds its interpreter and libraries",
         )
+
+    @cached_property
+    def version(self) -> tuple[int, ...]:
+        """That of QEMU; () where it does not tell."""
+        command = [self._emulator, "--version"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  found in PATH
+        found = re.search(r"version (\d+)\.(\d+)", told)
+        return tuple(map(int, found.groups())) if found else ()
 
     @property
     def threads(self) -> int:
