@@ -79,3 +79,14 @@ def test_data_of_a_library_is_no_place_for_a_probe():
 def test_a_file_that_is_not_there_has_no_names():
     assert load_object("/lib/text", b"no ELF file", bias=0x1000) is None
     assert load_object("/lib/missing", None, bias=0x1000) is None
+
+
+def test_the_page_that_the_kernel_shares_with_all_processes_takes_no_probe():
+    assert TABLE.refusal(0xFFFF0FE0).startswith("in the page of the kernel's vectors and helpers")
+    assert TABLE.refusal(0xFFFFFFFC)
+    assert not TABLE.refusal(0xFFFEFFFC)
+
+
+def test_an_address_outside_of_all_files_has_no_name():
+    table = table_of([loaded("prog", 0, Symbol("_end", 0x2100), main=True)])
+    assert (table.describe(0x2100), table.describe(0x2104)) == ("_end", "0x00002104")

@@ -13,6 +13,9 @@ from armprobe.symbols.table import ObjectRange, SymbolTable
 
 _PT_DYNAMIC, _DT_TEXTREL, _DT_FLAGS, _DF_TEXTREL = 2, 22, 30, 4
 
+#: Source: Documentation/arm/kernel_user_helpers.rst (Linux). QEMU's user-mode emulator carries its calls out itself.
+_KERNEL_PAGE = (0xFFFF0000, 1 << 32, "in the page of the kernel's vectors and helpers, which all processes share")
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
@@ -64,6 +67,7 @@ def table_of(objects: Iterable[LoadedImage]) -> SymbolTable:
         (symbol for known in objects for symbol in known.image.symbols),
         marks=(mark for known in objects for mark in known.image.marks),
         ranges=((part.address, part.end) for _, part in parts if part.executable),
+        refused=[_KERNEL_PAGE],
         debug=(part for known in objects for part in known.image.debug),
         objects=(ObjectRange(known.name, part.address, part.end, known.main, known.bias) for known, part in parts),
     )

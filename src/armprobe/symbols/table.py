@@ -102,7 +102,9 @@ class SymbolTable:
             return None
         symbol = self.symbols[index]
         offset = address - symbol.address
-        return (symbol, offset) if offset < symbol.size or not symbol.size else None
+        # A symbol without a size may be that of all that follows it in its file.
+        open_end = not symbol.size and (not offset or not self.objects or self.object_at(address) is not None)
+        return (symbol, offset) if offset < symbol.size or open_end else None
 
     def describe(self, address: int) -> str:
         """`name+0x10` in readable form, the bare address where nothing is known."""
