@@ -45,5 +45,5 @@ def test_what_the_program_prints_while_counts_are_shown_goes_to_standard_error(d
         probe = session.count("malloc")
         with live:
             session.run()
-            live.update(session, [probe], last=True)
+            live.update([probe], last=True)
     assert f"allocations {probe.hits}" in capfd.readouterr().err

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.kernel_guest import BUSYBOX, KERNEL, need_guest
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, kernel_module, need_guest
 
 from armprobe.targets.linuxguest import LinuxGuest, start_guest
 
@@ -142,8 +142,7 @@ def _libraries(architecture: str, packages: Mapping[str, Sequence[str]]) -> dict
 
 
 def _modules() -> dict[str, bytes]:
-    (folder,) = KERNEL.resolve().parents[1].glob("lib/modules/*/kernel")
-    return {f"modules/{Path(module).name}": (folder / module).read_bytes() for module in _MODULES}
+    return {f"modules/{Path(module).name}": kernel_module(KERNEL, module) for module in _MODULES}
 
 
 def _forwarded_port(guest: LinuxGuest) -> int:

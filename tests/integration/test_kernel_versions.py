@@ -7,8 +7,10 @@ from tests.integration.kernel_guest import (
     KERNEL,
     LPAE_KERNEL,
     calling_program,
+    kernel_module,
     need_guest,
     opening_program,
+    sending_program,
     unmapping_program,
 )
 
@@ -35,6 +37,8 @@ def test_other_kernels_are_probed_as_well(kernel, memory, emulator, tmp_path):
         "bin/calls": calling_program(tmp_path, processors=PROCESSORS, calls=CALLS),
         "bin/opens": opening_program(tmp_path, opens=OPENS),
         "bin/unmaps": unmapping_program(tmp_path, opens=UNMAPPED),
+        "bin/sends": sending_program(tmp_path, processors=PROCESSORS, packets=CALLS),
+        "dummy.ko": kernel_module(kernel, "drivers/net/dummy.ko"),
     }
     with start_guest(
         kernel, BUSYBOX, programs=programs, processors=PROCESSORS, options=["-m", memory], emulator=emulator
@@ -62,5 +66,18 @@ def test_other_kernels_are_probed_as_well(kernel, memory, emulator, tmp_path):
             # What the names were, no one can say: that they were read, and harmed nobody.
             assert opens.hits == 3 * UNMAPPED
             assert len(list(session.events())) == opens.hits
+        place = "sed -n 's/ t dummy_validate.*//p' /proc/kallsyms"
+        loads = "insmod /dummy.ko; ifconfig dummy0 10.1.1.1 up"
+        shown = int(guest.execute(f"{loads}; {place}"), 16)
+        with armprobe.attach_kernel(guest.address) as session:
+            assert session.locate("dummy:dummy_validate") == shown
+            sent = session.define('dummy:dummy_xmit if COMM == "sends"')
+            leaves = session.count("dummy:dummy_cleanup_module")
+            assert session.optimize_now() == 2
+            guest.start(f"sends; rmmod dummy; {loads}; sends; rmmod dummy", when_ended=session.stop)
+            session.run()
+            guest.finish()
+            assert (sent.hits, leaves.hits) == (PROCESSORS * CALLS, 1)
+            assert (sent.state, sent.place) == ("unloaded", "dummy:dummy_xmit")
         assert not {"Oops", "WARNING", "BUG"} & set(guest.execute("dmesg").replace(":", " ").split())
         assert guest.power_off() == 0

@@ -69,7 +69,7 @@ def test_a_library_that_comes_again_elsewhere_is_counted_from_constructor_to_des
     assert [probe.hits for probe in one.probes] == [plugin_calls(1), plugin_calls(3)]
     assert one.probes[0].address != one.probes[1].address
     assert (one.hits, two.hits) == (plugin_calls(1) + plugin_calls(3), plugin_calls(2))
-    assert [probe.state for probe in one.probes] == ["unregistered"] * 2
+    assert [probe.state for probe in one.probes] == ["unloaded"] * 2
 
 
 @pytest.mark.parametrize("who", [(), ("thread",)], ids=["alone", "a thread"])

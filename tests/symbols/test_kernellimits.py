@@ -4,8 +4,8 @@ import pytest
 
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.kernellimits import kernel_refusals
+from armprobe.symbols.kerneltable import KernelPart, kernel_table
 from armprobe.symbols.kerneltables import CodeTables
-from armprobe.symbols.table import SymbolTable
 
 BASE = 0xC0300000
 NOP, PUSH_LR, ADD_SP, MOV = 0xE320F000, 0xE52DE004, 0xE28DD004, 0xE1A00001
@@ -14,7 +14,8 @@ NOP, PUSH_LR, ADD_SP, MOV = 0xE320F000, 0xE52DE004, 0xE28DD004, 0xE1A00001
 def table(*words, symbols=(), accesses=(), labels=()):
     text = b"".join(struct.pack("<I", word) for word in words)
     tables = CodeTables(tuple(accesses), tuple(labels))
-    return SymbolTable(symbols, refused=kernel_refusals(symbols, text, BASE, tables=tables), changing=labels)
+    refused = kernel_refusals(symbols, text, BASE, tables=tables)
+    return kernel_table(KernelPart(symbols, BASE, BASE + len(text), refused, labels))
 
 
 def test_other_instructions_are_not_refused():

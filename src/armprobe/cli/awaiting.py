@@ -28,14 +28,14 @@ pending_option = click.option(
 
 @dataclass(slots=True)
 class AwaitedPlace:
-    """A definition whose library is awaited. `planted` are its probes of all times, with what their places are called.
+    """A definition whose library is awaited. `planted` are its probes of all times.
 
     `added` is how many instructions each of them adds.
     """
 
     text: str
     awaited: Awaited
-    planted: list[tuple[str, Probe]] = field(default_factory=list)
+    planted: list[Probe] = field(default_factory=list)
     added: dict[Probe, int] = field(default_factory=dict)
 
     @property
@@ -95,7 +95,7 @@ def _await(
             return
         skipped.extend(left_out)
         for probe in probes:
-            place.planted.append((session.symbols.describe(probe.address), probe))
+            place.planted.append(probe)
             code = session.explain(probe.address).code
             place.added[probe] = code.added if code is not None else 0
 
@@ -110,11 +110,9 @@ def awaited_rows(
     """The rows of the places, by their `facts`: one for each, with the sum of what all its probes came to."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for place in places:
-        for name, probe in place.planted:
-            row = facts(place, probe) | {"location": name}
-            if row["kind"] == "unregistered":
-                row["kind"] = "unloaded"
-            key = place.text, name, row.get("event", "")
+        for probe in place.planted:
+            row = facts(place, probe)
+            key = place.text, probe.place, row.get("event", "")
             before = rows.get(key)
             if before is not None:
                 row |= {total: row[total] + before[total] for total in _TOTALS if total in row}

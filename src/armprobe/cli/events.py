@@ -78,7 +78,7 @@ def probe_facts(session: Session, probe: Probe) -> dict[str, Any]:
     lost = session.lost(probe)
     return {
         "event": probe.name,
-        "location": session.symbols.describe(probe.address),
+        "location": probe.place,
         "address": hexadecimal(probe.address),
         "hits": probe.hits,
         "recorded": probe.hits - lost,

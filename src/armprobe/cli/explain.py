@@ -19,7 +19,7 @@ from armprobe.symbols.location import resolve
 
 @click.command
 @program_options
-@click.argument("locations", metavar="LOCATION...", nargs=-1, required=True)
+@click.argument("locations", metavar="LOCATION...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with one object a location.")
 def explain(program: ProgramOptions, locations: tuple[str, ...], as_json: bool) -> None:
     """Explain how an instruction is probed, or why it cannot be.
@@ -32,6 +32,8 @@ def explain(program: ProgramOptions, locations: tuple[str, ...], as_json: bool) 
     \b
     armprobe explain firmware.elf parse_packet+8 0x8514
     """
+    if not locations:
+        raise click.UsageError("Missing argument 'LOCATION...'.", ctx=click.get_current_context())
     with open_session(program, output=print_output) as session:
         places = []
         for location in locations:

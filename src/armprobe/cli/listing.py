@@ -9,7 +9,7 @@ import click
 
 from armprobe.cli.disassembly import disassemble
 from armprobe.cli.names import name_facts
-from armprobe.cli.options import ProgramOptions, open_session, program_options
+from armprobe.cli.options import ANY, ProgramOptions, open_session, program_options
 from armprobe.cli.text import hexadecimal, print_json, print_output, print_table, progress
 from armprobe.errors import Refused, UsageError
 from armprobe.session import Session
@@ -20,7 +20,7 @@ from armprobe.symbols.table import demangled
 
 @click.command("list")
 @program_options
-@click.argument("pattern", metavar="[PATTERN]", default="*")
+@click.argument("pattern", metavar="[PATTERN]", default=ANY)
 @click.option("--instructions", is_flag=True, help="List every instruction of the functions.")
 @click.option("--args", is_flag=True, help="List what has a name at each place, and the source lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with one object a place.")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 from armprobe.cli.text import many, print_output
 from armprobe.probes.probe import Probe
-from armprobe.session import Session
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -65,7 +64,7 @@ class LiveCounts:
         for line in lines:
             self._console.out(line.decode("utf-8", "replace"), highlight=False)
 
-    def update(self, session: Session, probes: Sequence[Probe], *, last: bool = False) -> None:
+    def update(self, probes: Sequence[Probe], *, last: bool = False) -> None:
         """Show the counts, unless they were shown less than PERIOD ago."""
         now = self._clock()
         elapsed = now - self._since
@@ -74,9 +73,9 @@ class LiveCounts:
         hits = {probe: probe.hits for probe in probes}
         rates = {probe: (count - self._seen.get(probe, 0)) / max(elapsed, 1e-9) for probe, count in hits.items()}
         self._seen, self._since = hits, now
-        self._live.update(self._table(session, hits, rates), refresh=True)
+        self._live.update(self._table(hits, rates), refresh=True)
 
-    def _table(self, session: Session, hits: dict[Probe, int], rates: dict[Probe, float]) -> Group:
+    def _table(self, hits: dict[Probe, int], rates: dict[Probe, float]) -> Group:
         from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table
@@ -90,8 +89,7 @@ class LiveCounts:
         shown = sorted(hits, key=lambda probe: (-rates[probe], -hits[probe], probe.address))
         most = max(self._console.height - _ROOM, 1)
         for probe in shown[:most]:
-            place = session.symbols.describe(probe.address)
-            table.add_row(f"{hits[probe]:,}", f"{rates[probe]:,.0f}", probe.state, Text(place))
+            table.add_row(f"{hits[probe]:,}", f"{rates[probe]:,.0f}", probe.state, Text(probe.place))
         left = f", {len(shown) - most:,} not shown" if len(shown) > most else ""
         seconds = f"{self._clock() - self._start:.0f} s"
         summary = f"{many(sum(hits.values()), 'hit')} of {many(len(hits), 'probe')} in {seconds}{left}; Ctrl-C ends"

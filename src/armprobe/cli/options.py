@@ -83,6 +83,8 @@ def _one_of(what: str, names: Sequence[str]) -> Callable[[click.Context, click.P
     return check
 
 
+#: the pattern of a command that was given none
+ANY = "*"
 journal_option = click.option(
     "--journal", metavar="FILE", type=click.Path(path_type=Path),
     help="With --gdb: where it is noted what `armprobe restore` undoes (default: in $XDG_STATE_HOME/armprobe).",
@@ -145,6 +147,8 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
         after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None,
         monitor: tuple[str, ...], journal: Path | None, **rest: Any,
     ) -> Any:  # fmt: skip
+        if kernel and image is not None and not image.exists():
+            image, rest = _first_of_rest(image, rest)
         if image is None and not kernel:
             raise click.UsageError("Missing argument 'IMAGE'.", ctx=click.get_current_context())
         if bias and after is None:
@@ -187,6 +191,15 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for parameter in reversed(_PARAMETERS):
         decorated = parameter(decorated)
     return decorated
+
+
+def _first_of_rest(image: Path, rest: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
+    """A kernel needs no file: what stands where one could be is what the command is about, if that can be more."""
+    if rest.get("pattern") == ANY:
+        return None, rest | {"pattern": str(image)}
+    if "locations" in rest:
+        return None, rest | {"locations": (str(image), *rest["locations"])}
+    return image, rest
 
 
 @contextmanager

@@ -79,9 +79,9 @@ def stat(
             stop = session.run(until=until, limit=limit)
         else:
             with live:
-                stop = run_live(session, lambda: live.update(session, probes), until=until, limit=limit, every=PERIOD)
-        rows = [_facts(session, probe, added) for probe, added in zip(probes, costs, strict=True)]
-        rows += awaited_rows(awaited, lambda place, probe: _facts(session, probe, place.added[probe]))
+                stop = run_live(session, lambda: live.update(probes), until=until, limit=limit, every=PERIOD)
+        rows = [_facts(probe, added) for probe, added in zip(probes, costs, strict=True)]
+        rows += awaited_rows(awaited, lambda place, probe: _facts(probe, place.added[probe]))
         skipped += missing(awaited, skipped)
         rows.sort(key=lambda row: (-row["hits"], row["address"]))
         if as_json:
@@ -120,9 +120,9 @@ def _instructions_added(session: Session, probe: Probe) -> int:
     return code.added
 
 
-def _facts(session: Session, probe: Probe, added: int) -> dict[str, Any]:
+def _facts(probe: Probe, added: int) -> dict[str, Any]:
     return {
-        "location": session.symbols.describe(probe.address),
+        "location": probe.place,
         "address": hexadecimal(probe.address),
         "hits": probe.hits,
         "kind": probe.state,

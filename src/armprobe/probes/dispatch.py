@@ -184,6 +184,7 @@ class Dispatcher:
         cpu = self._engine.current_cpu()
         for probe, handler in self._wanted(site, regs, cpu, post=post):
             hit = Hit(self._engine, probe, regs, cpu, returned=post)
+            interrupted = self.running.get(cpu)
             if not self._begin(probe, cpu):
                 continue
             try:
@@ -193,6 +194,8 @@ class Dispatcher:
                     return True
             finally:
                 del self.running[cpu]
+                if interrupted is not None:
+                    self.running[cpu] = interrupted
         return False
 
     def _wanted(self, site: Site, regs: Registers, cpu: int, *, post: bool) -> list[tuple[Probe, HostHandler]]:
@@ -241,7 +244,7 @@ class Dispatcher:
 
     def _begin(self, probe: Probe, cpu: int) -> bool:
         """Take the control block of a CPU for a probe; False, and a miss, while another handler runs on it."""
-        if self._deaf or cpu in self.running:
+        if (self._deaf or cpu in self.running) and not probe.always:
             probe.host_missed += 1
             return False
         self.running[cpu] = probe

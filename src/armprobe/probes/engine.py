@@ -172,6 +172,7 @@ class Engine:
         probes = [probe for site in gone for probe in site.probes]
         note(self.target.journal, Unmapped(tuple(spans)))
         for probe in probes:
+            probe.lost_place = self.program.describe(probe.address)
             probe.enabled = False
             self.returns.retire(probe)
         self.instruments.freeze(probes)
@@ -424,7 +425,7 @@ class Engine:
     def state_of(self, probe: Probe) -> str:
         site = self.sites.get(probe.address)
         if site is None or probe not in site.probes:
-            return "unregistered"
+            return "unloaded" if probe.lost_place else "unregistered"
         return self.state_name(site) if probe.enabled else "disabled"
 
     def state_name(self, site: Site) -> str:

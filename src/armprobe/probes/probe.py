@@ -215,6 +215,10 @@ class Probe:
     latencies: Latencies | None = None
     #: probes at other places that do a part of its work, and go with it
     companions: tuple[Probe, ...] = ()
+    #: whether its handler runs also where those of others do not, and their hits count as missed
+    always: bool = False
+    #: what its place was called when the program unloaded it
+    lost_place: str = ""
     #: whether hits that find the condition of the instruction false are counted; that takes a trap
     watch_condition: bool = False
     #: address of the counter in target memory, for a probe with a compiled count
@@ -227,6 +231,11 @@ class Probe:
     def name(self) -> str:
         """The event name of a definition, else the location."""
         return self.definition.event if self.definition else self.location
+
+    @property
+    def place(self) -> str:
+        """What its address is called, or was when there was code."""
+        return self.lost_place or self.engine.program.describe(self.address)
 
     @property
     def hits(self) -> int:
@@ -283,7 +292,7 @@ class Probe:
 
     @property
     def state(self) -> str:
-        """`disabled`, `trap`, `branch`, `parked` or `unregistered`."""
+        """`disabled`, `trap`, `branch`, `parked`, `unregistered`, or `unloaded`: the program has unloaded its code."""
         return self.engine.state_of(self)
 
     @property

@@ -31,6 +31,8 @@ from armprobe.session.event import Event
 from armprobe.session.libraries import Libraries
 from armprobe.session.loading import Awaited, Loading
 from armprobe.session.making import ProbeMaker, When
+from armprobe.session.moduleloading import ModuleLoading
+from armprobe.session.modules import Modules
 from armprobe.session.recorded import Recorded
 from armprobe.session.stretches import STRETCH_SECONDS, can_stretch, run_in_stretches
 from armprobe.symbols.image import Image
@@ -62,6 +64,7 @@ class Session:
         ends_target: bool = False,
         image: Image | None = None,
         libraries: Libraries | None = None,
+        modules: Modules | None = None,
     ) -> None:
         """Start a session on a target that stands still.
 
@@ -69,7 +72,7 @@ class Session:
         that is the end of the target, `ends_target`, there is nothing to restore.
         `live` is for a target that goes on with its own work, and may not show all of its threads.
         `image` is what should run on the target: it is compared before a probe is placed.
-        `libraries` are those of a Linux process.
+        `libraries` are those of a Linux process, `modules` those of a kernel.
         """
         self.target = target
         self._detach = detach
@@ -86,6 +89,8 @@ class Session:
         #: those of a Linux process
         self.libraries = libraries
         self._loading = None if libraries is None else Loading(self._engine, libraries, symbols, self._recorded)
+        self._modules = modules
+        self._following = None if modules is None else ModuleLoading(self._engine, modules, self._recorded)
         self._closed = self._stop_asked = False
         self._watches: list[Watch] = []
         self._copies: list[tuple[int, int]] = []
@@ -394,6 +399,8 @@ class Session:
 
     def _register(self, probes: list[Probe]) -> list[Probe]:
         self._check_open()
+        if self._following is not None:
+            self._following.expect(probes)
         self._engine.register(probes)
         if self._loading is not None:
             self._loading.planted(probes)
@@ -433,8 +440,10 @@ class Session:
     def probes(self) -> tuple[Probe, ...]:
         """All registered probes, by address."""
         sites = self._engine.sites
-        own = None if self._loading is None else self._loading.watcher
-        return tuple(probe for address in sorted(sites) for probe in sites[address].probes if probe is not own)
+        own = [] if self._following is None else self._following.watchers
+        if self._loading is not None and self._loading.watcher is not None:
+            own = [self._loading.watcher]
+        return tuple(probe for address in sorted(sites) for probe in sites[address].probes if probe not in own)
 
     def locate(self, where: str | int) -> int:
         """The address of a place. Raises UsageError when there is none or several, Refused where no A32 code is."""
@@ -544,6 +553,8 @@ class Session:
                 self._detach()
             return explain_stop(engine, stop)
         engine.instruments.drain()
+        if self._modules is not None:
+            self._modules.refresh()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
             # Whoever looks at registers now wants to see the program, not our code.
             engine.leaving.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))

@@ -139,9 +139,11 @@ def attach_kernel(
     another one, TargetError when the kernel gives no memory, Refused when another session works on it, or one did not
     end.
     """
+    from armprobe.session.modules import Modules
     from armprobe.symbols.kallsyms import find_banner, read_tables
     from armprobe.symbols.kernelimage import check_running, load_kernel_image
     from armprobe.symbols.kernellimits import kernel_refusals
+    from armprobe.symbols.kerneltable import KernelPart
     from armprobe.symbols.kerneltables import find_tables
     from armprobe.targets.linux_kernel import KernelTarget
 
@@ -166,17 +168,21 @@ def attach_kernel(
             functions = {symbol.name: symbol.address for symbol in own if symbol.function}
             start = target.text.start
             tables = find_tables(constants, code, start, jump_labels="arch_jump_label_transform" in functions)
-            table = SymbolTable(
-                own,
-                ranges=[(start, target.text.end)],
-                refused=kernel_refusals(own, code, start, tables=tables),
-                changing=tables.jump_labels,
-                debug=() if named is None else named.debug,
-            )
+            refused = kernel_refusals(own, code, start, tables=tables)
+            debug = () if named is None else named.debug
+            part = KernelPart(own, start, target.text.end, refused, tables.jump_labels, debug)
+            modules = Modules(target, part, functions)
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         with hold_interrupt():
             target.take_memory(functions, size=-(-memory // 4096) * 4096)
-        return Session(target, symbols=table, detach=partial(let_go, target.detach, file), live=target)
+        modules.refresh()
+        return Session(
+            target,
+            symbols=modules.symbols,
+            detach=partial(let_go, target.detach, file),
+            live=target,
+            modules=modules,
+        )
     except BaseException:
         let_go(target.detach, file)
         raise

@@ -10,7 +10,7 @@ import re
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.kerneltables import CodeTables
@@ -18,12 +18,14 @@ from armprobe.symbols.kerneltables import CodeTables
 #: [start, end), and why no probe goes there: completes "ADDRESS is ..."
 Refusal = tuple[int, int, str]
 
+NOINSTR = "code that the kernel marks as not to be probed (noinstr)"
+NO_KPROBES = "code that the kernel marks as not to be probed (.kprobes.text)"
 _SECTIONS = (
     ("__idmap_text_start", "__idmap_text_end", "code that runs while the memory management is switched on or off"),
     ("__entry_text_start", "__entry_text_end", "entry code, which runs before the kernel can take a fault"),
     ("__irqentry_text_start", "__irqentry_text_end", "entry code, which runs before the kernel can take a fault"),
-    ("__noinstr_text_start", "__noinstr_text_end", "code that the kernel marks as not to be probed (noinstr)"),
-    ("__kprobes_text_start", "__kprobes_text_end", "code that the kernel marks as not to be probed (.kprobes.text)"),
+    ("__noinstr_text_start", "__noinstr_text_end", NOINSTR),
+    ("__kprobes_text_start", "__kprobes_text_end", NO_KPROBES),
     ("__proc_info_begin", "__proc_info_end", "data: what the kernel knows of processors"),
     ("_sinittext", "_einittext", "code of the start of the kernel, whose memory was given away since"),
 )
@@ -41,8 +43,8 @@ _VECTORS = (0xFFFF0000, 1 << 32, "an exception vector")
 _TRACERS = ("__gnu_mcount_nc", "ftrace_caller", "ftrace_regs_caller")
 _PUSH_LR, _POP_LR = 0xE52DE004, (0xE28DD004, 0xE8BD4000, 0xE49DE004)
 _TRACED = "the place of a call of the function tracer, which the kernel may change (ftrace)"
-_JUMP_LABEL = "a no-op or branch that the kernel changes when it likes (a jump label)"
-_ACCESS = "an access that may fault, which the kernel mends by its address (exception table)"
+JUMP_LABEL = "a no-op or branch that the kernel changes when it likes (a jump label)"
+ACCESS = "an access that may fault, which the kernel mends by its address (exception table)"
 _ZERO = "zero, which no compiler makes an instruction: a gap between the code"
 _GAP = re.compile(rb"\0{4,}")
 _SWITCH = "an address in the table of a switch, not an instruction"
@@ -55,7 +57,7 @@ _TAKEN = "at or behind a place whose address code takes (ADR), and may be a cons
 _KPROBE = 0x07F001F8
 _MAY_LOAD_CONSTANT = (0x01000000, 0x02000000, 0x05000000, 0x0D000000)
 #: bytes that the kernel's code and what belongs to it take at most, and a function
-_IMAGE, _LONGEST_FUNCTION = 32 << 20, 1 << 16
+IMAGE, _LONGEST_FUNCTION = 32 << 20, 1 << 16
 _WORD = 4
 
 
@@ -66,8 +68,7 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables
     """
     symbols = list(symbols)
     known = {symbol.name: symbol for symbol in symbols}
-    parts = [_VECTORS, (0, base, _OUTSIDE), (base + len(text), _VECTORS[0], _OUTSIDE)]
-    parts += [
+    parts = [
         (known[start].address, known[end].address, reason)
         for start, end, reason in _SECTIONS
         if start in known and end in known
@@ -77,24 +78,52 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables
         for name in _FAULT_PATH
         if name in known
     ]
-    parts += [(place, place + _WORD, _JUMP_LABEL) for place in tables.jump_labels]
-    parts += [(place, place + _WORD, _ACCESS) for place in tables.accesses]
+    parts += [(place, place + _WORD, JUMP_LABEL) for place in tables.jump_labels]
+    parts += [(place, place + _WORD, ACCESS) for place in tables.accesses]
     tracers = {known[name].address for name in _TRACERS if name in known}
     begins = sorted({symbol.address for symbol in symbols} | {base + len(text)})
     for symbol in symbols:
         if _MMU_OFF.fullmatch(symbol.name):
             parts.append((symbol.address, begins[bisect_right(begins, symbol.address)], _WITHOUT_MMU))
+    parts += refused_by_look(text, base, begins, [(base, base + IMAGE)], tracers.__contains__)
+    return without_overlap(parts)
+
+
+def refused_by_look(
+    text: bytes,
+    base: int,
+    begins: Sequence[int],
+    reached: Sequence[tuple[int, int]],
+    is_tracer: Callable[[int], bool],
+) -> Iterator[Refusal]:
+    """Gaps between the code, and places known by what they, or others, look like.
+
+    `begins` are the addresses that have names, and the end, ascending. `reached` is where a branch may lead, [start,
+    end); `is_tracer` says whether a function that is called may be the function tracer.
+    """
     for gap in _GAP.finditer(text):
         start, stop = gap.start() + _WORD - 1 & -_WORD, gap.end() & -_WORD
-        parts.append((base + start, base + max(start, stop), _ZERO))
-    for place, size, reason in _words(text, base, tracers):
+        yield base + start, base + max(start, stop), _ZERO
+    for place, size, reason in _words(text, base, reached, is_tracer):
         # How far what an ADR leads to goes is not known: to the next symbol at most.
         end = place + size if size else begins[bisect_right(begins, place)]
-        parts.append((place, end, reason))
-    return _without_overlap(parts)
+        yield place, end, reason
 
 
-def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, int, str]]:
+def outside(code: Iterable[tuple[int, int]]) -> list[Refusal]:
+    """Refuse all but the code of the kernel and its modules, given as [start, end) without overlap."""
+    parts = [_VECTORS]
+    before = 0
+    for start, end in [*sorted(code), _VECTORS[:2]]:
+        if before < start:
+            parts.append((before, start, _OUTSIDE))
+        before = end
+    return parts
+
+
+def _words(
+    text: bytes, base: int, reached: Sequence[tuple[int, int]], is_tracer: Callable[[int], bool]
+) -> Iterator[tuple[int, int, str]]:
     """Places known by what they, or others, look like: address, bytes (0: not known), and the reason."""
     words = array("I", text[: len(text) & -_WORD])
     if sys.byteorder == "big":
@@ -114,7 +143,8 @@ def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, int
         kind = word & 0x0F000000
         if word == _PUSH_LR:
             following = words[number + 1] if number + 1 < len(words) else 0
-            if following in _POP_LR or _called(following, address + _WORD) in tracers:
+            called = _called(following, address + _WORD)
+            if following in _POP_LR or (called is not None and is_tracer(called)):
                 yield address + _WORD, _WORD, _TRACED
         elif kind in _MAY_LOAD_CONSTANT:
             constant = _constant(word)
@@ -130,7 +160,8 @@ def _words(text: bytes, base: int, tracers: set[int]) -> Iterator[tuple[int, int
             elif word & 0x0FFFFFFF == _KPROBE:
                 yield address, _WORD, _OWN_TRAP
         elif kind == 0x0A000000 and word >> 28 != 0xF:
-            if not base <= _leads(word, address) < base + _IMAGE:
+            target = _leads(word, address)
+            if not any(start <= target < end for start, end in reached):
                 yield address, _WORD, _OWN_BRANCH
 
 
@@ -172,7 +203,7 @@ def _leads(word: int, address: int) -> int:
     return address + 8 + offset * _WORD & 0xFFFFFFFF
 
 
-def _without_overlap(parts: Iterable[Refusal]) -> list[Refusal]:
+def without_overlap(parts: Iterable[Refusal]) -> list[Refusal]:
     """Sorted; where parts overlap, the one that begins first, and of these the longest, gives the reason."""
     result: list[Refusal] = []
     for start, end, reason in sorted(parts, key=lambda part: (part[0], -part[1])):

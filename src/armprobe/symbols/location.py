@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused, UsageError
 from armprobe.symbols.image import Symbol
@@ -193,6 +194,9 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
         if not table.symbols:
             hint = "the program has no symbols: give an address"
         file, colon, _ = name.partition(":")
+        reason = next((why for pattern, why in table.left_out.items() if colon and fnmatchcase(file, pattern)), "")
+        if reason:
+            raise Refused(f"{name} can't be probed: {reason}")
         if table.objects and colon and "." in file and not table.split_object(name)[0]:
             hint = f"{file} is not loaded yet, or under another name: --pending waits for what a program loads"
         raise UsageError(f"no symbol is called {name!r}", hint=hint)

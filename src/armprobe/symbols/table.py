@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import importlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ObjectRange:
     """A part, [start, end), of a file in memory: `main` is the program itself, others are shared objects.
 
-    `bias` is what was added to the addresses in the file.
+    `bias` is what was added to the addresses in the file. `module`: it is a module of a Linux kernel.
     """
 
     name: str
@@ -32,6 +32,7 @@ class ObjectRange:
     end: int
     main: bool = False
     bias: int = 0
+    module: bool = False
 
 
 class SymbolTable:
@@ -41,7 +42,8 @@ class SymbolTable:
     [start, end), sorted. Both may be empty: then nothing is known. `refused` are places that take no probe: [start,
     end) without overlap, and the reason, which completes "ADDRESS is ...". `changing` are instructions that the program
     rewrites while it runs. `objects` are the files that a process has in memory: a name in one of them is
-    `libc.so.6:malloc`, for which the name alone will do where only one has it.
+    `libc.so.6:malloc`, for which the name alone will do where only one has it. `left_out` are such files of which
+    nothing is known, by a shell pattern for their name, and why.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SymbolTable:
         changing: Iterable[int] = (),
         objects: Iterable[ObjectRange] = (),
         debug: Iterable[DebugInfo] = (),
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         # Of several names for one address the last is shown: functions, with a size, not reserved for the library.
         self.symbols = sorted(
@@ -65,6 +68,7 @@ class SymbolTable:
         self.changing = frozenset(changing)
         self.objects = sorted(objects, key=attrgetter("start"))
         self.debug = tuple(debug)
+        self.left_out = dict(left_out or {})
         self._addresses = [symbol.address for symbol in self.symbols]
         self._mark_addresses = [address for address, _ in self.marks]
 
@@ -88,6 +92,7 @@ class SymbolTable:
             ranges=((start + bias, end + bias) for start, end in self.ranges),
             refused=((start + bias, end + bias, reason) for start, end, reason in self.refused),
             changing=(address + bias for address in self.changing),
+            left_out=self.left_out,
             objects=(
                 replace(part, start=part.start + bias, end=part.end + bias, bias=part.bias + bias)
                 for part in self.objects
@@ -116,11 +121,14 @@ class SymbolTable:
         return f"{name}+{offset:#x}" if offset else name
 
     def place(self, address: int) -> str:
-        """`name+0x10/0x40`, with the size of the symbol, as the kernel prints the place of an event."""
+        """`name+0x10/0x40 [module]`, with the size of the symbol, as the kernel prints the place of an event."""
         found = self.at(address)
         if found is None:
             return self._in_file(address)
         symbol, offset = found
+        part = self.object_at(address)
+        if part is not None and part.module:
+            return f"{symbol.name}+{offset:#x}/{symbol.size:#x} [{part.name}]"
         return f"{self.object_prefix(address)}{demangled(symbol.name)}+{offset:#x}/{symbol.size:#x}"
 
     def _in_file(self, address: int) -> str:
@@ -186,9 +194,9 @@ class SymbolTable:
         if index < 0:
             return None
         start, kind = self.marks[index]
-        for low, high in self.ranges:
-            if low <= address < high and not low <= start < high:
-                return None  # the mark belongs to another part of the program
+        part = bisect_right(self.ranges, (address, 1 << 32)) - 1
+        if part >= 0 and start < self.ranges[part][0] and address < self.ranges[part][1]:
+            return None  # the mark belongs to another part of the program
         return kind, start
 
     def function_bounds(self, address: int) -> tuple[int, int] | None:

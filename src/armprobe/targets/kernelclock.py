@@ -9,7 +9,9 @@ fits the timer.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+
+from armprobe.isa.moves import moved_numbers
 
 #: the function that has the constant: from 6.5 on the first, which the other calls
 FUNCTIONS = ("sched_clock_noinstr", "sched_clock")
@@ -17,7 +19,6 @@ FUNCTIONS = ("sched_clock_noinstr", "sched_clock")
 _LOOKED_AT = 0x100
 #: seqcount, padding, then twice: the moment in ns and in ticks, a mask, the function that reads, factor, shift
 _SEQUENCE_BYTES, _DATA = 8, struct.Struct("<3Q3I4x")
-_MOVW, _MOVT, _MOVE_BITS = 0xE3000000, 0xE3400000, 0xFFF00000
 #: the factor is rounded: it is off by less than this share
 _ROUNDING = 1e-6
 _WORD = 1 << 64
@@ -31,22 +32,11 @@ def find_start(read: Callable[[int, int], bytes], functions: Mapping[str, int], 
     for name in FUNCTIONS:
         if name in functions:
             code = struct.unpack(f"<{_LOOKED_AT // 4}I", read(functions[name], _LOOKED_AT))
-            for place in _constants(code):
+            for place in moved_numbers(code):
                 start = _start(read(place, _SEQUENCE_BYTES + 2 * _DATA.size), frequency, functions)
                 if start is not None:
                     return start
     return None
-
-
-def _constants(code: tuple[int, ...]) -> Iterator[int]:
-    """The numbers that MOVW and MOVT put into a register together."""
-    lower: dict[int, int] = {}
-    for word in code:
-        register, half = word >> 12 & 15, word >> 4 & 0xF000 | word & 0xFFF
-        if word & _MOVE_BITS == _MOVW:
-            lower[register] = half
-        elif word & _MOVE_BITS == _MOVT and register in lower:
-            yield half << 16 | lower.pop(register)
 
 
 def _start(data: bytes, frequency: int, functions: Mapping[str, int]) -> int | None:

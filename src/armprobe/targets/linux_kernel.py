@@ -216,6 +216,10 @@ class KernelTarget:
         self._mapped.write_many(writes)
         self._go_on()
 
+    def read_mapped(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read (address, size) ranges of a kernel that stands still, in which what is not mapped reads as zeros."""
+        return self._mapped.read_mapped(ranges)
+
     def read_registers(self) -> Registers:
         return self._stub.read_registers()
 

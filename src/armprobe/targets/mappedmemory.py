@@ -36,6 +36,17 @@ class MappedMemory:
         found = iter(self._stub.read_many(asked))
         return [b"".join(copies[part] if part in copies else next(found) for part in whole) for whole in parts]
 
+    def read_mapped(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read (address, size) ranges, in which what is not mapped reads as zeros."""
+        pages = [
+            [(start, min(address + size, (start & -_PAGE) + _PAGE) - start)
+             for start in [address, *range((address & -_PAGE) + _PAGE, address + size, _PAGE)]]
+            for address, size in ranges
+        ]  # fmt: skip
+        mapped = [part for whole in pages for part in whole if part[1] and self._tables.translate(part[0]) is not None]
+        found = dict(zip(mapped, self.read_many(mapped), strict=True))
+        return [b"".join(found.get(part, bytes(part[1])) for part in whole) for whole in pages]
+
     def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
         """Write (address, data) pairs, also to what is read-only for the kernel. Raises TargetFault."""
         parts: list[tuple[int, bytes]] = []

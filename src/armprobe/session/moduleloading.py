@@ -1,0 +1,70 @@
+"""Probes in modules of a live kernel, which come and go while it runs.
+
+While there are probes in modules, one of our own stands where each module goes that is unloaded, before its memory
+does: its code gets its bytes back, the traps in it go, and what was counted stays. Nothing is ever written to what has
+taken its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from armprobe.errors import Refused, TargetFault
+from armprobe.probes.engine import Engine
+from armprobe.probes.probe import Hit, HostHandler, Probe
+from armprobe.probes.site import Site
+from armprobe.probes.state import SiteState
+from armprobe.session.modules import FREE, Modules
+from armprobe.session.recorded import Recorded
+
+
+class ModuleLoading:
+    """Follows what the kernel of one session loads and unloads."""
+
+    def __init__(self, engine: Engine, modules: Modules, recorded: Recorded) -> None:
+        self._engine = engine
+        self._modules = modules
+        self._recorded = recorded
+        #: where modules go, while there are probes in one
+        self.watchers: list[Probe] = []
+
+    def expect(self, probes: Sequence[Probe]) -> None:
+        """Get ready for probes that are about to be planted. Raises Refused where a module has gone meanwhile."""
+        symbols = self._modules.symbols
+        wanted = {probe: found for probe in probes if (found := symbols.object_at(probe.address)) is not None}
+        if not wanted:
+            return
+        if not self.watchers:
+            self._watch(FREE, self._on_unload)
+        # From here on, none goes unseen; the kernel may have run before.
+        self._modules.refresh(closely=True)
+        for probe, module in wanted.items():
+            if symbols.object_at(probe.address) != module:
+                raise Refused(f"{probe.location} is gone: the kernel has unloaded the module {module.name}")
+
+    def _watch(self, function: str, handler: HostHandler) -> None:
+        watcher = Probe(self._engine, self._modules.functions[function], function, pre=handler, always=True)
+        self._engine.register([watcher])
+        self.watchers.append(watcher)
+
+    def _on_unload(self, hit: Hit) -> None:
+        engine = self._engine
+        start, end = self._modules.code_of(hit.regs.r0)
+        sites = [site for site in engine.sites.values() if start <= site.address < end]
+        if sites:
+            engine.instruments.drain()
+            self._recorded.remember([probe for site in sites for probe in site.probes])
+            self._disarm(sites)
+            engine.lose([(start, end)])
+        self._modules.forget(hit.regs.r0)
+
+    def _disarm(self, sites: Sequence[Site]) -> None:
+        """Give sites their bytes back, as far as that can be done: one by one where it can't be at once."""
+        armed = [site for site in sites if site.state is not SiteState.DISARMED]
+        try:
+            self._engine.patch([(site, "disarm") for site in armed])
+        except (Refused, TargetFault):
+            for site in armed:
+                with suppress(Refused, TargetFault):
+                    self._engine.patch([(site, "disarm")])

@@ -1,0 +1,109 @@
+"""The modules of a live kernel: which there are, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from armprobe.errors import Refused
+from armprobe.symbols.kernelmodules import (
+    SEEN_BYTES,
+    KernelModule,
+    Layout,
+    Link,
+    find_layout,
+    find_list,
+    identity,
+    read_link,
+    read_list,
+    read_module,
+)
+from armprobe.symbols.kerneltable import EVERY_MODULE, KernelPart, kernel_table
+from armprobe.targets.linux_kernel import KernelTarget
+
+#: is called, with a module, before its memory is freed: all of its code has run that will (kernel/module/main.c)
+FREE = "free_module"
+_WORD = 4
+
+
+class Modules:
+    """What the kernel behind `target` has loaded, as of the last `refresh`; `symbols` are kept up to date."""
+
+    def __init__(self, target: KernelTarget, kernel: KernelPart, functions: Mapping[str, int]) -> None:
+        """Nothing is read yet. `functions` are those of the kernel, by name."""
+        self._target = target
+        self._kernel = kernel
+        self.functions = functions
+        self.symbols = kernel_table(kernel)
+        #: by what tells them from others; None where something is not as it must be
+        self._known: dict[tuple[str | int, ...], KernelModule | None] = {}
+        #: modules that can't be probed, and why
+        self._unknown: dict[str, str] = {}
+        self._head: int | None = None
+        self._layout: Layout | None = None
+        #: what was read of the list the last time, by address and size
+        self._chain: dict[tuple[int, int], bytes] = {}
+
+    def refresh(self, *, closely: bool = False) -> None:
+        """Find out what is loaded, while the kernel stands still.
+
+        Unless it looks `closely`, a module that was unloaded and loaded again where it was is taken for the old one.
+        """
+        if not closely and self._chain and self._target.read_mapped(list(self._chain)) == list(self._chain.values()):
+            return
+        try:
+            found = self._read_list()
+        except Refused as refusal:
+            if self.symbols.left_out != {EVERY_MODULE: refusal.message}:
+                self._known = {}
+                self._unknown = {EVERY_MODULE: refusal.message}
+                self._build()
+            return
+        if found.keys() != self._known.keys():
+            self._unknown = {}
+            before, self._known = self._known, {}
+            for key, link in found.items():
+                self._known[key] = before.get(key) or self._read(link)
+            self._build()
+
+    def _read_list(self) -> dict[tuple[str | int, ...], Link]:
+        """The modules that are there, by what tells them from others."""
+        read = self._target.read_mapped
+        if FREE not in self.functions:
+            raise Refused(f"it has no function {FREE}, by which modules are seen to go")
+        if self._head is None:
+            self._head = find_list(read, self.functions)
+        every = read_list(read, self._head)
+        places = [(self._head, _WORD), *((link.address, SEEN_BYTES) for link in every)]
+        self._chain = dict(zip(places, read(places), strict=True))
+        known = {key[:2] for key in self._known}
+        # One that is on its way out is known until it is gone.
+        links = [link for link in every if link.live or (link.name, link.address) in known]
+        if not links:
+            return {}
+        self._layout = find_layout(links)
+        return {identity(link, self._layout): link for link in links}
+
+    def _read(self, link: Link) -> KernelModule | None:
+        assert self._layout is not None
+        try:
+            return read_module(self._target.read_mapped, link, self._layout)
+        except Refused as refusal:
+            self._unknown[link.name] = refusal.message
+            return None
+
+    def _build(self) -> None:
+        modules = [module for module in self._known.values() if module is not None]
+        self.symbols.become(kernel_table(self._kernel, modules, unknown=self._unknown))
+
+    def code_of(self, address: int) -> tuple[int, int]:
+        """Where the code of the module lies whose struct module is at the address."""
+        assert self._layout is not None
+        link = read_link(self._target.read_mapped, address)
+        start = link.word(self._layout.code)
+        return start, start + link.word(self._layout.size)
+
+    def forget(self, address: int) -> None:
+        """Know nothing any more of the module whose struct module is at the address."""
+        self._known = {key: module for key, module in self._known.items() if key[1] != address}
+        self._chain.clear()
+        self._build()

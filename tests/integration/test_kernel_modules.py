@@ -1,0 +1,173 @@
+"""Probes in the modules of a stock Debian kernel, which come and go while its processors work."""
+
+import os
+import re
+
+import pytest
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, kernel_module, need_guest, sending_program
+
+import armprobe
+from armprobe.cli.main import main
+from armprobe.errors import Refused, UsageError
+from armprobe.targets.linuxguest import start_guest
+
+PROCESSORS, PACKETS = 4, 2000
+ROUNDS = int(os.environ.get("ARMPROBE_ROUNDS", "4"))
+#: in the order in which they are loaded
+MODULES = (
+    "drivers/virtio/virtio_mmio.ko", "net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko",
+)  # fmt: skip
+DUMMY = "drivers/net/dummy.ko"
+#: without IPv6, nobody but the program sends there
+UP = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; insmod /modules/dummy.ko; ifconfig dummy0 10.1.1.1 up"
+SENT = "cat /sys/class/net/dummy0/statistics/tx_packets"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory):
+    need_guest()
+    programs = {"bin/sends": sending_program(tmp_path_factory.mktemp("sends"), processors=PROCESSORS, packets=PACKETS)}
+    programs |= {f"modules/{path.rpartition('/')[2]}": kernel_module(KERNEL, path) for path in (*MODULES, DUMMY)}
+    options = ["-device", "virtio-net-device,netdev=net", "-netdev", "user,id=net,restrict=on"]
+    with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS, options=options) as running:
+        running.execute("; ".join(f"insmod /modules/{path.rpartition('/')[2]}" for path in MODULES))
+        yield running
+        assert not {"Oops", "WARNING", "BUG"} & set(running.execute("dmesg").replace(":", " ").split())
+        assert running.power_off() == 0
+
+
+@pytest.fixture
+def dummy(guest):
+    """A module whose function is called for each packet, and which counts them itself."""
+    guest.execute(UP)
+    yield guest
+    guest.execute("rmmod dummy")
+
+
+def code_of(session, module):
+    (part,) = (part for part in session.symbols.objects if part.name == module)
+    return session.target.read_memory(part.start, part.end - part.start)
+
+
+def sends(guest, session, command="sends"):
+    guest.start(command, when_ended=session.stop)
+    session.run()
+    return guest.finish()
+
+
+def test_calls_of_a_module_on_four_processors_are_counted_exactly_and_nothing_stays_behind(dummy):
+    with armprobe.attach_kernel(dummy.address) as session:
+        before = code_of(session, "dummy")
+        # The instruction behind: its own first one, and the place of the tracer.
+        calls, inside = session.count_all(["dummy:dummy_xmit", "dummy_xmit+0xc"])
+        event = session.define('p:xmit dummy:dummy_xmit skb=%r0 if COMM == "sends"')
+        session.optimize_now()
+        assert [probe.state for probe in (calls, inside, event)] == ["branch"] * 3
+        sent = int(sends(dummy, session, f"sends; {SENT}"))
+        assert sent == PROCESSORS * PACKETS
+        assert (calls.hits, inside.hits, event.hits) == (sent, sent, sent)
+        events = list(session.events())
+        assert len(events) + session.lost(event) == sent
+        assert re.fullmatch(
+            r"sends-\d+ \[00[0-3]\] [\d.]+: xmit: \(dummy_xmit\+0x0/0xa4 \[dummy\]\) skb=0x[0-9a-f]{8}", str(events[0])
+        )
+        session.unregister_all([calls, inside, event])
+        assert code_of(session, "dummy") == before
+
+
+def test_names_and_places_are_those_that_the_kernel_shows(guest):
+    shown = guest.execute("cat /proc/kallsyms")
+    sections = guest.execute(
+        "cd /sys/module/virtio_net/sections; for name in .[a-z]*; do echo $name $(cat $name); done"
+    )
+    found = re.findall(r"^([0-9a-f]{8}) [tT] ([^$]\S*)\t\[(\S+)\]$", shown, re.MULTILINE)
+    expected = {(int(address, 16), name, module) for address, name, module in found}
+    with armprobe.attach_kernel(guest.address) as session:
+        table = session.symbols
+        parts = {part.name for part in table.objects}
+        names = {
+            (symbol.address, symbol.name, part.name)
+            for symbol in table.symbols
+            if (part := table.object_at(symbol.address)) is not None
+        }
+        assert {"virtio_net", "net_failover", "failover", "virtio_mmio"} <= parts
+        # What ran when a module was loaded, it shows no more.
+        assert names == {known for known in expected if known[2] in parts}
+        places = dict(line.split() for line in sections.splitlines())
+        for name in (".init.text", ".rodata", ".data"):
+            assert table.refusal(int(places[name], 16)) == "outside of the kernel's own code"
+        entry = int(next(address for address, name, _ in found if name == "start_xmit"), 16)
+        assert session.locate("virtio_net:start_xmit") == session.locate("start_xmit") == entry
+        assert table.place(entry) == f"start_xmit+0x0/{table.at(entry)[0].size:#x} [virtio_net]"
+
+
+def test_module_that_goes_takes_its_probes_along_and_is_not_counted_when_it_comes_again(dummy):
+    with armprobe.attach_kernel(dummy.address) as session:
+        branch = session.define("p:xmit dummy:dummy_xmit")
+        left = session.count("dummy_cleanup_module")
+        session.optimize_now()
+        trap = session.probe("dummy:dummy_get_stats64", lambda hit: None)
+        asked = session.count("dummy:dummy_xmit+0x10")
+        assert [probe.state for probe in (branch, left, trap, asked)] == ["branch", "branch", "trap", "trap"]
+        printed = sends(dummy, session, f"sends; {SENT}; rmmod dummy; {UP}; sends; {SENT}")
+        sent, again = map(int, printed.split())
+        assert sent == again == PROCESSORS * PACKETS
+        assert [probe.state for probe in (branch, left, trap, asked)] == ["unloaded"] * 4
+        assert (branch.hits, asked.hits, left.hits) == (sent, sent, 1)
+        assert trap.hits >= 1
+        assert not session.probes
+        # It is there again, perhaps where it was, and as it was.
+        anew = session.count("dummy:dummy_xmit")
+        assert session.optimize_now() == 1
+        events = list(session.events())
+        assert {str(event).partition(": xmit: ")[2] for event in events} == {"(dummy_xmit+0x0/0xa4 [dummy])"}
+        assert int(sends(dummy, session, f"sends; {SENT}")) == again + sent
+        assert (anew.hits, branch.hits) == (sent, sent)
+
+
+def test_module_comes_and_goes_again_and_again_under_probes_while_it_works(dummy):
+    """Memory for slots is used again; packets are under way whenever the module goes."""
+    with armprobe.attach_kernel(dummy.address, memory=1 << 16) as session:
+        kernel = session.count("dev_hard_start_xmit")
+        for number in range(ROUNDS):
+            functions = [symbol.address for symbol in session.symbols.matching("dummy:*")]
+            wanted = [place for start in functions for place in range(*session.symbols.function_bounds(start), 4)]
+            probes = session.count_all([place for place in wanted if not session.explain(place).refused])
+            if number % 2:
+                session.optimize_now()
+            before = kernel.hits
+            sends(dummy, session, f"sends & sleep 0.0{number % 10}; rmmod dummy; wait; {UP}")
+            assert {probe.state for probe in probes} == {"unloaded"}, number
+            assert max(probe.hits for probe in probes) > 0
+            assert kernel.hits >= before
+        assert kernel.state == "branch"
+        code = code_of(session, "dummy")
+    with armprobe.attach_kernel(dummy.address) as session:
+        assert code_of(session, "dummy") == code
+
+
+def test_module_that_has_gone_before_it_is_probed_is_not_known_any_more(dummy):
+    with armprobe.attach_kernel(dummy.address) as session:
+        place = session.locate("dummy_xmit")
+        sends(dummy, session, "rmmod dummy")
+        with pytest.raises(UsageError, match=r"^no symbol is called 'dummy_xmit'$"):
+            session.count("dummy_xmit")
+        with pytest.raises(Refused, match=r" is outside of the "):
+            session.count(place)
+        sends(dummy, session, UP)
+        assert session.count("dummy:dummy_xmit").state == "trap"
+
+
+def test_commands_count_in_modules_and_say_what_was_unloaded(dummy, capsys):
+    dummy.execute("(sleep 4; while true; do sends; rmmod dummy; break; done) &")
+    arguments = ["--kernel", "--gdb", dummy.address, "-e", "dummy:*", "--until", "free_module"]
+    assert main(["stat", *arguments]) == 0
+    dummy.execute("sleep 1; " + UP)
+    printed = capsys.readouterr()
+    assert re.search(r"^8,000 +\d+ +branch +0x[0-9a-f]{8} +dummy:dummy_xmit$", printed.out, re.MULTILINE), printed.out
+    assert main(["list", "--kernel", "--gdb", dummy.address, "dummy:*"]) == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"^0x[0-9a-f]{8} +\d+ +branch +dummy:dummy_xmit$", listed, re.MULTILINE), listed
+    assert main(["explain", "--kernel", "--gdb", dummy.address, "virtio_net:start_xmit+8"]) == 0
+    assert "virtio_net:start_xmit+0x8" in capsys.readouterr().out
