@@ -91,6 +91,10 @@ class GdbserverGuest:
         self._guest.execute(f"printf %s {shlex.quote(text)} >&9; wait $(cat /tmp/started) || true")
         return self.printed()
 
+    def signal(self, process: int, *signals: int) -> None:
+        """Send signals to a program."""
+        self._guest.execute("; ".join(f"kill -{signal} {process}" for signal in signals))
+
     def printed(self) -> str:
         """What the program has printed."""
         return self._guest.execute("cat /tmp/printed")

@@ -329,6 +329,46 @@ void _start(void)
 """
 
 
+#: calls step until COUNT signals of a timer have come, whose handler calls work, or waits for a byte of its input; it
+#: prints how many came, and whether SIGUSR1 and SIGUSR2 did
+_TICKS = (
+    SIGNAL_HANDLERS
+    + """
+static volatile unsigned ticks, x, told;
+__attribute__((noinline)) void step(void) { asm volatile(""); }
+static void tick(int signal) { x = work(ticks, x); ticks++; }
+static void tell(int signal) { told |= signal == 10 ? 1 : 2; }
+void _start(void)
+{
+    char byte;
+    long timer[4] = {0, 30000, 0, 30000}, off[4] = {0, 0, 0, 0};
+    handle(10, tell);
+    handle(12, tell);
+    if (COUNT) {
+        handle(14, tick);
+        sys(104, 0, (long)timer, 0, 0);
+        while (ticks < COUNT)
+            step();
+        sys(104, 0, (long)off, 0, 0);
+    } else
+        while (sys(3, 0, (long)&byte, 1, 0) != 1)
+            ;
+    print(ticks);
+    print(told);
+    sys(EXIT_GROUP, 7, 0, 0, 0);
+}
+"""
+)
+
+
+def ticking_program(folder: Path, name: str, *, count: int = 0) -> Path:
+    """Calls step until it has handled so many signals of a timer, calling work each time, or waits for its input.
+
+    It prints how many signals came, and which others (SIGUSR1: 1, SIGUSR2: 2).
+    """
+    return build(_TICKS, folder, name, COUNT=count)
+
+
 def forking_program(
     folder: Path, name: str, *, shares: bool = False, executes: bool = False, lingers: bool = False
 ) -> Path:

@@ -26,6 +26,7 @@ from tests.integration.linux_programs import (
     threads_calls,
     threads_output,
     threads_program,
+    ticking_program,
     waiting_program,
 )
 from tests.integration.test_killed import kill, victim
@@ -34,6 +35,7 @@ from tests.targets.contract import BASE, Contract, Make
 import armprobe
 from armprobe.targets.base import Region, StopReason, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.linuxcalls import GETPID
 
 PAGE = 4096
 MANY, FEW, SIGNALS, STOPS = 20_000, 10, 25, 20
@@ -43,7 +45,8 @@ ROUND_TRIPS = 30
 RUN = "from armprobe.cli.main import main; raise SystemExit(main())"
 #: seconds of work
 LONG = 1_000_000
-SIGUSR1, SIGKILL, SIGSEGV, SIGTERM = 10, 9, 11, 15
+SIGUSR1, SIGUSR2, SIGKILL, SIGSEGV, SIGTERM = 10, 12, 9, 11, 15
+TICKS = 30
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -68,6 +71,8 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "term": signalling_program(folder, "term", rounds=SIGNALS, last=SIGTERM),
         "segv": signalling_program(folder, "segv", rounds=0, last=SIGSEGV),
         "calls": calling_program(folder, calls=MANY),
+        "ticks": ticking_program(folder, "ticks", count=TICKS),
+        "told": ticking_program(folder, "told"),
         "kill": signalling_program(folder, "kill", rounds=0, last=SIGKILL),
     }
 
@@ -417,6 +422,29 @@ def test_signals_reach_the_program_and_the_one_that_ends_it_is_told(attach, gues
     assert (stop.signal, stop.exit_code, stop.message) == (SIGTERM, None, "was ended by SIGTERM")
     assert events == [{"number": SIGUSR1, "so_far": n} for n in range(SIGNALS)]
     assert guest.finish() == f"{SIGNALS:08x}\n"
+
+
+def test_handlers_of_signals_that_come_amid_calls_from_outside_run_afterwards(attach, guest: GdbserverGuest):
+    def call(_hit: armprobe.Hit) -> None:
+        assert session.target._calls.call(GETPID) == process
+
+    with attach("ticks") as session:
+        session.optimization = False
+        process = session.target.stub.events.process
+        session.probe("step", call)
+        probe = session.probe("work", lambda _: None)
+        assert session.run().exit_code == 7
+    assert probe.hits >= TICKS
+    assert guest.finish() == f"{probe.hits:08x}\n{0:08x}\n"
+
+
+def test_signals_that_came_amid_calls_from_outside_reach_a_program_that_is_let_go(guest, programs: dict[str, Path]):
+    process = guest.start("/bin/told")
+    address = guest.attach(process)
+    guest.signal(process, SIGUSR1, SIGUSR2)  # it stands still, and gets them with its first call
+    with armprobe.attach_gdb(address, programs["told"]) as session:
+        session.count("work")
+    assert guest.tell("x") == f"{0:08x}\n{3:08x}\n"
 
 
 def test_a_fault_is_the_program_s_own_affair(attach):

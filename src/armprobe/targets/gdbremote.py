@@ -308,7 +308,8 @@ class GdbRemoteTarget:
     def execute(self, registers: Registers, until: int) -> Registers:
         """Run the stopped thread alone from `registers` up to `until`, and put its own registers back.
 
-        Returns those it had there. Raises TargetLost when it never comes there.
+        Returns those it had there. Signals of the program wait until all threads go on: a handler would come to traps.
+        Raises TargetLost when it never comes there.
         """
         saved, owner = self.read_registers(), object()
         wanted, self.runner.stopping = self.runner.stopping, False
@@ -316,7 +317,7 @@ class GdbRemoteTarget:
         self.write_registers(registers)
         while True:
             try:
-                stop = self._go(registers.pc, step=False, only=True)
+                stop = self._go(registers.pc, step=False, only=True, withholding=True)
             except TargetError:
                 if self._connection.alive:
                     self.write_registers(saved)
@@ -376,6 +377,8 @@ class GdbRemoteTarget:
                 self._take_interrupt()
             if self._connection.alive:
                 self._connection.exchange(self.threads.flush())
+                if self.runner.withheld:
+                    self._pass_signals()
                 current = self.threads.current
                 process = current.process if current is not None else None
                 error = error_of(self._connection.ask(b"D" if process is None else b"D;%x" % process))
@@ -383,6 +386,21 @@ class GdbRemoteTarget:
                     raise TargetError(f"{self.name} stands still: the stub answers {error} when it shall let go of it")
         finally:
             self._connection.close()
+
+    def _pass_signals(self) -> None:
+        """Let the process, which is about to be let go of, have its signals: it has to run for that.
+
+        gdbserver can let go of one that runs; but only when it does not wait for a stop can it be asked to.
+        """
+        withheld = self.runner.withheld
+        while withheld.several and self.runner.can_interrupt:
+            self.runner.stopping = True
+            self._go(0, step=False)
+        (reply,) = self._connection.exchange([b"QNonStop:1"])
+        if reply == b"OK":
+            (reply,) = self._connection.exchange([self.runner.action()])
+        if reply != b"OK" or withheld:
+            raise TargetError(f"{self.name} could not be given all of its signals: the stub answers {reply!r}")
 
     def _take_interrupt(self) -> None:
         """Let the process run up to an interrupt that waits for it: it would end it when nobody is there any more."""
@@ -406,8 +424,11 @@ class GdbRemoteTarget:
 
     # Running
 
-    def _go(self, pc: int, *, step: bool, only: bool = False) -> Stop | None:
-        """Let the target run, or one thread take a step, and wait; the stop that ends the run for sure, or None."""
+    def _go(self, pc: int, *, step: bool, only: bool = False, withholding: bool = False) -> Stop | None:
+        """Let the target run, or one thread take a step, and wait; the stop that ends the run for sure, or None.
+
+        `withholding`: the program gets its signals later, but for what may be a fault of its own.
+        """
         while True:
             reply = self.runner.resume(step=step, only=only)
             taken = self.events is not None and self.events.take(reply)
@@ -439,7 +460,10 @@ class GdbRemoteTarget:
             # The program's own signal: it gets it when it goes on.
             self.runner.signal = reply.code
             if self.process:
-                if reply.code in _FAULTS:
+                if withholding and reply.code not in _FAULTS:
+                    self.runner.withheld.add(self.threads.current, reply.code)
+                    self.runner.signal = 0
+                elif reply.code in _FAULTS:
                     self._show_fault(reply.code)
                 elif reply.code == _INTERRUPT_SIGNAL:
                     self.runner.was_for_program()

@@ -11,6 +11,7 @@ from armprobe.errors import TargetError, TargetLost
 from armprobe.targets.connection import Connection
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
+from armprobe.targets.withheldsignals import WithheldSignals
 
 _POLL_SECONDS = 0.2
 #: how long a program may take to learn of a Ctrl-C by itself; and in which time a second one is for us
@@ -58,6 +59,8 @@ class RemoteRun:
         self.sent = 0
         #: the signal that the stopped thread gets when it goes on, in GDB's numbering
         self.signal = 0
+        #: those that threads get when all go on
+        self.withheld = WithheldSignals()
         self._stood = 0.0
         self._stopped_at = time.monotonic()
         #: called every `poll` seconds while the target runs
@@ -167,13 +170,18 @@ class RemoteRun:
         self._step, self._only = step, only
         ahead = self._threads.flush()
         self._threads.forget()
-        action = self._action(step=step, only=only)
+        action = self.action(step=step, only=only)
         self._stood += time.monotonic() - self._stopped_at
         replies = self._connection.start(action, first=ahead)
         for request, answer in zip(ahead, replies, strict=True):
             if answer != b"OK":
                 raise self._connection.lose(f"the stub answers {answer!r} to {request[:40]!r}, and the target may run")
         self._running = True
+        if self.withheld and not (step or only) and self.can_interrupt:
+            # A thread gets one signal when it goes on: for the next one, it has to stop again.
+            with self._asking:
+                self.sent += 1
+            self._interrupt()
 
     def _go_on(self) -> None:
         """Let the target run again that was halted by what looks at it while it runs."""
@@ -181,22 +189,28 @@ class RemoteRun:
         if self.stopping:
             self.stop()
 
-    def _action(self, *, step: bool, only: bool) -> bytes:
+    def action(self, *, step: bool = False, only: bool = False) -> bytes:
+        """The request that lets the target run, its threads with the signals that they are to get."""
         letter = b"s" if step else b"c"
-        if self.signal:
-            letter = b"%c%02x" % (letter.upper(), self.signal)
         current = self._threads.current
-        if not self._vcont:
-            return letter
-        if (step or only) and current is not None:
-            return b"vCont;%b:%b" % (letter, str(current).encode())
+        if not self._vcont or step or only:
+            letter = _with_signal(letter, self.signal)
+            if not self._vcont:
+                return letter
+            return b"vCont;" + letter + (b"" if current is None else b":" + str(current).encode())
+        if self.withheld and self.signal:
+            self.withheld.add(current, self.signal)
+        signals = self.withheld.take() if self.withheld else {current: self.signal}
+        letters = {thread: _with_signal(letter, signal) for thread, signal in signals.items()}
         if self._threads.held:
             others = [thread for thread in self._threads.followed() if thread not in self._threads.held]
-            letters = {thread: letter if thread == current else b"c" for thread in others}
-            return b"vCont;" + b";".join(b"%b:%b" % (letters[thread], str(thread).encode()) for thread in others)
-        if self.signal and current is not None:
-            return b"vCont;%b:%b;c" % (letter, str(current).encode())
-        return b"vCont;" + letter
+            return b"vCont;" + b";".join(b"%b:%b" % (letters.get(each, letter), str(each).encode()) for each in others)
+        named = [
+            b"%b:%b" % (letters[thread], str(thread).encode())
+            for thread, signal in signals.items()
+            if signal and thread is not None
+        ]
+        return b";".join([b"vCont", *named, letters.get(None, letter)])
 
     def _await_stop(self) -> StopReply:
         patience = self._connection.timeout
@@ -229,3 +243,7 @@ class RemoteRun:
                 self._output(reply.data)
             else:
                 return reply
+
+
+def _with_signal(letter: bytes, signal: int) -> bytes:
+    return b"%c%02x" % (letter.upper(), signal) if signal else letter

@@ -68,6 +68,8 @@ def negotiate(connection: Connection) -> Abilities:
     offered = features(_greet(connection))
     if offered.get("QStartNoAckMode") == "+" and connection.ask(b"QStartNoAckMode") == b"OK":
         connection.acknowledges = False
+    if offered.get("QNonStop") == "+":
+        connection.ask(b"QNonStop:0")  # it may be as a client before us left it
     stop = stop_reply(connection.try_pipelining(b"vMustReplyEmpty", b"?"))
     if isinstance(stop, Output) or stop.kind is not StopKind.STOPPED:
         raise TargetError(f"the program at {connection.name} has ended", hint="start it again, and attach")
