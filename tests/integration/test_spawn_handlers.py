@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -117,8 +118,7 @@ def calls(tmp_path: Path) -> Path:
 @pytest.fixture(params=["start", "pthread_create"])
 def threads(request, tmp_path: Path) -> Path:
     """A program that is let go before it starts threads, by the name of the function that does, or not."""
-    source = f"#define START {request.param}\n#define BEFORE\n#define AFTER\n" + THREADS_SOURCE
-    return build(source, tmp_path, "threads", THREADS=THREADS, ROUNDS=_ROUNDS)
+    return threads_program(tmp_path, request.param)
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_a_handler_that_blocks_for_ever_hangs_nothing(tmp_path: Path, how: str, 
     while process.poll() is None:
         send(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(0.1)
+            process.wait(1)  # a second one counts within two, and a third one is for whoever cleans up
     # They end when nobody has the other end any more, the program neither.
     out, errors = process.communicate(timeout=30)
     if number == signal.SIGINT:
@@ -309,12 +309,91 @@ def test_a_handler_stops_a_program_where_it_is_and_it_runs_on(calls: Path, tmp_p
     assert (tmp_path / "output").read_text() == calls_output()
 
 
-def test_a_handler_that_stops_a_program_with_threads_ends_it(threads: Path, tmp_path: Path, spawn):
-    session = spawn(threads)
+def threads_program(folder: Path, start: str, *, rounds: int = _ROUNDS) -> Path:
+    """Four threads that are started by the function `start`."""
+    source = f"#define START {start}\n#define BEFORE\n#define AFTER\n" + THREADS_SOURCE
+    return build(source, folder, "threads", THREADS=THREADS, ROUNDS=rounds)
+
+
+def test_a_handler_that_stops_a_program_with_threads_that_nobody_saw_start_ends_it(tmp_path: Path, spawn):
+    session = spawn(threads_program(tmp_path, "start"))
     tenth = session.probe("work", lambda hit: session.stop() if tenth.hits == 10 else None)
     stop = session.run()
     assert (stop.reason, stop.gone, tenth.hits) == (StopReason.INTERRUPT, True, 10)
     assert (tmp_path / "output").read_bytes() == b""
+
+
+def test_a_thread_stays_where_its_handler_stops_it_while_the_others_run_on(tmp_path: Path, spawn):
+    session = spawn(threads_program(tmp_path, "pthread_create"))
+    numbers, later = [], []
+    total = session.count("work")
+
+    @session.probe("work+8")
+    def stops(hit):
+        if stops.hits % 100 == 0:
+            numbers.append(hit.regs.r0)
+            session.stop()
+
+    while not (stop := session.run()).gone:
+        assert (stop.reason, stop.pc) == (StopReason.INTERRUPT, session.locate("work+8"))
+        assert (session.regs.pc, session.regs.r0) == (stop.pc, numbers[-1])
+        assert session.read_memory(stop.pc, 4) == bytes.fromhex("930120e0")  # mla r0, r3, r1, r0
+        assert stops.hits == 100 * len(numbers)
+        assert 0 <= total.hits - stops.hits <= THREADS
+        if len(numbers) % 2:
+            later.append(session.count("work+4"))
+        else:
+            later[-1].unregister()
+    assert (stop.exit_code, stops.hits, total.hits) == (7, threads_calls(_ROUNDS), threads_calls(_ROUNDS))
+    assert len(numbers) == threads_calls(_ROUNDS) // 100
+    # Each was there for as long as work+8 was hit a hundred times.
+    assert all(abs(probe.hits - 100) <= THREADS for probe in later)
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
+
+
+def test_a_run_ends_where_the_first_of_several_threads_comes_to_a_place(tmp_path: Path, spawn):
+    session = spawn(threads_program(tmp_path, "pthread_create"))
+    total, there, seen = session.count("work"), session.count("work+4"), []
+    for _ in range(5):
+        stop = session.run(until="work+4")
+        assert (stop.reason, stop.pc, session.regs.pc) == (StopReason.ADDRESS, *2 * (session.locate("work+4"),))
+        seen.append(session.regs.r0)
+        assert session.probes == (total, there)
+    assert set(seen) <= set(range(5))
+    assert session.run().exit_code == 7
+    assert total.hits == there.hits == threads_calls(_ROUNDS)
+    assert (tmp_path / "output").read_text() == threads_output(_ROUNDS)
+
+
+def test_a_place_where_no_thread_can_ask_ends_no_run_of_several_threads(tmp_path: Path, spawn):
+    session = spawn(threads_program(tmp_path, "pthread_create"))
+    session.optimization = False
+    with pytest.raises(Refused, match=r"^a run of several threads can't end at work\+0x4"):
+        session.run(until="work+4")
+
+
+def test_leaving_while_a_thread_stays_ends_the_program(tmp_path: Path):
+    end, output = os.pipe()
+    with armprobe.spawn([threads_program(tmp_path, "pthread_create", rounds=100_000)], stdout=output) as session:
+        os.close(output)
+        count = session.count("work")
+        session.probe("work+4", lambda hit: session.stop())
+        assert session.run().reason is StopReason.INTERRUPT
+    assert os.read(end, 1) == b""  # which ends when nobody has the other end any more
+    os.close(end)
+    assert count.hits >= 1
+
+
+def test_a_command_ends_where_the_first_of_several_threads_comes_to_a_place(tmp_path: Path):
+    program = threads_program(tmp_path, "pthread_create")
+    code = "from armprobe.cli.main import main; raise SystemExit(main())"
+    outcome = subprocess.run(
+        [sys.executable, "-c", code, "stat", "--spawn", "-e", "work", "--until", "work+4", program],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (outcome.returncode, outcome.stdout) == (0, "")
+    assert "; the program came to work+0x4" in outcome.stderr
+    assert re.search(r"^ *[1-4] +\d+ +branch +0x\w+ +work$", outcome.stderr, re.MULTILINE)
 
 
 def test_memory_is_read_and_written_and_what_is_none_is_a_fault(tmp_path: Path, spawn):

@@ -34,6 +34,12 @@ def program_place(engine: Engine, pc: int) -> int:
     return site.address
 
 
+def shown_place(engine: Engine, pc: int) -> int:
+    """Where a thread is for the program that stays where it asked, with PC in our code."""
+    site = _site_with_slot_at(engine, pc)
+    return engine.returns.real(pc) if site is None else site.address
+
+
 def _site_with_slot_at(engine: Engine, pc: int) -> Site | None:
     sites = (*engine.sites.values(), *engine.leaving.retired)
     return next((site for site in sites if site.slot.address <= pc < site.slot.end), None)

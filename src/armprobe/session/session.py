@@ -25,8 +25,9 @@ from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map, key_parts, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.sleepers import SlotInUse
-from armprobe.probes.stops import explain_stop, program_place
+from armprobe.probes.stops import explain_stop, program_place, shown_place
 from armprobe.probes.watch import Watch, WatchHandler
+from armprobe.session.arrival import run_to
 from armprobe.session.event import Event
 from armprobe.session.libraries import Libraries
 from armprobe.session.loading import Awaited, Loading
@@ -535,10 +536,7 @@ class Session:
             engine.optimizer.run()
         engine.forget_code()
         try:
-            stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
-            while limit is None and (mended := mend_copies(self.target, engine.sites.values(), stop)):
-                self._copies += [(site.address, place) for site, place in mended]
-                stop = self.target.run(engine.dispatcher.on_trap, until=address)
+            stop = self._run_target(address, limit)
         except BaseException:
             if not engine.dispatcher.handling:  # else the run that called the handler ends, too
                 self.close()
@@ -555,14 +553,31 @@ class Session:
         engine.instruments.drain()
         if self._modules is not None:
             self._modules.refresh()
-        if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT):
+        if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT) and not engine.threads_run:
             # Whoever looks at registers now wants to see the program, not our code.
             engine.leaving.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
             return replace(stop, pc=self.target.read_registers().pc)
         return explain_stop(engine, stop)
 
+    def _run_target(self, address: int | None, limit: int | None) -> Stop:
+        engine = self._engine
+        if address is not None and engine.threads_run:
+            return run_to(engine, address, lambda: self._run_target(None, None))
+        stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
+        while limit is None and (mended := mend_copies(self.target, engine.sites.values(), stop)):
+            self._copies += [(site.address, place) for site, place in mended]
+            stop = self.target.run(engine.dispatcher.on_trap, until=address)
+        if address is not None and stop.reason is StopReason.ADDRESS and stop.pc != address:
+            # It is about to start threads, from which on nobody can stop it.
+            return run_to(engine, address, lambda: self._run_target(None, None))
+        return stop
+
     def stop(self) -> None:
-        """Ask a running target to stop; may be called from a handler."""
+        """Ask a running target to stop; may be called from a handler.
+
+        Of a process with threads under an emulator, the thread that asked for that handler stays where it is; others
+        run on up to where they ask. Called elsewhere, it ends such a process.
+        """
         self._stop_asked = True
         self.target.stop()
 
@@ -590,7 +605,10 @@ class Session:
     @property
     def regs(self) -> Registers:
         """The registers of the stopped thread, with the return addresses that return probes replaced."""
-        return self._engine.returns.shown(self.target.read_registers())
+        registers = self._engine.returns.shown(self.target.read_registers())
+        if self._engine.threads_run:
+            registers.pc = shown_place(self._engine, registers.pc)
+        return registers
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Memory as the program would see it without probes. Raises TargetFault."""

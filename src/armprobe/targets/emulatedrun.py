@@ -74,6 +74,13 @@ class EmulatedRun:
     def run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None) -> Stop:
         """Run like a `Target`. While a thread is answered that asks, it runs up to `until`, where code asks."""
         answering = self.answering
+        if self._free and (answering is None or answering.holding):
+            if until is not None or limit is not None:
+                raise UsageError("a program that runs several threads can't be stopped at a place, or by instructions")
+            self._stub.runner.stopping = False
+            if answering is not None:
+                answering.go_on()
+            return self._unwatched()
         if answering is None:
             return self._run(on_trap, until=until, limit=limit)
         if until is None or limit is not None:
@@ -82,22 +89,29 @@ class EmulatedRun:
             stop = answering.run(until)
         else:
             answering.stop_here()
-            stop = self._run(on_trap, until=until, limit=None)
+            stop = self._run(on_trap, until=until, limit=None, nested=True)
         if stop.gone:
             raise TargetLost("the program ended while a handler let it run")
         return stop
 
-    def _run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None) -> Stop:
+    def _run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None, nested: bool = False) -> Stop:
         stub = self._stub
         stub.runner.idle, stub.runner.poll = self._look, _LOOK_SECONDS
-        watch = [] if until is not None or limit is not None else list(self._thread_starts)
+        # Before there is a session, and while a handler waits, nobody could see to `until` without the stub.
+        asks = self.questions is not None and self.questions.mailbox.answers and not nested
+        watch = list(self._thread_starts) if limit is None and (until is None or asks) else []
         stub.own_breakpoints.insert(watch, owner=self)
+
+        starts: list[int] = []
 
         def at_trap(pc: int) -> bool:
             if len(stub.threads.ids()) > 1:
                 raise _several_threads()
             if pc not in watch:
                 return on_trap(pc)
+            if until is not None:
+                starts.append(pc)
+                return False
             stub.own_breakpoints.remove(watch, owner=self)
             watch.clear()
             self._let_go()
@@ -127,6 +141,9 @@ class EmulatedRun:
                 stub.own_breakpoints.remove(watch, owner=self)
         if stop.gone:
             self._emulator.process.wait(seconds=TIMEOUT)
+        if starts:
+            # Somebody else has to see to it that it stops at `until`: it can't be let go like that.
+            stop = Stop(StopReason.ADDRESS, starts[0])
         return self._check_answers() or stop
 
     def end(self) -> None:
@@ -134,11 +151,13 @@ class EmulatedRun:
         self._emulator.process.kill()
         self._emulator.connection.close()
 
-    def _look(self) -> None:
-        """See to what the process has left in shared memory."""
+    def _look(self) -> bool:
+        """See to what the process has left in shared memory. Whether the run ends, as a thread stays where it asked."""
         self._shared.look()
-        if self.questions is not None:
-            self.questions.look()
+        if self.questions is None:
+            return False
+        self.questions.look()
+        return self.questions.holding
 
     @contextmanager
     def _attentive(self, *, step: bool) -> Iterator[None]:
@@ -183,6 +202,9 @@ class EmulatedRun:
         else:
             with questions.awake_at(emulator.process.file):
                 stop = await_end(emulator, self._stub, self._look, every=_LOOK_SECONDS, sleep=questions.sleep)
+        if stop is None:
+            assert questions is not None
+            return Stop(StopReason.INTERRUPT, questions.registers.pc)
         if (left := self._check_answers()) is not None:
             return left
         if alive and not self._free and stop.exit_code is not None:

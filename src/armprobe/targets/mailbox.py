@@ -91,13 +91,15 @@ class Mailbox:
         #: entries whose threads must not go on yet, and the states that let them
         self._held: dict[int, int] = {}
         self._answer: TrapHandler = lambda _point: False
+        #: whether somebody answers
+        self.answers = False
 
     @property
     def can_stop(self) -> bool:
         return self._can_stop()
 
     def answer_with(self, answer: TrapHandler) -> None:
-        self._answer = answer
+        self._answer, self.answers = answer, True
 
     def sleep(self, seconds: float) -> None:
         """Sleep until a thread asks, or a signal comes, for so long at most."""
@@ -122,17 +124,29 @@ class Mailbox:
             at = states.find(WAITS, at + 4)
         return found
 
-    def serve(self, entry: int) -> None:
-        """Have the question of a thread answered, if it waits still. It goes on at `release`."""
+    def serve(self, entry: int, *, stays: Callable[[], bool] = lambda: False) -> None:
+        """Have the question of a thread answered, if it waits still. It goes on at `release`.
+
+        If it `stays` then, it is still looked at after that, up to `let_go`.
+        """
         if self._get(STATES + 4 * entry) != WAITS:
             return
         self.take(entry)
+        stay = False
         try:
             assert self.registers is not None
             answered = self._answer(self.registers.pc)
             self._leave(answered=answered)
+            stay = stays()
         finally:
-            self._entry = self.registers = None
+            if not stay:
+                self._entry = self.registers = None
+
+    def let_go(self) -> None:
+        """Look no more at a thread that stayed, which goes on at `release`."""
+        if self._entry is not None:
+            self._leave(answered=self._held[self._entry] == ANSWERED)
+        self._entry = self.registers = None
 
     def take(self, entry: int) -> None:
         """Let `registers` be those of a thread that waits."""

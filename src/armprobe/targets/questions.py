@@ -35,8 +35,10 @@ class Questions:
         self._stub = stub
         self._emulator = emulator
         self.failure: BaseException | None = None
-        #: whether the program was ended, as a stop was wanted and it has threads
+        #: whether the program was ended, as a stop was wanted, and threads that it started unnoticed have a stub
         self.given_up = False
+        #: whether the run has ended, with a thread that has its answer and stays where it is
+        self.holding = False
         #: where a thread had asked whose handler was left by Ctrl-C
         self.interrupted_at: int | None = None
         self._watch: _Watch | None = None
@@ -123,17 +125,31 @@ class Questions:
         self._halt()
         self.mailbox.let_run()
 
+    def go_on(self) -> None:
+        """Let the thread that stayed go on."""
+        self.holding = False
+        self.mailbox.let_go()
+        self.mailbox.release()
+
     def look(self) -> None:
-        """Answer all who wait, unless a stop is wanted: then they wait until `mailbox.release`."""
+        """Answer all who wait, unless a stop is wanted: then they wait until `mailbox.release`.
+
+        One whose handler wants it stays, where the stub has gone and other threads run on.
+        """
         for entry in self.mailbox.waiting():
             with self._apart():
                 self._answer(entry)
-            if self._stub.runner.stopping and self._emulator.threads > 1 and self.interrupted_at is None:
+            stopping = self._stub.runner.stopping and self.interrupted_at is None and self.failure is None
+            if stopping and self.others_run and not self.holding:
                 self.given_up = True
                 self._emulator.process.kill()
             if self._stub.runner.stopping or self.failure is not None:
                 return
             self.mailbox.release()
+
+    def _stays(self) -> bool:
+        self.holding = self._stub.runner.stopping and self.others_run and self._emulator.connection.hung_up
+        return self.holding
 
     def sleep(self, seconds: float) -> bool:
         """Sleep until there is a question, or one of the files of `awake_at` can be read: whether that is so."""
@@ -156,7 +172,7 @@ class Questions:
     def _answer(self, entry: int) -> None:
         try:
             with self._stub.runner.handling():
-                self.mailbox.serve(entry)
+                self.mailbox.serve(entry, stays=self._stays)
         except KeyboardInterrupt:
             self.interrupted_at = self.mailbox.point(entry)
             self._emulator.process.kill()

@@ -29,20 +29,22 @@ def let_go(stub: GdbRemoteTarget, emulator: UserEmulator) -> None:
 def await_end(
     emulator: UserEmulator,
     stub: GdbRemoteTarget,
-    look: Callable[[], object],
+    look: Callable[[], bool],
     *,
     every: float,
     sleep: Callable[[float], object] | None = None,
-) -> Stop:
+) -> Stop | None:
     """Wait for the end of a process without a stub, and `look` from time to time; Ctrl-C twice ends it.
 
-    `sleep` sleeps for `every` seconds, or less when there is something to look at.
+    `sleep` sleeps for `every` seconds, or less when there is something to look at. None: the run ends, as `look` says
+    by True, and the process goes on.
     """
     with heed_interrupt(stub.runner.interrupted):
         while not emulator.process.wait(seconds=every if sleep is None else 0):
             if sleep is not None:
                 sleep(every)
-            look()
+            if look():
+                return None
             stub.runner.tell_program()
             if stub.runner.stopping:
                 emulator.process.kill()
