@@ -248,16 +248,24 @@ class Placement:
                 waiting=engine.instruments.waiting, question=question,
             )  # fmt: skip
 
+        def fill(size: int, *, near: int | None = None) -> tuple[Slot, SlotCode]:
+            slot = engine.slots.allocate(size, near=near)
+            try:
+                return slot, build(slot.address)
+            except BaseException:
+                engine.slots.free(slot)
+                raise
+
         calls = _calls(handler) + (_FAR_CALL if question is not None else 0)
 
         try:
             # At the site itself every way is short but those of calls: the size that a near slot needs.
             size = len(build(address).code.data) + calls
-            slot = engine.slots.allocate(size, near=address)
-            if len(build(slot.address).code.data) > slot.size:
+            slot, code = fill(size, near=address)
+            if len(code.code.data) > slot.size:
                 # The site branches to a place that it reaches, but the slot does not.
                 engine.slots.free(slot)
-                slot = engine.slots.allocate(size + _FAR_WAYS, near=address)
+                slot, code = fill(size + _FAR_WAYS, near=address)
         except Refused as error:
             if (handler is not None or question is not None) and len(relocations) == 1:
                 island = old.island if old is not None else None
@@ -267,14 +275,10 @@ class Placement:
                     reason = f"{error.message}; unregister all probes there to try two words"
                 elif island is None:
                     original, relocations, reason = self._find_window(address, original, relocations, error)
-            slot = engine.slots.allocate(len(build(address).code.data) + _FAR_WAYS + calls)
-        try:
-            code = build(slot.address)
-            if len(code.code.data) > slot.size:
-                raise InternalError(f"the code for {engine.program.describe(address)} outgrew its slot")
-        except BaseException:
+            slot, code = fill(len(build(address).code.data) + _FAR_WAYS + calls)
+        if len(code.code.data) > slot.size:
             engine.slots.free(slot)
-            raise
+            raise InternalError(f"the code for {engine.program.describe(address)} outgrew its slot")
         engine.instruments.hold(probes)
         return Site(
             address, original, insn, relocations, code, slot, list(probes), built_for=tuple(probes),
