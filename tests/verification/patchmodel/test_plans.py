@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +15,7 @@ from armprobe import Image, Region, Session, emulate
 from armprobe.errors import Refused, UsageError
 from armprobe.isa.branch import branch_word
 from armprobe.patching import Change, PatchPlan, Sync, Write, plan_patch
+from armprobe.patching.live import check_live
 from armprobe.probes.engine import Engine
 from armprobe.probes.site import Site
 from armprobe.probes.state import TRANSITIONS, SiteState, next_state
@@ -22,7 +24,7 @@ from armprobe.symbols.table import SymbolTable
 from armprobe.targets.fake import TRAP
 from armprobe.targets.unicorn import UnicornTarget
 from armprobe.verification.patchmodel.explore import check
-from armprobe.verification.patchmodel.plans import Situation, Stub, protocol_of
+from armprobe.verification.patchmodel.plans import Situation, Stub, emulated_protocol_of, protocol_of
 from armprobe.verification.patchmodel.trace import describe
 
 CORES = int(os.environ.get("ARMPROBE_CORES", "2"))
@@ -196,6 +198,44 @@ def test_every_plan_that_may_be_carried_out_live_is_proven_live(changes):
     assert {change.verb for change in live} >= {"optimize", "unoptimize", "park", "unpark"}
 
 
+def emulated(changes: list[Transition]) -> Iterator[Transition]:
+    """Those that are carried out under an emulator whose threads run on."""
+    for change in changes:
+        site = change.situation
+        word = {site.address: int.from_bytes(site.original[:4], "little")}.get
+        with suppress(Refused):
+            check_live(change.plan, trap=site.trap, read_word=word)
+            yield change
+
+
+@pytest.mark.slow
+def test_every_plan_that_is_carried_out_while_emulated_threads_run_is_proven(changes):
+    live = list(emulated(changes))
+    for change in live:
+        protocol = emulated_protocol_of(change.plan, change.situation, name=change.name)
+        result = check(protocol, cores=CORES, passes=PASSES)
+        assert result.safe, f"{change.name}\n{change.plan}\n{describe(result)}"
+    ways = {(change.verb, change.state) for change in live}
+    assert {
+        ("publish", SiteState.DISARMED), ("disarm", SiteState.OPTIMIZED), ("disarm", SiteState.PARKED),
+        ("park", SiteState.OPTIMIZED), ("unpark", SiteState.PARKED), ("", SiteState.OPTIMIZED), ("", SiteState.PARKED),
+    } <= ways  # fmt: skip
+    assert any("island" in change.name for change in live)
+
+
+@pytest.mark.slow
+def test_what_is_refused_while_emulated_threads_run_would_go_wrong(changes):
+    """Windows of two words: a thread may be between the two instructions that they replace."""
+    live = list(emulated(changes))
+    windows = [change for change in changes if change not in live and change.verb == "publish"]
+    assert windows
+    for change in windows:
+        assert len(change.situation.original) == 8
+        protocol = emulated_protocol_of(change.plan, change.situation, name=change.name)
+        result = check(protocol, cores=CORES, passes=PASSES)
+        assert not result.safe, change.name
+
+
 # --- plans that the emulator does not need
 
 SITE = 0x8000
@@ -240,9 +280,13 @@ def test_a_plan_that_publishes_a_slot_before_its_code_is_rejected():
     before = Situation(SITE, PUSH, DETOUR, UDF, (NEAR, new), (True, True), armed=0, frees=(0,))
     assert check(protocol_of(plan, before, name="right", running=True)).safe
     wrong = PatchPlan((plan.steps[2], plan.steps[3], *plan.steps[:2]), plan.classification)
-    result = check(protocol_of(wrong, before, name="wrong", running=True))
-    assert result.violation is not None
-    assert result.violation.text == "fetches what was in the stub before its code"
+    assert check(emulated_protocol_of(plan, before, name="right")).safe
+    for protocol in (
+        protocol_of(wrong, before, name="wrong", running=True), emulated_protocol_of(wrong, before, name="wrong"),
+    ):  # fmt: skip
+        result = check(protocol)
+        assert result.violation is not None
+        assert result.violation.text == "fetches what was in the stub before its code"
 
 
 def test_a_plan_without_its_synchronisation_is_rejected():

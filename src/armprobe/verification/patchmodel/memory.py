@@ -50,6 +50,12 @@ def see_store(view: View, cell: int, value: int) -> View:
     return view._replace(cached=_add(view.cached, cell, value), queued=_add(view.queued, cell, value))
 
 
+def see_translations_go(view: View, cell: int, value: int) -> View:
+    """A store to what no core has executed: nobody has the old value, as nobody fetches ahead."""
+    only = frozenset([value])
+    return view._replace(cached=_set(view.cached, cell, only), queued=_set(view.queued, cell, only))
+
+
 def begin_clean(memory: Memory, cell: int) -> Memory:
     """DC: from now on it may complete at any time."""
     return memory._replace(cleaning=memory.cleaning | {cell})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from armprobe.errors import Refused, UsageError
 from armprobe.isa.branch import far_jump
@@ -126,6 +126,19 @@ def protocol_of(plan: PatchPlan, situation: Situation, *, name: str, running: bo
         window=len(memory),
         slots=tuple(IDLE if stub.leads_to is None else _place(situation, stub.leads_to) for stub in situation.stubs),
     )
+
+
+def emulated_protocol_of(plan: PatchPlan, situation: Situation, *, name: str) -> Protocol:
+    """The same under an emulator whose threads run on (`Protocol.translates`, `armprobe.patching.live`).
+
+    Nothing is promised but what holds before and after, nothing is claimed of when the change is seen, and no slot is
+    given back.
+    """
+    before, after = (Promise.HIT if hits else Promise.NO_HIT for hits in situation.hits)
+    whole = protocol_of(plan, situation, name=name)
+    stores = tuple(step for step in whole.operations if isinstance(step, Store | SetSlot))
+    promises = (Say(before),) if before is after else (Say(before), Say(Promise.NOTHING))
+    return replace(whole, operations=(*promises, *stores), translates=True)
 
 
 def _retire(situation: Situation, *, running: bool) -> Iterator[Operation]:

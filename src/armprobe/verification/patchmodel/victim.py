@@ -11,6 +11,7 @@ from armprobe.verification.patchmodel.vocabulary import (
     AT_SECOND,
     AT_SITE,
     CODE,
+    FIRST,
     IDLE,
     SECOND,
     Action,
@@ -76,7 +77,10 @@ def _synchronized(core: Core) -> Core:
 
 def _at_site(protocol: Protocol, shared: Shared, core: Core) -> Iterator[Step]:
     units = core.view.queued
-    if core.place == AT_SECOND:
+    found: tuple[int, ...] | Violation
+    if protocol.translates:
+        found = tuple(sorted(units[SECOND if core.place == AT_SECOND else FIRST]))
+    elif core.place == AT_SECOND:
         found = fetch.fetched_a32(units[SECOND])
     else:
         found = fetch.at_site(protocol.isa, units)

@@ -287,6 +287,10 @@ class Protocol:
     slots: tuple[int, ...] = (IDLE, IDLE)
     #: whether a core can be stopped between a trap and its handler: ptrace, yes; a kernel with interrupts off, no
     stop_in_handler: bool = True
+    #: cores are those of an emulator that translates whole instructions, and throws away what it has of a page at each
+    #: store there: any word may replace any other, and what was never executed is in nobody's translations. A core that
+    #: has the old word may go on with it, for as long as it likes here
+    translates: bool = False
 
 
 def synchronize(*cells: int) -> tuple[Operation, ...]:

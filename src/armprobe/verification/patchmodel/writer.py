@@ -189,9 +189,11 @@ def _stored(protocol: Protocol, shared: Shared, cell: int, value: int) -> Effect
         if before[cell] != value and instruction_before(protocol.isa, core, cell):
             if cell > SECOND:
                 return Violation("I1", f"is in {cell_name(cell)} while its code is stored")
-            problem = fetch.stored_under(protocol.isa, before, cell, value)
+            problem = None if protocol.translates else fetch.stored_under(protocol.isa, before, cell, value)
             if problem is not None:
                 return problem
+        if protocol.translates and cell > SECOND:
+            return core._replace(view=memory.see_translations_go(core.view, cell, value))
         return core._replace(view=memory.see_store(core.view, cell, value))
 
     return effect
