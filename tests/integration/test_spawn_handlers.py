@@ -36,7 +36,10 @@ pytestmark = [
 _ROUNDS = 300
 _CHANGES, _CHANGING_ROUNDS = 2000, 3000
 #: what the first thread of a program calls whose probes change
-_ASK = '__attribute__((noinline, used)) void ask(unsigned n) { asm volatile("" :: "r"(n)); }\n'
+_ASK = """
+__attribute__((noinline, used)) void ask(unsigned n) { asm volatile("" :: "r"(n)); }
+__attribute__((noinline, used)) long self(void) { return sys(20, 0, 0, 0, 0); }
+"""
 _SIGNAL_ROUNDS = 100_000
 #: calls work 100 times and prints the result
 _CALLS = """
@@ -503,6 +506,23 @@ def test_probes_are_planted_and_removed_while_threads_run_through_their_places(c
     assert sum(probe.missed for probe in removed) == 0
 
 
+def test_a_program_may_end_while_a_handler_changes_probes(changing: Changing):
+    session = changing.session
+    probe = session.count("work+4")
+
+    @session.probe("ask")
+    def switch(hit):
+        if hit.regs.r0 == 5:
+            os.kill(hit.call(session.locate("self")), signal.SIGKILL)
+            while True:
+                probe.disable()
+                probe.enable()
+
+    stop = session.run()
+    assert (stop.reason, stop.signal, stop.gone, switch.hits) == (StopReason.EXIT, signal.SIGKILL, True, 6)
+    assert probe.hits > 0
+
+
 def test_returns_are_followed_and_left_alone_while_threads_run(changing: Changing):
     session = changing.session
     results, probes = Counter(), []
@@ -561,8 +581,9 @@ def test_memory_that_may_not_be_written_is_a_fault_while_threads_run(tmp_path: P
     assert faults == [16, 0xFFFF0000]
 
 
-def test_a_handler_calls_functions_while_other_threads_run(tmp_path: Path, spawn):
-    source = "#define START pthread_create\n#define BEFORE\n#define AFTER\n" + _HELPER + THREADS_SOURCE
+@pytest.mark.parametrize("start", ["start", "pthread_create"])
+def test_a_handler_calls_functions_while_other_threads_run(tmp_path: Path, spawn, start: str):
+    source = f"#define START {start}\n#define BEFORE\n#define AFTER\n" + _HELPER + THREADS_SOURCE
     session = spawn(build(source, tmp_path, "threads", THREADS=THREADS, ROUNDS=_ROUNDS))
     helper, results = session.locate("helper"), []
     inner = session.count("helper")

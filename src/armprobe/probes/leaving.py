@@ -148,6 +148,8 @@ class Leaving:
     def why_kept(self) -> str:
         """Why memory of probes that are gone is not used again; empty where it is."""
         kept = len(self.retired) + len(self._engine.returns.retired)
+        if kept and self._engine.threads_run:
+            return f"memory of {kept:,} changes stays in use: nobody can tell when all threads have left it"
         if not kept or not self.may_sleep or (self._searched is not None and self._searched.complete):
             return ""
         return (

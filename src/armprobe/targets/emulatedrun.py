@@ -85,13 +85,14 @@ class EmulatedRun:
             return self._run(on_trap, until=until, limit=limit)
         if until is None or limit is not None:
             raise UsageError("a handler can't let the program run on", hint="hit.call() calls a function of it")
-        if self._free:
+        if answering.others_run:
             stop = answering.run(until)
         else:
             answering.stop_here()
             stop = self._run(on_trap, until=until, limit=None, nested=True)
         if stop.gone:
-            raise TargetLost("the program ended while a handler let it run")
+            answering.failure = TargetLost("the program ended while a handler let it run")
+            raise answering.failure
         return stop
 
     def _run(self, on_trap: TrapHandler, *, until: int | None, limit: int | None, nested: bool = False) -> Stop:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from armprobe.errors import TargetError, TargetFault
+from armprobe.errors import TargetError, TargetFault, TargetLost
 from armprobe.targets.base import Registers, Stop, StopReason
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linuxcalls import MPROTECT, PROT_EXEC, PROT_READ, PROT_WRITE
@@ -18,6 +18,8 @@ from armprobe.targets.usermemory import UserMemory
 
 #: the first version of QEMU that protects a page before it reads what it translates
 _SEES_STORES = (6, 2)
+#: how long a process whose memory has gone takes to its end
+_ENDS_SECONDS = 1
 _PAGE = 0x1000
 #: how often the end of the program is looked for
 _LOOK_SECONDS = 0.01
@@ -104,7 +106,7 @@ class Questions:
     def run(self, until: int) -> Stop:
         """Let the thread that is answered run up to `until`, where it asks again; others are answered meanwhile.
 
-        Nothing stops, and there is no stub any more.
+        Nothing stops, and no stub is asked.
         """
         before = self.registers
         self.mailbox.let_run()
@@ -175,6 +177,11 @@ class Questions:
                 self.mailbox.serve(entry, stays=self._stays)
         except KeyboardInterrupt:
             self.interrupted_at = self.mailbox.point(entry)
+            self._emulator.process.kill()
+        except TargetLost as error:
+            # The program may end while a handler looks at it: that is the end of the run, and no failure.
+            if self.failure is None and not self._emulator.process.wait(seconds=_ENDS_SECONDS):
+                self.failure = error
             self._emulator.process.kill()
         except BaseException as error:  # noqa: BLE001 - passed on by whoever waits for the program
             self.failure = error
