@@ -82,6 +82,53 @@ def probe_all(session: Session, image: Image) -> tuple[dict[str, int], list[dict
     return {session.symbols.describe(probe.address): probe.hits for probe in counters}, events, seen
 
 
+def read_memory(session: Session) -> tuple[list[dict[str, object]], list[int], list[int]]:
+    """What handlers read: pointers, arrays, strings, in the target and on the host; devices, and what is not there."""
+    (state,) = {symbol.address for symbol in session.symbols.named("allocator_statistics")}
+    device, nothing = 0x10009018, 0xF0000000
+    session.define(
+        "p:packet parse_packet first=+0(%r0):u32 bytes=+0(%r0):u8[4] text=+1(%r0):string odd=+3(%r0):u16 "
+        f"task=+0(@tasks+20):string code=+0(@tasks+24):u32 allocated=@{state:#x}:u32 device=@{device:#x}:u32 "
+        f"nothing=@{nothing:#x}:string"
+    )
+    session.define("p:kinds parse_packet kind=+0(%r0):u8 length=%r1 if kind == 3 && length > 20")
+    seen: list[int] = []
+    session.probe("parse_packet", lambda hit: seen.append(hit.regs.r1), when=lambda r0, r1: u8(r0) == r1 % 7)  # noqa: F821
+    kinds = session.table("kinds", 64)
+    on_host = session.table("the same", 64)
+
+    def compiled(r0, r1):
+        kinds[u16(r0)] += r1  # noqa: F821
+        if u8(r0 + 1) == 0:  # noqa: F821
+            emit(size=r1, word=u32(r0))  # noqa: F821
+        kinds[u32(0x10009018)] += 1  # noqa: F821
+
+    def same(r0, r1):
+        on_host[u16(r0)] += r1  # noqa: F821
+
+    faults = session.probe("parse_packet", compiled, compiled=True)
+    session.probe("parse_packet", session.on_host(same))
+    session.optimize_now()
+    assert session.run(until="leave").reason is StopReason.ADDRESS
+    assert kinds.values() == on_host.values()
+    return [dict(event.values) for event in session.events()], seen, [*kinds.values(), faults.faults]
+
+
+def test_handlers_read_memory_as_in_the_emulator(target: GdbRemoteTarget, image: Image):
+    with emulated(image) as session:
+        expected = read_memory(session)
+    with start(target, image) as session:
+        found = read_memory(session)
+        assert {probe.state for probe in session.probes} == {"branch"}
+    assert session.in_place == ()
+    assert found == expected
+    assert len(expected[0]) > 500
+    assert any(values.get("text") for values in expected[0])
+    assert {values.get("device", values.get("nothing")) for values in expected[0]} == {None}
+    assert len(expected[1]) > 20
+    assert expected[2][-1] == sum("text" in values for values in expected[0]) > 500
+
+
 def inject_faults(session: Session) -> tuple[list[dict[str, int]], list[int]]:
     """Calls of malloc that are skipped, and results of crc32 that are changed, in the target; and what comes of it."""
 
@@ -286,7 +333,8 @@ def test_without_memory_for_slots_nothing_is_planted(firmware: Board, demo: Path
         "error[AP100]: a program behind --gdb needs --slots: memory that it does not use, for the code and data of "
         "probes\n"
         "  the program is at 0x00008000..0x00008f6d, 0x00009000..0x00015770\n"
-        "  the stub does not tell what memory there is\n"
+        "  the stub tells of ram at 0x00000000..0x08000000, alias of ram at 0x70000000..0x78000000, ram at "
+        "0xe0000000..0xe0001000\n"
         "  a branch reaches 32 MiB: memory further away costs more at each hit, and may leave traps\n"
         "  0x00020000..0x00030000 is not to be had: the word at 0x00008f28 points there\n"
         "  0x00030000..0x00040000 takes writes, holds one value, and nothing points there\n"

@@ -50,7 +50,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
     options = ["-cpu", "cortex-a15", "-smp", "2", "-device", f"loader,file={path},addr={BASE:#x},force-raw=on"]
     options += ["-device", f"loader,addr={BASE:#x},cpu-num=0"]
     with board(*options, machine="virt") as running:
-        target = GdbRemoteTarget.connect(running.address, regions=[RAM])
+        target = GdbRemoteTarget.connect(running.address)
         with Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[SLOTS], detach=target.detach) as session:
             yield session
 

@@ -63,7 +63,7 @@ def target(tmp_path: Path) -> Iterator[GdbRemoteTarget]:
     # Time is that of instructions, so that interrupts come at the same ones each time.
     options = ["-cpu", "cortex-a8", "-icount", "shift=10,sleep=off", *raw(WORDS, tmp_path / "code.bin", base=BASE)]
     with board(*options, machine="versatilepb") as running:
-        target = GdbRemoteTarget.connect(running.address, regions=[RAM, SLOTS])
+        target = GdbRemoteTarget.connect(running.address)
         # As QEMU offers it to GDB's `maintenance packet`: steps as such, with interrupts and timers.
         assert target.ask(b"Qqemu.sstep=0x1") == b"OK"
         target.write_memory(IRQ_VECTOR, branch_word(IRQ_VECTOR, HANDLER).to_bytes(4, "little"))

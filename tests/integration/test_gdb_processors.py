@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.targets.contract import BASE
-from tests.targets.qemu_board import RAM, SLOTS, board
+from tests.targets.qemu_board import SLOTS, board
 
 from armprobe import Hit, Image, Session, StopReason
 from armprobe.symbols.table import SymbolTable
@@ -50,7 +50,7 @@ def target(tmp_path: Path) -> Iterator[GdbRemoteTarget]:
     for processor in range(2):
         options += ["-device", f"loader,addr={BASE:#x},cpu-num={processor}"]
     with board(*options, machine=BOARD) as running:
-        target = GdbRemoteTarget.connect(running.address, regions=[RAM])
+        target = GdbRemoteTarget.connect(running.address)
         yield target
         target.detach()
 

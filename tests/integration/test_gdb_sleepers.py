@@ -67,8 +67,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[GdbRemoteTarget]:
-    with board(*raw(WORDS, tmp_path / "code.bin", base=BASE)) as running:
-        target = GdbRemoteTarget.connect(running.address, regions=[RAM, SLOTS])
+    with board("-m", "16", *raw(WORDS, tmp_path / "code.bin", base=BASE)) as running:
+        target = GdbRemoteTarget.connect(running.address)
         begin(target)
         yield target
         target.detach()

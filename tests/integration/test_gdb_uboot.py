@@ -13,6 +13,8 @@ from tests.targets.qemu_board import Board, board
 from armprobe import Image, Region, Session, StopReason
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.unicorn import UnicornTarget
+from armprobe.targets.virt import virt
 
 TYPED = b" \nversion\nbdinfo\necho hello\ncrc32 40000000 1000\nsetexpr b 5 + 7\necho $b\npoweroff\n"
 SLOTS = Region(0x46000000, 0x46100000, name="slots")
@@ -89,3 +91,41 @@ def test_traps_in_flash_are_not_copied_when_it_moves_and_its_functions_are_count
     assert output == unprobed
     assert output.endswith(events)
     assert b"hello" in events
+
+
+def commands(session: Session, image: Image) -> list[dict[str, object]]:
+    """What was typed, by the arguments of the functions that do it: the command's table, flags, argc, argv."""
+    for name in sorted({symbol.name for symbol in image.symbols if symbol.name.startswith("do_")}):
+        if not session.explain(session.locate(name)).refused:
+            session.define(
+                f"p:{name} {name} name=+0(+0(%r0)):string count=%r2:s32 flag=%r1:x32 first=+0(+0(%r3)):string "
+                "second=+0(+4(%r3)):string letters=+0(+4(%r3)):u8[4]"
+            )
+    session.optimize_now()
+    assert session.run(until=LAST).reason is StopReason.ADDRESS
+    return [dict(event.values) for event in session.events()]
+
+
+def test_strings_behind_pointers_are_read_with_mmu_and_caches_on_as_in_the_emulator(image: Image):
+    moved = SymbolTable.from_image(image).rebased(uboot.RELOCATION)
+    emulator = UnicornTarget.from_image(image, machine=virt(lambda _: None, console_input=TYPED))
+    (early,) = moved.named(EARLY)
+    assert emulator.run(lambda _: False, until=early.address).reason is StopReason.ADDRESS
+    with Session(emulator, symbols=moved, slots=[SLOTS]) as session:
+        expected = commands(session, image)
+    with (
+        powered_on() as (running, target),
+        Session(target, symbols=moved, slots=[SLOTS], image=image.rebased(uboot.RELOCATION)) as session,
+    ):
+        assert session.run(until=READY).reason is StopReason.ADDRESS
+        running.serial.sendall(TYPED)
+        assert commands(session, image) == expected
+        # By its translation tables: it has its flash as memory that is not to be executed.
+        assert [(region.name, region.executable) for region in target.regions] == [
+            ("flash", False), ("flash", False), ("ram", True),
+        ]  # fmt: skip
+        session.close()
+        assert session.in_place == ()
+    assert [(values["first"], values["second"]) for values in expected if values["count"] == 2] == [
+        ("echo", "hello"), ("echo", "c"),
+    ]  # fmt: skip

@@ -97,7 +97,7 @@ class TestContract(Contract):
         attached: list[GdbRemoteTarget] = []
 
         def make(words: Sequence[int]) -> Target:
-            target = GdbRemoteTarget.connect(guest.serve("/bin/blank"), regions=[Region(BASE, BASE + PAGE)])
+            target = GdbRemoteTarget.connect(guest.serve("/bin/blank"), memory=[Region(BASE, BASE + PAGE)])
             attached.append(target)
             target.write_memory(BASE, b"".join(word.to_bytes(4, "little") for word in words).ljust(PAGE, b"\0"))
             return target

@@ -33,6 +33,7 @@ class Bench:
     processors = None
     task = None
     no_task = "it is a bench"
+    no_memory = ""
     translation = None
 
     def __init__(self) -> None:

@@ -252,7 +252,7 @@ def test_a_handler_that_is_refused_leaves_no_probe():
 
 def test_reads_are_refused_where_no_memory_is_known():
     with start() as session:
-        session._engine.instruments._readable = ()
+        session._engine.instruments.memory._lasting = ()
         with pytest.raises(Refused) as caught:
 
             @session.probe(LOOP, compiled=True)
@@ -260,8 +260,8 @@ def test_reads_are_refused_where_no_memory_is_known():
                 emit(v=u8(r0))
 
     assert str(caught.value) == (
-        "no probe at 0x00008008: Unicorn (cortex-a15) does not say what memory it has, "
-        "and handlers read only what they know"
+        "no probe at 0x00008008: handlers read only memory that is known, and here is none: Unicorn (cortex-a15) "
+        "does not say what it has"
     )
 
 

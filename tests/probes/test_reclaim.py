@@ -93,7 +93,7 @@ def on_board(regions: Sequence[Region]) -> Iterator[tuple[Session, Stub]]:
     fake.map_memory(DATA)
     image = Image.from_words(WORDS, base=BASE)
     with Stub(fake, packet_size=0x1000) as stub:
-        target = GdbRemoteTarget.connect(stub.address, regions=regions)
+        target = GdbRemoteTarget.connect(stub.address, memory=regions)
         symbols = SymbolTable.from_image(image)
         with Session(target, symbols=symbols, slots=[SLOTS], detach=target.detach, image=image) as session:
             yield session, stub

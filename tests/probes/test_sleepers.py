@@ -51,6 +51,18 @@ def test_words_in_our_own_memory_and_pads_do_not_count():
     assert found(SLOT[0] + 8, pads=(SLOT[0] + 8,)) == []
 
 
+def test_what_the_program_has_there_from_the_first_does_not_count():
+    """A text, for example, whose letters are an address in a slot."""
+    target = fake()
+    word = (SLOT[0] + 4).to_bytes(4, "little")
+    target.write_memory(DATA.start + 8, word + word)
+    image = Image("firmware", BASE, (Segment(DATA.start, bytes(8) + word, 0x100),))
+    (sleeper,) = find_sleepers(target, [SLOT], [(DATA.start, DATA.end)], SLOTS.__contains__, (), image)
+    assert sleeper.where == f"the word at 0x{DATA.start + 12:08x}"
+    target.write_memory(DATA.start + 12, bytes(4))
+    assert find_sleepers(target, [SLOT], [(DATA.start, DATA.end)], SLOTS.__contains__, (), image) == []
+
+
 def test_memory_of_the_image_comes_first_and_all_of_it_is_bounded():
     target = fake()
     code, data = Segment(0x10000, b"code", 0x1000, writable=False), Segment(0x200800, b"", 0x1000)
@@ -81,7 +93,7 @@ def test_memory_that_nobody_told_of_is_not_all_that_was_searched():
 def test_code_that_stays_for_a_task_needs_no_host():
     target = fake()
     with Stub(target, packet_size=0x1000, breakpoints=()) as stub:
-        remote = GdbRemoteTarget.connect(stub.address, regions=[DATA, SLOTS, Region(BASE, BASE + 0x1000)])
+        remote = GdbRemoteTarget.connect(stub.address, memory=[DATA, SLOTS, Region(BASE, BASE + 0x1000)])
         image = Image.from_words(WORDS, base=BASE)
         session = Session(remote, symbols=SymbolTable.from_image(image), slots=[SLOTS], detach=remote.detach)
         session.probe(BASE + 8, lambda _: None, post_handler=lambda _: None)

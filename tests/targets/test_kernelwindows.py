@@ -4,7 +4,8 @@ import pytest
 
 from armprobe.errors import TargetError
 from armprobe.targets.capabilities import TranslationTables
-from armprobe.targets.kernelwindows import COMMAND, high_memory, open_windows
+from armprobe.targets.kernelwindows import high_memory, open_windows
+from armprobe.targets.memorytree import COMMAND
 from armprobe.targets.pagetables import LongDescriptors, ShortDescriptors
 
 #: what QEMU 7.2 prints, shortened

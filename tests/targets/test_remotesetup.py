@@ -94,7 +94,7 @@ def targets(stub: Callable[[FakeTarget], Stub]) -> Iterator[Make]:
 
         def make(words: Sequence[int]) -> Target:
             fake = FakeTarget(words, base=BASE)
-            target = GdbRemoteTarget.connect(stack.enter_context(stub(fake)).address, regions=fake.regions, timeout=2)
+            target = GdbRemoteTarget.connect(stack.enter_context(stub(fake)).address, memory=fake.regions, timeout=2)
             stack.callback(target.detach)
             return target
 

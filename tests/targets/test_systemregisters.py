@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.targets.contract import BASE, SELF
-from tests.targets.qemu_board import RAM, board, raw
+from tests.targets.qemu_board import board, raw
 
 from armprobe.isa.reading import CNTVCT, PROCESSOR
 from armprobe.targets.gdbremote import GdbRemoteTarget
@@ -28,7 +28,7 @@ def test_a_generic_timer_is_the_clock_of_a_machine_that_has_one(tmp_path):
 
 def test_a_machine_without_generic_timer_has_no_clock_and_says_why(tmp_path):
     with board(*raw([SELF], tmp_path / "code.bin", base=BASE)) as running:
-        target = GdbRemoteTarget.connect(running.address, regions=[RAM])
+        target = GdbRemoteTarget.connect(running.address)
         assert target.clock is None
         assert target.no_clock == NO_TIMER
         target.detach()
@@ -36,7 +36,7 @@ def test_a_machine_without_generic_timer_has_no_clock_and_says_why(tmp_path):
 
 def test_processors_are_numbered_as_they_number_themselves():
     with board("-smp", "4", machine="realview-pbx-a9") as running:
-        target = GdbRemoteTarget.connect(running.address, regions=[RAM])
+        target = GdbRemoteTarget.connect(running.address)
         processors = target.processors
         assert processors is not None
         assert (processors.number, processors.privileged) == (PROCESSOR, True)

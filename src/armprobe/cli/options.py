@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from armprobe.cli.slot_memory import check_slots, missing_slots, to_slots
+from armprobe.cli.slot_memory import check_slots, missing_slots, to_memory, to_slots
 from armprobe.cli.text import many, notice, read_number
 from armprobe.errors import UsageError
 from armprobe.probes.in_place import describe
@@ -47,6 +47,7 @@ class ProgramOptions:
     cpu: str | None
     base: int | None
     slots: tuple[Region | str, ...]
+    memory: tuple[Region, ...]
     after: str | None
     bias: int
     gdb: str | None
@@ -105,6 +106,10 @@ _PARAMETERS = (
         help="Memory that the program does not use, for the code that armprobe makes.",
     ),
     click.option(
+        "--memory", callback=to_memory, metavar="START:END[:ro]", multiple=True,
+        help="With --gdb: memory that handlers may read, where the stub does not tell: RAM, and with :ro flash.",
+    ),
+    click.option(
         "--after", metavar="LOCATION",
         help="Plant probes when the program comes to LOCATION: a program that copies its own code must have done so.",
     ),
@@ -143,7 +148,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_program(
         *, image: Path | None, machine: str | None, cpu: str | None, base: int | None,
-        slots: tuple[Region | str, ...],
+        slots: tuple[Region | str, ...], memory: tuple[Region, ...],
         after: str | None, bias: int, gdb: str | None, kernel: bool, spawn: bool, root: Path | None,
         monitor: tuple[str, ...], journal: Path | None, **rest: Any,
     ) -> Any:  # fmt: skip
@@ -171,6 +176,11 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--monitor is for the server behind a GDB stub: it wants --gdb HOST:PORT, without --kernel",
                 hint="for example --gdb :3333 --monitor 'reset halt'",
             )
+        if memory and (gdb is None or kernel):
+            raise UsageError(
+                "--memory is for firmware behind a GDB stub that does not tell its memory: it wants --gdb HOST:PORT",
+                hint="leave it out",
+            )
         if journal is not None and gdb is None:
             raise UsageError(
                 "--journal is for a target behind --gdb; the embedded emulator ends with armprobe", hint="leave it out"
@@ -183,7 +193,7 @@ def program_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if root is not None and not spawn and gdb is None:
             raise UsageError("--root is for a Linux program", hint="say --spawn, or --gdb HOST:PORT, as well")
         options = ProgramOptions(
-            image, machine, cpu, base, slots, after, bias, gdb, kernel, spawn, root, monitor, journal
+            image, machine, cpu, base, slots, memory, after, bias, gdb, kernel, spawn, root, monitor, journal
         )
         return command(program=options, **rest)
 
@@ -282,8 +292,8 @@ def _start(
     if arguments:
         raise UsageError("a program behind a GDB stub has got its arguments already", hint="leave them out")
     return attach_gdb(
-        program.gdb, image, cpu=program.cpu, output=output, root=program.root, monitor=program.monitor,
-        journal=program.journal,
+        program.gdb, image, cpu=program.cpu, output=output, memory=program.memory, root=program.root,
+        monitor=program.monitor, journal=program.journal,
     )  # fmt: skip
 
 

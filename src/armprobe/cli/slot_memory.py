@@ -1,4 +1,4 @@
-"""Memory for slots that the user names: what is wrong with it, and what to name."""
+"""Memory that the user names, for slots or to be read: what is wrong with it, and what to name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from armprobe.symbols.image import Image
 from armprobe.targets.base import Region, Target
 
 _REACH = 32 << 20
+_READ_ONLY = "ro"
 #: bytes that are proposed; and of how many places it is said why not
 _PROPOSED, _REASONS = 0x10000, 3
 #: how many places behind the program are tried: where memory is known, and where it is not
@@ -35,6 +36,23 @@ def _to_slot(option: str, value: str) -> Region | str:
             hint="for example 0x46000000:0x46100000",
         )
     return Region(start, end, name="slots")
+
+
+def to_memory(_context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[Region, ...]:
+    """Read memory that is there: START:END, or START:END:ro where the program only reads."""
+    return tuple(_to_memory(option.opts[0], value) for value in values)
+
+
+def _to_memory(option: str, value: str) -> Region:
+    parts = value.split(":")
+    read_only = len(parts) == 3 and parts[2] == _READ_ONLY
+    start, end = (read_number(part) for part in parts[:2]) if len(parts) == 2 or read_only else (None, None)
+    if start is None or end is None or not start < end <= 1 << 32:
+        raise UsageError(
+            f"wanted START:END[:{_READ_ONLY}] for {option}, with START below END, got {value!r}",
+            hint="for example 0x20000000:0x20020000, or 0x08000000:0x08080000:ro for flash",
+        )
+    return Region(start, end, writable=not read_only, name="rom" if read_only else "ram")
 
 
 def check_slots(slots: Sequence[Region], image: Image) -> None:

@@ -152,6 +152,9 @@ def emit_leave(asm: Assembler, body: Body, frame: Frame, *, results: bool = Fals
         asm.str_(_LINK, SP, above + 4 * frame.pushed.index(LR), "the return address from now on")
     elif body.links:
         asm.mov(LR, _LINK, "the return address from now on")
+    elif body.called and body.clobbers >> LR & 1 and LR not in frame.pushed:
+        # Nobody needs it. It would look like the PC of a task that comes back here.
+        asm.mov_imm(LR, 0, "no address of a slot")
     if frame.stacks_flags and frame.flags is not None:
         asm.pop((frame.flags,))
     if frame.flags is not None:

@@ -6,7 +6,8 @@ memory. So nothing depends on whether the processor may access the address just 
 the target is called: they can run anywhere. Tables and memory that are changed or freed meanwhile make them read other
 memory, never fault. Devices are in no linear map and no RAM, and are not read.
 
-In a Linux process the kernel is asked, page by page, and memory is read where it is.
+In a Linux process the kernel is asked, page by page, and on a board the processor (`asked_processor`); then memory is
+read where it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from armprobe.codegen import memory
+from armprobe.codegen.asked_processor import AskedProcessorMemory, leave_nothing
 from armprobe.codegen.body import stack_use
 from armprobe.codegen.descriptors import LongWalk, PhysicalMemory, ShortWalk
 from armprobe.codegen.ir import ATTRIBUTES, Lines
@@ -22,10 +24,12 @@ from armprobe.codegen.llvm import compile_module
 from armprobe.codegen.object_file import read_object
 from armprobe.errors import InternalError
 from armprobe.isa.decoder import decode
-from armprobe.targets.capabilities import AskedKernel, TranslationTables
+from armprobe.targets.capabilities import AskedKernel, AskedProcessor, TranslationTables
 
-Tables = TranslationTables | AskedKernel
+Tables = TranslationTables | AskedKernel | AskedProcessor
 _PAGE = 0x1000
+#: what `leave_nothing` takes
+_ENTRY_STACK = 8
 
 
 @lru_cache(maxsize=16)
@@ -49,7 +53,7 @@ def _compile(
 ) -> tuple[int, ...]:
     ir = Lines(atomic=True)
     bad = ir.label()
-    translation = _Asked(ir, tables) if isinstance(tables, AskedKernel) else _Walked(ir, tables)
+    translation = _translation(ir, tables)
     emit(ir, translation, bad)
     ir.begin(bad)
     translation.done()
@@ -64,9 +68,20 @@ def _compile(
         *(f'!{ir.metadata(text)} = !{{!"{text}"}}' for text in ir.texts),
     ]
     code = read_object(compile_module("\n".join(module), architecture=architecture))
-    if code.relocations or stack_use(map(decode, code.words[: code.literals])) > memory.ROUTINE_STACK:
+    if code.relocations or stack_use(map(decode, code.words[: code.literals])) > memory.ROUTINE_STACK - _ENTRY_STACK:
         raise InternalError(f"the routine {name} is not what its callers count on", evidence="\n".join(module))
-    return code.words
+    # Only on boards is memory searched for tasks that come back to code of ours.
+    return leave_nothing(code.words) if isinstance(tables, AskedProcessor) else code.words
+
+
+def _translation(ir: Lines, tables: Tables) -> _Translation:
+    match tables:
+        case AskedKernel():
+            return _Asked(ir, tables)
+        case AskedProcessor():
+            return AskedProcessorMemory(ir, tables)
+        case TranslationTables():
+            return _Walked(ir, tables)
 
 
 def _read(ir: Lines, translation: _Translation, bad: str) -> None:
@@ -184,4 +199,4 @@ class _Walked:
         self._physical.done()
 
 
-_Translation = _Asked | _Walked
+_Translation = _Asked | AskedProcessorMemory | _Walked

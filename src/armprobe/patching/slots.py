@@ -17,6 +17,7 @@ from armprobe.isa.branch import REACH_HIGHEST, REACH_LOWEST, far_jump
 from armprobe.targets.base import Region, Target
 from armprobe.targets.capabilities import ExecutableMemory
 from armprobe.targets.journal import MARK, Memory, make_mark
+from armprobe.targets.spans import without
 
 CHUNK = 0x10000
 #: smaller pieces of the user's regions, so that a small region still serves both pools
@@ -331,19 +332,6 @@ def _within_reach(site: int) -> tuple[int, int]:
     way_back = (site + 4 - 8 - REACH_HIGHEST, site + 4 - 8 - REACH_LOWEST)
     low = max(0, way_there[0], way_back[0])
     return low, min(_ADDRESS_SPACE, way_there[1] + 4, way_back[1] + 4)
-
-
-def without(spans: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The [start, end) spans without what others take of them."""
-    left = list(spans)
-    for low, high in taken:
-        left = [
-            (start, end)
-            for first, last in left
-            for start, end in ((first, min(last, low)), (max(first, high), last))
-            if start < end
-        ]
-    return left
 
 
 def _first_fit(chunks: Sequence[_Chunk], size: int, align: int, low: int, high: int) -> tuple[int, _Chunk] | None:

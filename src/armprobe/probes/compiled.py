@@ -205,7 +205,7 @@ class _Surroundings:
     changed: int | None = None
 
     def read(self, address: int, size: int) -> bytes:
-        if not self.instruments.can_read(address, size):
+        if not self.instruments.memory.includes(address, size):
             raise Fault
         try:
             return self.hit.read(address, size)

@@ -14,8 +14,6 @@ from armprobe.codegen.body import Body
 from armprobe.codegen.filters import sources
 from armprobe.codegen.handlers import SITE, compile_actions, compile_guard, split_filter
 from armprobe.codegen.map_layout import MapShape
-from armprobe.codegen.memory import readable_ranges
-from armprobe.codegen.page_walk import make_routines
 from armprobe.codegen.waiting import CONTROL_SIZE, Waiting, control_block
 from armprobe.errors import Refused
 from armprobe.events.batch import Batch, single
@@ -27,6 +25,7 @@ from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map
 from armprobe.probes.moments import Moments
 from armprobe.probes.probe import Probe
+from armprobe.probes.readable_memory import ReadableMemory
 from armprobe.targets.base import Target, read_all, write_all
 
 #: how long a ring may be nearly full without a record that can be read
@@ -82,10 +81,8 @@ class Instruments:
         self._moved = 0.0
         #: where return probes have their `calls` (the table) and `pads`
         self.calls: dict[Probe, dict[str, int]] = {}
-        #: what compiled handlers may read: the memory of the program, not ours
-        self._readable = readable_ranges(target.regions)
-        #: the addresses of the routines that read other memory, once they are there
-        self._routines: dict[str, int] = {}
+        #: what handlers may read: the memory of the program, not ours
+        self.memory = ReadableMemory(target, slots)
         self.sink: Callable[[Batch], object] = lambda _records: None
 
     def add(self, probe: Probe) -> None:
@@ -142,12 +139,6 @@ class Instruments:
                     "other threads run: updates would be lost",
                     hint="use a map for each side, or compile both handlers",
                 )
-
-    def can_read(self, address: int, size: int) -> bool:
-        """Whether handlers may read these bytes. Where that is not known, the host may try."""
-        if not self._readable or self._target.translation is not None:
-            return True
-        return any(start <= address and address + size <= end for start, end in self._readable)
 
     def clear(self, probes: Iterable[Probe]) -> None:
         """Set the counters of new probes to zero, before one of them is planted."""
@@ -254,17 +245,9 @@ class Instruments:
         at_return: bool = False,
         kept: tuple[int, tuple[Source, ...]] = (0, ()),
     ) -> Compiled:
-        reads = any(map(_reads_memory, actions))
-        walked = reads and self._target.translation is not None
-        if walked:
-            symbols |= self._reading_routines()
-        if reads and not self._readable:
-            raise Refused(
-                f"{self._target.name} does not say what memory it has, and handlers read only what they know",
-                hint="record registers, or use a host handler",
-            )
+        readable, routines = self.memory.prepare() if any(map(_reads_memory, actions)) else ((), {})
+        symbols |= routines
         architecture, atomic = self._target.architecture, self._target.concurrent
-        readable = self._readable if reads else ()
         wanted, rest = (None, tuple(actions)) if at_return else split_filter(tuple(actions))
         body = compile_actions(
             rest,
@@ -273,27 +256,17 @@ class Instruments:
             at_return=at_return,
             kept=kept,
             readable=readable,
-            walked=walked,
+            walked=bool(routines),
         )
         guard = None
         if wanted is not None:
-            guard = compile_guard(wanted, architecture=architecture, atomic=atomic, readable=readable, walked=walked)
+            guard = compile_guard(
+                wanted, architecture=architecture, atomic=atomic, readable=readable, walked=bool(routines)
+            )
         names = body.symbols | (guard.symbols if guard is not None else frozenset())
         if not names <= symbols.keys():
             symbols |= self.moments.routines()
         return Compiled(body, {name: symbols[name] for name in names}, guard)
-
-    def _reading_routines(self) -> dict[str, int]:
-        """The addresses of the routines that read by the target's translation tables, written when first needed."""
-        target = self._target
-        if not self._routines and target.translation is not None:
-            for name, words in make_routines(target.translation, architecture=target.architecture).items():
-                slot = self._slots.allocate(4 * len(words))
-                target.write_memory(slot.address, b"".join(word.to_bytes(4, "little") for word in words))
-                if target.code_sync is not None:
-                    target.code_sync.synchronize([(slot.address, slot.end)])
-                self._routines[name] = slot.address
-        return self._routines
 
     @property
     def probes(self) -> Mapping[int, Probe]:

@@ -66,7 +66,12 @@ class Leaving:
     def _slots(self) -> list[tuple[int, int, int]]:
         """Start, end, and the address that it is for, of all code of ours."""
         slots = [(place.address, place.end, site.address) for site in self._sites for place in site.places]
-        return [*slots, *self._engine.returns.slots]
+        return [*slots, *self._engine.returns.slots, *self._routines]
+
+    @property
+    def _routines(self) -> list[tuple[int, int, int]]:
+        """The code that slots call: whoever is in it comes back to one."""
+        return [(code.address, code.end, code.address) for code in self._engine.instruments.memory.code]
 
     def leave_slots(self, step: Callable[[], Stop]) -> bool:
         """Lead all threads out of all slots; `step` executes one instruction. False if one stays there."""
@@ -83,10 +88,18 @@ class Leaving:
     def know_memory(self) -> None:
         """Find out, once, where tasks may sleep that are in slots: before there is anything in a slot."""
         if self._searched is None:
-            target = self._engine.target
-            self._searched = writable_memory(target, self._image) if self.may_sleep else Searched()
-            if self._searched.spans:
-                note(target.journal, Writable(self._searched.spans))
+            self._searched = Searched()
+            self._look_for_memory()
+
+    def _look_for_memory(self) -> None:
+        """Find out where tasks may sleep now: the program may have set up its MMU since."""
+        target = self._engine.target
+        if self._searched is None or not self.may_sleep:
+            return
+        found = writable_memory(target, self._image)
+        if found.spans != self._searched.spans:
+            note(target.journal, Writable(found.spans))
+        self._searched = found
 
     @property
     def may_sleep(self) -> bool:
@@ -98,13 +111,14 @@ class Leaving:
     def _find_sleepers(self, slots: Sequence[tuple[int, int, int]], pads: Collection[int]) -> list[SlotInUse]:
         """Those of the slots that a task may sleep in, or a thread be in. See `find_sleepers`."""
         spans = self._searched.spans if self._searched is not None else ()
-        return find_sleepers(self._engine.target, slots, spans, self._engine.slots.__contains__, pads)
+        return find_sleepers(self._engine.target, slots, spans, self._engine.slots.__contains__, pads, self._image)
 
     def _keep_sleepers(self) -> list[SlotInUse]:
         """Find the slots that a task sleeps in, and let their code go on by itself where there are any."""
         if not self.may_sleep:
             return []
         engine = self._engine
+        self._look_for_memory()
         found = self._find_sleepers(self._slots(), engine.returns.pads)
         if found and engine.target.breakpoints is None:
             exits = [way for site in self._sites for code in site.notes() for way in code.exits]
@@ -129,6 +143,7 @@ class Leaving:
 
     def _reclaim_unused(self) -> bool:
         """Free those retired slots that no word of the program's memory points into, if all of it can be searched."""
+        self._look_for_memory()
         if self._searched is None or not self._searched.complete:
             return False
         engine = self._engine
@@ -239,6 +254,7 @@ class Leaving:
         sites = [site for site in self._sites if not used.isdisjoint(place.address for place in site.places)]
         pads = [slot for slot in engine.returns.slots if slot[0] in used]
         slots = [*((place.address, place.end, site.address) for site in sites for place in site.places), *pads]
+        slots += self._routines if self.in_place else []
         counts = bool(pads) or any(site.code.entry is not None for site in sites)
         parts = engine.slots.parts([(start, end) for start, end, _ in slots], data=counts) if slots else []
         note_in_place(engine.target, parts, slots, self._searched.spans if self._searched is not None else ())

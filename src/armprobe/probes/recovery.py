@@ -103,7 +103,8 @@ def _recover(target: Target, left: Left, done: Recovery) -> None:
     _leave(target, runs, codes, pads, ours, left.writable, done)
     if done.complete and done.in_place:
         used = {slot.site for slot in done.in_place}
-        slots = [(code.start, code.end, code.site) for code in codes if code.site in used]
+        # What code in slots calls is noted as its own site.
+        slots = [(code.start, code.end, code.site) for code in codes if code.site in used or code.site == code.start]
         slots += [(item.start, item.end, item.start) for item in pads if item.start in used]
         note_in_place(target, ours, slots, left.writable)
     elif done.complete:

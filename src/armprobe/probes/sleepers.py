@@ -11,15 +11,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from armprobe.patching.slots import without
 from armprobe.probes.quiescence import find_references
 from armprobe.probes.word_search import can_search, find_words_in
 from armprobe.symbols.image import Image
 from armprobe.targets.base import Target
+from armprobe.targets.spans import without
 
 log = logging.getLogger(__name__)
 
-#: bytes of memory that are searched at most: 40 s through a debug probe that reads 100 KiB a second
+#: bytes of memory that are searched at most, where the target does not say how many can be
 SEARCHED = 4 << 20
 #: An exception may save an address up to two words behind the instruction to go on with (DDI 0406C B1.8.3).
 _BEHIND = 8
@@ -51,7 +51,7 @@ class Searched:
 
 
 def writable_memory(target: Target, image: Image | None) -> Searched:
-    """The memory, SEARCHED bytes at most, in which saved PCs may be: first the image's, then the target's.
+    """The memory in which saved PCs may be, as much as can be searched: first the image's, then the target's.
 
     What is known beyond that is named in the log.
     """
@@ -59,7 +59,7 @@ def writable_memory(target: Target, image: Image | None) -> Searched:
     known = [(region.start, region.end) for region in target.regions if region.readable and region.writable]
     spans: list[tuple[int, int]] = []
     beyond: list[tuple[int, int]] = []
-    left = SEARCHED
+    left = SEARCHED if target.bulk is None else target.bulk.searchable
     for start, end in _disjoint([*program, *known]):
         middle = min(end, start + left)
         left -= middle - start
@@ -78,12 +78,14 @@ def find_sleepers(
     spans: Iterable[tuple[int, int]],
     is_own: Callable[[int], bool],
     pads: Collection[int],
+    image: Image | None = None,
 ) -> list[SlotInUse]:
     """Those of the slots, given as (start, end, site), that somebody may come back to.
 
     Registers, the stacks of threads, and `spans` of memory are searched; words at addresses that are armprobe's own
     (`is_own`) do not count, nor do `pads`: calls in progress have their return addresses back, and those that are over
-    leave words behind. Every other word does, whether it is an address or not.
+    leave words behind. Neither does what stands in the `image` already, as texts may look like addresses. Every other
+    word does, whether it is an address or not.
     """
     if not slots:
         return []
@@ -93,9 +95,16 @@ def find_sleepers(
     where = dict.fromkeys(find_references(target, ranges, but=pads), "a register or a stack")
     wanted = {word for start, end in ranges for word in range(start, end, _WORD)}.difference(pads)
     for address, word in find_words_in(target, spans, wanted):
-        if not is_own(address):
+        if not is_own(address) and not _stands_in(image, address, word):
             where.setdefault(starts[bisect_right(starts, word) - 1], f"the word at 0x{address:08x}")
     return [SlotInUse(start, end, site, where[start]) for start, end, site in ordered if start in where]
+
+
+def _stands_in(image: Image | None, address: int, word: int) -> bool:
+    """Whether the program has this word there from the first: nobody has saved it."""
+    parts = () if image is None else image.segments
+    part = next((part for part in parts if part.address <= address < part.end), None)
+    return part is not None and part.data[address - part.address :][:_WORD] == word.to_bytes(_WORD, "little")
 
 
 def _disjoint(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -66,6 +66,7 @@ def attach_gdb(
     base: int | None = None,
     output: Callable[[bytes], object] | None = None,
     slots: Sequence[Region | str] = (),
+    memory: Sequence[Region] = (),
     root: str | Path | None = None,
     monitor: Sequence[str] = (),
     journal: str | Path | None = None,
@@ -76,14 +77,18 @@ def attach_gdb(
     until `run`; leaving the session restores it and lets it run on. `program` is what runs there: an ELF file, a raw
     binary with the address `base`, or an Image. `slots` are regions of its memory that it does not use, or names of
     variables that were set aside for that: armprobe finds none by itself, but in a Linux process (gdbserver), whose
-    libraries are looked for below the directory `root`, then where it runs. `cpu` names the processor where the stub
-    does not tell (default: an ARMv7 one). `output` gets what the program prints through the stub (default: standard
-    output). `monitor` are commands for the stub's server, as after GDB's `monitor`, that it executes first, one after
-    the other; what it prints goes to standard error. Later ones are for `session.target.monitor`. `journal` is the file
-    that says what `restore` undoes, should this process be killed (default: in the user's directory for state).
+    libraries are looked for below the directory `root`, then where it runs. `memory` is for a stub that does not tell
+    what memory there is, as OpenOCD's: regions that handlers in the target may read at all times, and all of the RAM in
+    which the program keeps data is among them; `writable=False` for the others. QEMU tells itself. `cpu` names the
+    processor where the stub does not tell (default: an ARMv7 one). `output` gets what the program prints through the
+    stub (default: standard output). `monitor` are commands for the stub's server, as after GDB's `monitor`, that it
+    executes first, one after the other; what it prints goes to standard error. Later ones are for
+    `session.target.monitor`. `journal` is the file that says what `restore` undoes, should this process be killed
+    (default: in the user's directory for state).
     Before a probe is placed, the code of the program is compared with the target's; what differs is refused.
-    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program,
-    TargetError when a command fails, Refused when another session works on the target, or one did not end.
+    Raises TargetLost when no stub answers, UsageError for a file or a target that is no 32-bit ARM program and for
+    memory that is not there, TargetError when a command fails, Refused when another session works on the target, or one
+    did not end.
     """
     from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.machine import cpu_named
@@ -102,6 +107,12 @@ def attach_gdb(
         for command in monitor:
             sys.stderr.write(target.monitor(command))
             sys.stderr.flush()
+        if memory and target.process:
+            raise UsageError(
+                f"the memory of {target.name}, a Linux process, is known: it takes no `memory`", hint="leave it out"
+            )
+        if memory:
+            target.memory.state(memory)
         if file.left.in_place:
             give_back(target, list(file.left.in_place))
         check_started(target, image, slots, regions)

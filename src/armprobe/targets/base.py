@@ -14,6 +14,7 @@ from typing import Protocol
 from armprobe.isa.insn import REGISTER_NUMBERS
 from armprobe.targets.capabilities import (
     AskedKernel,
+    AskedProcessor,
     Breakpoints,
     BulkMemory,
     Clock,
@@ -267,8 +268,12 @@ class Target(Protocol):
         """Why no task is known, or not all of it; empty where it is."""
 
     @property
-    def translation(self) -> TranslationTables | AskedKernel | None:
-        """How handlers in the target reach memory beyond `regions`; None: they don't."""
+    def translation(self) -> TranslationTables | AskedKernel | AskedProcessor | None:
+        """How handlers in the target reach memory beyond what lasts of `regions`; None: they don't."""
+
+    @property
+    def no_memory(self) -> str:
+        """Why handlers in the target read no memory; empty where they do."""
 
     @property
     def journal(self) -> Journal | None:

@@ -186,6 +186,10 @@ class Watchpoints(Protocol):
 class BulkMemory(Protocol):
     """Many accesses to memory for the price of few: each alone would cost a round trip."""
 
+    @property
+    def searchable(self) -> int:
+        """How many bytes of memory can be read, and searched, in a while that people wait."""
+
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read (address, size) ranges. Raises TargetFault when any of the bytes can't be read."""
 
@@ -206,6 +210,29 @@ class AskedKernel:
 
     routine: int
     code: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedProcessor:
+    """How code on a board finds out whether it can read memory: it asks its processor what an address stands for.
+
+    `memory` is physical memory that may be read, as [start, end) spans of whole pages; all else may be devices. A
+    processor with an operation that `translates` (ATS1CPR, DDI 0406C B3.13) answers as its MMU would at this moment,
+    in PAR, which has 64 bits if `wide`; others have the MMU off, or nothing is read.
+    """
+
+    memory: tuple[tuple[int, int], ...]
+    translates: bool
+    wide: bool
+
+    @staticmethod
+    def answers_in(cpsr: int) -> bool:
+        """Whether it does in this mode: user mode may not ask, and hypervisor and monitor have MMUs of their own."""
+        return cpsr & _MODE not in UNANSWERED_MODES
+
+
+#: user, monitor, hypervisor (DDI 0406C B1.3.1)
+UNANSWERED_MODES, _MODE = (0x10, 0x16, 0x1A), 0x1F
 
 
 class Clock(Protocol):

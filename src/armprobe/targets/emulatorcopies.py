@@ -33,13 +33,17 @@ class EmulatorCopies:
         #: until it made none
         self._makes_copies = True
 
-    def read(self, address: int, size: int) -> bytes | None:
-        """Return `size` bytes, at least `WORTH`, of the memory of a target that stands still; None without a copy."""
+    def read(self, address: int, size: int, *, seen_at: int | None = None) -> bytes | None:
+        """Return `size` bytes, at least `WORTH`, of the memory of a target that stands still; None without a copy.
+
+        `address` is a physical one; the stub finds the memory at `seen_at` (default: at `address`, too).
+        """
         if not self._makes_copies:
             return None
         with suppress(OSError), TemporaryDirectory(prefix="armprobe-copy-") as folder, hold_interrupt():
             data = self._copy(address, size, Path(folder) / "memory")
-            ends = [(address, _COMPARED), (address + size - _COMPARED, _COMPARED)]
+            seen = address if seen_at is None else seen_at
+            ends = [(seen, _COMPARED), (seen + size - _COMPARED, _COMPARED)]
             # An emulator elsewhere has no such folder; one that counts addresses otherwise would be seen here.
             if len(data) == size and [data[:_COMPARED], data[-_COMPARED:]] == list(self._read(ends)):
                 return data

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Self
 
-from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
+from armprobe.errors import TargetError, TargetLost, UsageError
 from armprobe.targets.base import NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
-from armprobe.targets.capabilities import BulkMemory
+from armprobe.targets.capabilities import AskedProcessor, BulkMemory
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
 from armprobe.targets.journal import Journal
+from armprobe.targets.knownmemory import KnownMemory
 from armprobe.targets.processevents import ProcessEvents
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotememory import RemoteMemory
@@ -35,8 +36,6 @@ from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_rep
 from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
-#: stands for memory that nobody knows of: compiled handlers read none of it
-EVERYWHERE = Region(0, 1 << 32, readable=False, name="unknown")
 _INTERRUPT_SIGNAL, _TRAP_SIGNAL, _FIRST_REAL_TIME = 2, 5, 45
 #: seconds that the server has between two lines of what it prints at a command: it may erase flash meanwhile
 _COMMAND_SECONDS = 60.0
@@ -69,7 +68,6 @@ class GdbRemoteTarget:
         self,
         connection: Connection,
         *,
-        regions: Sequence[Region] = (),
         architecture: int | None = None,
         output: Callable[[bytes], object] = lambda _: None,
         process: bool | None = None,
@@ -79,7 +77,7 @@ class GdbRemoteTarget:
     ) -> None:
         """Take hold of the target behind a new connection, and stop it.
 
-        `regions` is its memory, where the stub has no memory map. `output` gets what the program prints through the
+        `output` gets what the program prints through the
         stub. `process`: it is a process, which gets its signals and goes on (default: the stub tells); `interrupt`
         stops it while it runs, where the stub does not, and `tell` passes a Ctrl-C on to it. `journal` is told of what
         is about to change. Raises UsageError when it runs no 32-bit ARM code, ProtocolError and TargetLost.
@@ -93,14 +91,15 @@ class GdbRemoteTarget:
             registers=abilities.registers,
             writes_one=abilities.writes_one,
         )
-        self._memory = RemoteMemory(
+        packets = RemoteMemory(
             connection,
             packet_size=abilities.packet_size,
             binary_read=abilities.binary_read,
             binary_write=abilities.binary_write,
             can_read=partial(can_read_by_command, connection) if abilities.doubtful_zeros else None,
         )
-        self._known = abilities.regions or tuple(regions)
+        self.memory = KnownMemory(connection, packets, abilities.regions)
+        self._described = abilities.described
         self.journal = journal
         self._breakpoints = RemoteBreakpoints(connection, journal)
         #: what the last stop was for, besides its signal
@@ -130,16 +129,21 @@ class GdbRemoteTarget:
         cls,
         address: str,
         *,
-        regions: Sequence[Region] = (),
+        memory: Sequence[Region] = (),
         architecture: int | None = None,
         output: Callable[[bytes], object] = lambda _: None,
         timeout: float = TIMEOUT,
         journal: Journal | None = None,
     ) -> Self:
-        """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`."""
+        """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`.
+
+        `memory` is as for `know_memory`.
+        """
         connection = Connection.open(address, timeout=timeout)
         try:
-            return cls(connection, regions=regions, architecture=architecture, output=output, journal=journal)
+            target = cls(connection, architecture=architecture, output=output, journal=journal)
+            target.know_memory(memory)
+            return target
         except BaseException:
             connection.close()
             raise
@@ -152,8 +156,8 @@ class GdbRemoteTarget:
 
     @property
     def regions(self) -> Sequence[Region]:
-        """The stub's memory map, or what the user said; all of the address space when nobody knows."""
-        return self._known or (EVERYWHERE,)
+        """The memory map of the stub or of QEMU, or what the user said; EVERYWHERE when nobody knows."""
+        return self.memory.regions
 
     def read_memory(self, address: int, size: int) -> bytes:
         return self.read_many([(address, size)])[0]
@@ -163,17 +167,14 @@ class GdbRemoteTarget:
         self.write_many([(address, data)])
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        return self._memory.read_many(ranges)
+        return self.memory.read_many(ranges)
 
     def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
-        for address, data in writes:
-            if self._known and not self._within(address, len(data)):
-                raise TargetFault(
-                    f"cannot write {len(data)} bytes at 0x{address:08x}: not all of it is mapped",
-                    address=address,
-                    size=len(data),
-                )
-        self._memory.write_many(writes)
+        self.memory.write_many(writes)
+
+    @property
+    def searchable(self) -> int:
+        return self.memory.searchable
 
     def read_registers(self) -> Registers:
         return self.threads.read_registers()
@@ -235,8 +236,12 @@ class GdbRemoteTarget:
         self.runner.stop()
 
     @property
-    def translation(self) -> None:
-        return None
+    def translation(self) -> AskedProcessor | None:
+        return self.memory.translation
+
+    @property
+    def no_memory(self) -> str:
+        return self.memory.no_memory
 
     @property
     def bulk(self) -> BulkMemory:
@@ -251,6 +256,16 @@ class GdbRemoteTarget:
         return QemuProcessors(self.threads) if self._numbered and len(self.threads.ids()) > 1 else None
 
     # Beyond the protocol
+
+    def know_memory(self, stated: Sequence[Region] = ()) -> None:
+        """Find out what memory the machine has, where it is one; `stated` is memory that the user says is there.
+
+        Raises UsageError where that makes no sense, or contradicts what the stub or QEMU tells.
+        """
+        if not self.process:
+            self.memory.ask_emulator(self._described, self.architecture)
+        if stated:
+            self.memory.state(stated)
 
     @property
     def round_trips(self) -> int:
@@ -285,6 +300,7 @@ class GdbRemoteTarget:
         if not command.strip():
             raise UsageError("a command for the stub is empty", hint="for example `info registers` (QEMU)")
         connection = self._connection
+        self.memory.forget()
         self.push_registers()
         patience, connection.timeout = connection.timeout, max(connection.timeout, _COMMAND_SECONDS)
         try:
@@ -429,6 +445,7 @@ class GdbRemoteTarget:
 
         `withholding`: the program gets its signals later, but for what may be a fault of its own.
         """
+        self.memory.forget()
         while True:
             reply = self.runner.resume(step=step, only=only)
             taken = self.events is not None and self.events.take(reply)
@@ -495,6 +512,3 @@ class GdbRemoteTarget:
         if reply.code == self._last_fault[0]:
             pc = self._last_fault[1]
         return Stop(StopReason.EXIT, pc, message=f"was ended by {name}", signal=number, gone=True)
-
-    def _within(self, address: int, size: int) -> bool:
-        return any(region.start <= address and address + size <= region.end for region in self._known)

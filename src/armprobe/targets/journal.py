@@ -67,7 +67,7 @@ class Writable:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Code is about to be written to [start, end), for the site at `site`.
+    """Code is about to be written to [start, end), for the site at `site`; for all that call it where that is `start`.
 
     `exits` are traps in it, and where in it a thread that stopped at one goes on when nobody handles it.
     """

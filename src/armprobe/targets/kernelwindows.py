@@ -6,20 +6,16 @@ CONFIG_HIGHPTE, their page tables. What of the addresses is RAM says the emulato
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from armprobe.errors import TargetError
 from armprobe.targets.capabilities import TranslationTables, Windows
+from armprobe.targets.memorytree import COMMAND, MACHINE, read_tree
 from armprobe.targets.pagetables import PageTables
+from armprobe.targets.spans import whole_pages, without
 
 _PAGE = 0x1000
-#: a view of all that there is at physical addresses, and a line of it (QEMU's `info mtree -f`)
-COMMAND = "info mtree -f"
-_VIEW = re.compile(r"^FlatView #\d+\n", re.MULTILINE)
-_MEMORY, _ROOT = ' AS "memory",', " Root memory region"
-_RAM = re.compile(r"^ *([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ram\):", re.MULTILINE)
 #: descriptors (DDI 0406C B3.5.1, B3.6.1): what makes a page readable alone, and no code; what is the address
 _SHORT_READ, _SHORT_ATTRIBUTES, _LONG_READ, _LONG_ADDRESS = 1 << 9 | 1, 0xFFF, 1 << 54 | 1 << 7, 0xFF_FFFF_F000
 #: where Linux's own descriptor stands, before that of the processor
@@ -29,24 +25,14 @@ _OWN = 2048
 def high_memory(monitor: Callable[[str], str], tables: TranslationTables) -> tuple[tuple[int, int], ...]:
     """(physical address, size) of the RAM that is in no linear map; nothing where the emulator does not tell."""
     with suppress(TargetError):
-        views = _VIEW.split(monitor(COMMAND).replace("\r", ""))
-        view = next((view for view in views if _MEMORY in view.partition(_ROOT)[0]), "")
-        return _beyond([(int(start, 16), int(last, 16) + 1) for start, last in _RAM.findall(view)], tables)
+        parts = read_tree(monitor(COMMAND)).get(MACHINE, ())
+        return _beyond([(part.start, part.end) for part in parts if part.kind == "ram"], tables)
     return ()
 
 
 def _beyond(ram: Sequence[tuple[int, int]], tables: TranslationTables) -> tuple[tuple[int, int], ...]:
-    parts = list(ram)
-    for physical, size, _ in tables.linear:
-        cut = [
-            part
-            for start, end in parts
-            for part in ((start, min(end, physical)), (max(start, physical + size), end))
-            if part[0] < part[1]
-        ]
-        parts = cut
-    whole = ((-(-start // _PAGE) * _PAGE, end // _PAGE * _PAGE) for start, end in parts)
-    return tuple((start, end - start) for start, end in whole if start < end)
+    beyond = without(ram, [(physical, physical + size) for physical, size, _ in tables.linear])
+    return tuple((start, end - start) for start, end in whole_pages(beyond))
 
 
 def open_windows(

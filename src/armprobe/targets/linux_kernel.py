@@ -72,7 +72,8 @@ class KernelTarget:
     trap = TRAP
     concurrent = True
     own_faults = shared_memory = mailbox = None
-    no_mailbox = ""
+    no_mailbox = no_memory = ""
+    searchable = 1 << 30
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
 

@@ -68,6 +68,7 @@ class LinuxProcess:
     concurrent = True
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
+    no_memory = ""
     no_clock = "its kernel gives programs no clock without a system call (vDSO), where gdbserver would stop them"
     processors = None
 
@@ -316,6 +317,10 @@ class LinuxProcess:
     @property
     def bulk(self) -> BulkMemory:
         return self
+
+    @property
+    def searchable(self) -> int:
+        return self.stub.searchable
 
     @property
     def threads(self) -> RemoteThreads:

@@ -44,6 +44,8 @@ class Abilities:
 
     stop: StopReply
     registers: tuple[Register, ...]
+    #: all registers that the stub shows, by their names
+    described: dict[str, Register]
     architecture: int
     regions: tuple[Region, ...]
     packet_size: int
@@ -89,6 +91,7 @@ def negotiate(connection: Connection) -> Abilities:
     return Abilities(
         stop=stop,
         registers=registers,
+        described=description.registers,
         architecture=_architecture(connection, description),
         regions=_regions(connection, guessed=openocd) if offered.get("qXfer:memory-map:read") == "+" else (),
         packet_size=number(offered["PacketSize"].encode(), what="a size") if "PacketSize" in offered else _PACKET_SIZE,

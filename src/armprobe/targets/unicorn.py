@@ -139,6 +139,10 @@ class UnicornTarget:
         return TRAP if self.architecture >= 5 else UNDEFINED_TRAP
 
     @property
+    def no_memory(self) -> str:
+        return ""
+
+    @property
     def own_faults(self) -> None:
         return None
 
