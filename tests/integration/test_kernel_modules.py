@@ -9,10 +9,11 @@ from tests.integration.kernel_guest import BUSYBOX, KERNEL, kernel_module, need_
 import armprobe
 from armprobe.cli.main import main
 from armprobe.errors import Refused, UsageError
+from armprobe.session import Session
 from armprobe.targets.linuxguest import start_guest
 
 PROCESSORS, PACKETS = 4, 2000
-ROUNDS = int(os.environ.get("ARMPROBE_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("ARMPROBE_ROUNDS", "2"))
 #: in the order in which they are loaded
 MODULES = (
     "drivers/virtio/virtio_mmio.ko", "net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko",
@@ -159,15 +160,63 @@ def test_module_that_has_gone_before_it_is_probed_is_not_known_any_more(dummy):
         assert session.count("dummy:dummy_xmit").state == "trap"
 
 
-def test_commands_count_in_modules_and_say_what_was_unloaded(dummy, capsys):
-    dummy.execute("(sleep 4; while true; do sends; rmmod dummy; break; done) &")
-    arguments = ["--kernel", "--gdb", dummy.address, "-e", "dummy:*", "--until", "free_module"]
-    assert main(["stat", *arguments]) == 0
-    dummy.execute("sleep 1; " + UP)
+def test_module_that_is_loaded_later_is_probed_before_any_code_of_it_runs(guest):
+    """Nothing of the kind is loaded before, but other modules are."""
+    with armprobe.attach_kernel(guest.address) as session:
+        planted = []
+
+        def plant() -> None:
+            planted.append(session.count_all(["dummy:dummy_setup", "dummy_xmit"]))
+
+        awaited = session.on_load("dum?y", plant)
+        assert (awaited.loads, planted) == (0, [])
+        sent = int(sends(guest, session, f"{UP}; sends; {SENT}"))
+        sends(guest, session, f"rmmod dummy; {UP}; rmmod dummy")
+        assert sent == PROCESSORS * PACKETS
+        assert [[probe.hits for probe in probes] for probes in planted] == [[1, sent], [1, 0]]
+        assert (awaited.loads, awaited.hits, awaited.problem) == (2, sent + 2, "")
+        assert {probe.state for probe in awaited.probes} == {"unloaded"}
+        assert not session.probes
+
+
+@pytest.fixture
+def when_it_runs(guest, monkeypatch):
+    """Have the guest execute a line when a command has planted its probes."""
+
+    def begin_with(line):
+        run = Session.run
+
+        def begin(session, **options):
+            guest.start(line)
+            return run(session, **options)
+
+        monkeypatch.setattr(Session, "run", begin)
+
+    yield begin_with
+    guest.finish()
+
+
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded before", "pending"])
+def test_command_counts_in_a_module_and_says_that_it_was_unloaded(guest, when_it_runs, capsys, loaded):
+    if loaded:
+        guest.execute(UP)
+    when_it_runs(f"{'true' if loaded else UP}; sends; rmmod dummy; hostname done")
+    arguments = ["--kernel", "--gdb", guest.address, "--until", "sys_sethostname"]
+    assert main(["stat", *arguments, "-e", "dummy:*", *([] if loaded else ["--pending"])]) == 0
     printed = capsys.readouterr()
-    assert re.search(r"^8,000 +\d+ +branch +0x[0-9a-f]{8} +dummy:dummy_xmit$", printed.out, re.MULTILINE), printed.out
-    assert main(["list", "--kernel", "--gdb", dummy.address, "dummy:*"]) == 0
+    rows = {tuple(line.split()[:1] + line.split()[2:3] + line.split()[4:5]) for line in printed.out.splitlines()}
+    assert {("8,000", "unloaded", "dummy:dummy_xmit"), ("1", "unloaded", "dummy:dummy_cleanup_module")} <= rows
+    assert (("0" if loaded else "1"), "unloaded", "dummy:dummy_setup") in rows
+
+
+def test_module_that_never_comes_is_told(guest, when_it_runs, capsys):
+    when_it_runs("hostname done")
+    arguments = ["--kernel", "--gdb", guest.address, "--until", "sys_sethostname", "-e", "dummy:dummy_xmit"]
+    assert main(["stat", *arguments, "--pending"]) == 0
+    assert "skipped: dummy:dummy_xmit: dummy was never loaded\n" in capsys.readouterr().err
+
+
+def test_functions_of_modules_are_listed(guest, capsys):
+    assert main(["list", "--kernel", "--gdb", guest.address, "virtio_net:*_probe"]) == 0
     listed = capsys.readouterr().out
-    assert re.search(r"^0x[0-9a-f]{8} +\d+ +branch +dummy:dummy_xmit$", listed, re.MULTILINE), listed
-    assert main(["explain", "--kernel", "--gdb", dummy.address, "virtio_net:start_xmit+8"]) == 0
-    assert "virtio_net:start_xmit+0x8" in capsys.readouterr().out
+    assert re.search(r"^0x[0-9a-f]{8} +\d+ +branch +virtio_net:virtnet_probe$", listed, re.MULTILINE), listed

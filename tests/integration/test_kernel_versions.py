@@ -66,18 +66,23 @@ def test_other_kernels_are_probed_as_well(kernel, memory, emulator, tmp_path):
             # What the names were, no one can say: that they were read, and harmed nobody.
             assert opens.hits == 3 * UNMAPPED
             assert len(list(session.events())) == opens.hits
-        place = "sed -n 's/ t dummy_validate.*//p' /proc/kallsyms"
-        loads = "insmod /dummy.ko; ifconfig dummy0 10.1.1.1 up"
-        shown = int(guest.execute(f"{loads}; {place}"), 16)
+        loads, shows = "insmod /dummy.ko; ifconfig dummy0 10.1.1.1 up", "sed -n 's/ t dummy_xmit.*//p' /proc/kallsyms"
         with armprobe.attach_kernel(guest.address) as session:
-            assert session.locate("dummy:dummy_validate") == shown
+            # The first of all modules, and before any of its code runs.
+            awaited = session.on_load("dummy", lambda: session.count("dummy:dummy_setup"))
+            guest.start(f"{loads}; {shows}", when_ended=session.stop)
+            session.run()
+            shown = int(guest.finish(), 16)
+            assert (awaited.loads, awaited.hits, awaited.problem) == (1, 1, "")
+            assert session.locate("dummy:dummy_xmit") == shown
             sent = session.define('dummy:dummy_xmit if COMM == "sends"')
             leaves = session.count("dummy:dummy_cleanup_module")
-            assert session.optimize_now() == 2
+            session.optimize_now()
+            assert [sent.state, leaves.state] == ["branch", "branch"]
             guest.start(f"sends; rmmod dummy; {loads}; sends; rmmod dummy", when_ended=session.stop)
             session.run()
             guest.finish()
-            assert (sent.hits, leaves.hits) == (PROCESSORS * CALLS, 1)
+            assert (sent.hits, leaves.hits, awaited.hits) == (PROCESSORS * CALLS, 1, 2)
             assert (sent.state, sent.place) == ("unloaded", "dummy:dummy_xmit")
         assert not {"Oops", "WARNING", "BUG"} & set(guest.execute("dmesg").replace(":", " ").split())
         assert guest.power_off() == 0

@@ -2,7 +2,7 @@ import pytest
 from tests.symbols.kernel_memory import ADD_SP, CODE, NOP, PUSH_LR, RETURN, Memory, Module
 from tests.symbols.test_kernelmodules import modules_of
 
-from armprobe.errors import Refused
+from armprobe.errors import Refused, UsageError
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.kerneltable import EVERY_MODULE, KernelPart, kernel_table
 from armprobe.symbols.location import resolve
@@ -29,6 +29,14 @@ def test_modules_have_names_of_their_own_and_places_as_the_kernel_shows_them():
     assert table.place(CODE + 4) == "kernel_function+0x4/0x100"
     assert table.describe(BASE + 4) == "some:first+0x4"
     assert table.is_code(CODE) is None
+
+
+def test_name_in_a_module_that_is_not_loaded_has_the_hint_that_it_may_be_later():
+    with pytest.raises(UsageError, match=r"^no symbol is called 'other:first'$") as error:
+        resolve("other:first", table_of(NOP))
+    assert (
+        error.value.hint == "other is not loaded yet, or under another name: --pending waits for what is loaded later"
+    )
 
 
 def test_what_is_neither_in_the_kernel_nor_in_the_code_of_a_module_is_refused():

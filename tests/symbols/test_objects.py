@@ -67,7 +67,7 @@ def test_a_file_that_is_not_loaded_may_be_later():
     with pytest.raises(UsageError, match=r"^no symbol is called 'libz.so.1:crc32'$") as error:
         resolve("libz.so.1:crc32", TABLE)
     assert error.value.hint == (
-        "libz.so.1 is not loaded yet, or under another name: --pending waits for what a program loads"
+        "libz.so.1 is not loaded yet, or under another name: --pending waits for what is loaded later"
     )
 
 

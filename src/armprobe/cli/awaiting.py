@@ -1,4 +1,4 @@
-"""Places of -e in libraries that the program may load while it runs: --pending."""
+"""Places of -e in libraries and modules that may be loaded while the program runs: --pending."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from armprobe.errors import Refused, UsageError
 from armprobe.probes.definition import location_of, parse_definition
 from armprobe.probes.probe import Probe
 from armprobe.session import Awaited, Session
-from armprobe.symbols.table import SymbolTable
 
 #: how the messages about names begin that nobody knows
 _NAMES = ("there is no debug information", "there is no field")
 _FILE = re.compile(r".*\.so(\..*)?|.*[*?\[].*")
+_MODULE = re.compile(r"[^\s./]+")
 
 pending_option = click.option(
     "--pending", is_flag=True,
-    help="With a Linux program: places `FILE.so:...` in libraries that are not loaded wait until they are.",
+    help="With a Linux program or a kernel: places `FILE.so:...` or `MODULE:...` in libraries or modules that are not "
+    "loaded wait until they are.",
 )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def set_apart(
     now: list[tuple[str, str]] = []
     later: list[tuple[str, str]] = []
     for text, origin in definitions:
-        if not pending or not _file_to_come(text, session.symbols):
+        if not pending or not _file_to_come(text, session):
             now.append((text, origin))
             continue
         try:
@@ -100,7 +101,7 @@ def _await(
             place.added[probe] = code.added if code is not None else 0
 
     place = AwaitedPlace(definition[0], Awaited("", plant_now))
-    place.awaited = session.on_load(_file_to_come(place.text, session.symbols), plant_now)
+    place.awaited = session.on_load(_file_to_come(place.text, session), plant_now)
     return place
 
 
@@ -133,8 +134,9 @@ def missing(places: Iterable[AwaitedPlace], skipped: Sequence[Skipped]) -> list[
     ]
 
 
-def _file_to_come(text: str, table: SymbolTable) -> str:
-    """The file that a definition names, if none of that name is loaded; else ""."""
+def _file_to_come(text: str, session: Session) -> str:
+    """The file, or the module of a kernel, that a definition names, if none of that name is loaded; else ""."""
     file, colon, rest = location_of(text).partition(":")
-    named = colon and not rest.startswith(":") and _FILE.fullmatch(file)
-    return file.rpartition("/")[2] if named and not table.split_object(location_of(text))[0] else ""
+    known = _FILE if session.modules is None else _MODULE
+    named = colon and not rest.startswith(":") and known.fullmatch(file)
+    return file.rpartition("/")[2] if named and not session.symbols.split_object(location_of(text))[0] else ""

@@ -6,9 +6,9 @@ with armprobe.emulate("firmware.elf") as session:
     print(calls.hits)
 """
 
+from armprobe.session.awaited import Awaited
 from armprobe.session.event import Event
 from armprobe.session.libraries import image_of
-from armprobe.session.loading import Awaited
 from armprobe.session.process import as_process, spawn
 from armprobe.session.restoring import restore
 from armprobe.session.session import Session

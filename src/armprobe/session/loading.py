@@ -12,7 +12,6 @@ list of libraries. A probe stands there:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused, TargetError, TargetLost
@@ -20,31 +19,12 @@ from armprobe.probes.engine import Engine
 from armprobe.probes.probe import Hit, Probe
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
+from armprobe.session.awaited import Awaited, Planting
 from armprobe.session.libraries import Libraries
 from armprobe.session.recorded import Recorded
 from armprobe.symbols.objects import LoadedImage
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.linkmap import LoaderState
-
-
-@dataclass(slots=True, eq=False)
-class Awaited:
-    """What happens whenever a library is loaded whose name matches `file`, a shell pattern.
-
-    `loads` is how often that was, `probes` are all that were planted then, those of libraries that are gone included;
-    `problem` says why none could be planted the last time.
-    """
-
-    file: str
-    plant: Callable[[], object] = field(repr=False)
-    loads: int = 0
-    probes: list[Probe] = field(default_factory=list)
-    problem: str = ""
-
-    @property
-    def hits(self) -> int:
-        """How often the handlers of all these probes ran."""
-        return sum(probe.hits for probe in self.probes)
 
 
 class Loading:
@@ -55,39 +35,36 @@ class Loading:
         self._libraries = libraries
         self._symbols = symbols
         self._recorded = recorded
-        self._awaited: list[Awaited] = []
+        self.planting = Planting()
         #: where the dynamic linker tells
-        self.watcher: Probe | None = None
+        self.watchers: list[Probe] = []
         #: whose traps are gone while the list changes
         self._paused: list[Site] = []
-        #: who is planting
-        self._planting: Awaited | None = None
 
     def add(self, file: str, plant: Callable[[], object]) -> Awaited:
         """Call `plant` when a library that matches `file` has been loaded, and now if one is.
 
         Raises Refused where the program has no dynamic linker, or that can't be watched, and what `plant` raises.
         """
-        if self.watcher is None:
+        if not self.watchers:
             place, _ = self._libraries.loader()
             if place & 1:
                 raise Refused("the dynamic linker is Thumb code: T32 is not supported yet")
-            self.watcher = Probe(self._engine, place, "the dynamic linker", pre=self._on_change)
-            self._engine.register([self.watcher])
+            watcher = Probe(self._engine, place, "the dynamic linker", pre=self._on_change)
+            self._engine.register([watcher])
+            self.watchers.append(watcher)
         awaited = Awaited(file, plant)
         _, state = self._libraries.loader()
         if state is LoaderState.CONSISTENT:
             self._refresh([file])
         loaded = [known for known in self._libraries.objects if not known.main]
         if any(fnmatchcase(known.name, file) for known in loaded):
-            self._plant(awaited)
-        self._awaited.append(awaited)
+            self.planting.plant(awaited)
+        self.planting.awaited.append(awaited)
         return awaited
 
-    def planted(self, probes: list[Probe]) -> None:
-        """Note probes that were just registered, whoever did it."""
-        if self._planting is not None:
-            self._planting.probes += probes
+    def expect(self, probes: Sequence[Probe]) -> None:
+        """Nothing has to be done before probes are planted: while the process stands still, nothing is unloaded."""
 
     def _on_change(self, _hit: Hit) -> None:
         _, state = self._libraries.loader()
@@ -98,9 +75,9 @@ class Loading:
 
     def _follow(self) -> None:
         self._engine.fleeting = []
-        came = self._refresh([awaited.file for awaited in self._awaited])
+        came = self._refresh([awaited.file for awaited in self.planting.awaited])
         self._resume()
-        for awaited in tuple(self._awaited):
+        for awaited in tuple(self.planting.awaited):
             found = [known for known in came if fnmatchcase(known.name, awaited.file)]
             if found:
                 self._try(awaited, found)
@@ -124,7 +101,7 @@ class Loading:
             awaited.problem = f"the code of {changing[0]} is relocated after it was loaded (DT_TEXTREL)"
             return
         try:
-            self._plant(awaited)
+            self.planting.plant(awaited)
             if self._engine.optimizer.enabled:
                 self._engine.optimizer.run()  # a stop for each hit is dear here
         except TargetLost:
@@ -134,15 +111,6 @@ class Loading:
                 raise
             # Nothing stops while that is planted, and so not everything can be: the program goes on without.
             awaited.problem = error.message
-
-    def _plant(self, awaited: Awaited) -> None:
-        awaited.loads += 1
-        awaited.problem = ""
-        self._planting = awaited
-        try:
-            awaited.plant()
-        finally:
-            self._planting = None
 
     def _pause(self) -> None:
         spans = [(part.address, part.end) for known in self._libraries.fleeting for part in known.image.segments]

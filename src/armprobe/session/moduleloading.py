@@ -1,21 +1,25 @@
 """Probes in modules of a live kernel, which come and go while it runs.
 
-While there are probes in modules, one of our own stands where each module goes that is unloaded, before its memory
-does: its code gets its bytes back, the traps in it go, and what was counted stays. Nothing is ever written to what has
-taken its place.
+- While there are probes in modules, one of our own stands where each module goes that is unloaded, before its memory
+  does: its code gets its bytes back, the traps in it go, and what was counted stays. Nothing is ever written to what
+  has taken its place.
+- While somebody waits for modules, one stands where each goes that was loaded: it is relocated, what the kernel
+  rewrites in it is written, and none of its code has run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused, TargetFault
 from armprobe.probes.engine import Engine
 from armprobe.probes.probe import Hit, HostHandler, Probe
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
-from armprobe.session.modules import FREE, Modules
+from armprobe.session.awaited import Awaited, Planting
+from armprobe.session.modules import FREE, START, Modules
 from armprobe.session.recorded import Recorded
 
 
@@ -26,8 +30,23 @@ class ModuleLoading:
         self._engine = engine
         self._modules = modules
         self._recorded = recorded
-        #: where modules go, while there are probes in one
+        self.planting = Planting()
+        #: where modules come and go
         self.watchers: list[Probe] = []
+
+    def add(self, file: str, plant: Callable[[], object]) -> Awaited:
+        """Call `plant` when a module that matches `file` has been loaded, and now if one is.
+
+        Raises Refused where modules can't be watched, and what `plant` raises.
+        """
+        self._watch(FREE, self._on_unload)
+        self._watch(START, self._on_load)
+        self._modules.refresh(closely=True)
+        awaited = Awaited(file, plant)
+        if any(fnmatchcase(name, file) for name in self._modules.names):
+            self.planting.plant(awaited)
+        self.planting.awaited.append(awaited)
+        return awaited
 
     def expect(self, probes: Sequence[Probe]) -> None:
         """Get ready for probes that are about to be planted. Raises Refused where a module has gone meanwhile."""
@@ -35,8 +54,7 @@ class ModuleLoading:
         wanted = {probe: found for probe in probes if (found := symbols.object_at(probe.address)) is not None}
         if not wanted:
             return
-        if not self.watchers:
-            self._watch(FREE, self._on_unload)
+        self._watch(FREE, self._on_unload)
         # From here on, none goes unseen; the kernel may have run before.
         self._modules.refresh(closely=True)
         for probe, module in wanted.items():
@@ -44,9 +62,29 @@ class ModuleLoading:
                 raise Refused(f"{probe.location} is gone: the kernel has unloaded the module {module.name}")
 
     def _watch(self, function: str, handler: HostHandler) -> None:
+        """Have all modules seen that come to a function of the kernel."""
+        if function in {watcher.location for watcher in self.watchers}:
+            return
+        if function not in self._modules.functions:
+            raise Refused(f"{self._engine.target.name} has no function {function}, by which modules are seen")
         watcher = Probe(self._engine, self._modules.functions[function], function, pre=handler, always=True)
         self._engine.register([watcher])
         self.watchers.append(watcher)
+
+    def _on_load(self, hit: Hit) -> None:
+        name = self._modules.name_of(hit.regs.r0)
+        wanted = [awaited for awaited in self.planting.awaited if fnmatchcase(name, awaited.file)]
+        if not wanted:
+            return
+        problem = self._modules.learn(hit.regs.r0)
+        for awaited in wanted:
+            if problem:
+                awaited.loads += 1
+                awaited.problem = problem
+            else:
+                self.planting.plant(awaited)
+        if self._engine.optimizer.enabled:
+            self._engine.optimizer.run()
 
     def _on_unload(self, hit: Hit) -> None:
         engine = self._engine

@@ -13,6 +13,7 @@ from armprobe.symbols.kernelmodules import (
     find_layout,
     find_list,
     identity,
+    layout_of_coming,
     read_link,
     read_list,
     read_module,
@@ -22,6 +23,8 @@ from armprobe.targets.linux_kernel import KernelTarget
 
 #: is called, with a module, before its memory is freed: all of its code has run that will (kernel/module/main.c)
 FREE = "free_module"
+#: is called, with a module, when all is ready, and then calls the function of the module that begins it
+START = "do_init_module"
 _WORD = 4
 
 
@@ -76,11 +79,14 @@ class Modules:
         places = [(self._head, _WORD), *((link.address, SEEN_BYTES) for link in every)]
         self._chain = dict(zip(places, read(places), strict=True))
         known = {key[:2] for key in self._known}
-        # One that is on its way out is known until it is gone.
+        # One that is on its way in or out is known until it is gone.
         links = [link for link in every if link.live or (link.name, link.address) in known]
         if not links:
             return {}
-        self._layout = find_layout(links)
+        begun = [link for link in links if not link.coming]
+        if begun:
+            self._layout = find_layout(begun)
+        assert self._layout is not None
         return {identity(link, self._layout): link for link in links}
 
     def _read(self, link: Link) -> KernelModule | None:
@@ -95,9 +101,33 @@ class Modules:
         modules = [module for module in self._known.values() if module is not None]
         self.symbols.become(kernel_table(self._kernel, modules, unknown=self._unknown))
 
+    @property
+    def names(self) -> list[str]:
+        """Those of the modules that are known."""
+        return [part.name for part in self.symbols.objects]
+
+    def name_of(self, address: int) -> str:
+        """The name of the module whose struct module is at the address."""
+        return read_link(self._target.read_mapped, address).name
+
+    def learn(self, address: int) -> str:
+        """Know a module of which no code has run yet; return why not, else ""."""
+        read = self._target.read_mapped
+        link = read_link(read, address)
+        try:
+            if self._layout is None:
+                self._layout = layout_of_coming(read, link)
+            module = read_module(read, link, self._layout)
+        except Refused as refusal:
+            return refusal.message
+        self._known[identity(link, self._layout)] = module
+        self._build()
+        return self.symbols.left_out.get(link.name, "")
+
     def code_of(self, address: int) -> tuple[int, int]:
-        """Where the code of the module lies whose struct module is at the address."""
-        assert self._layout is not None
+        """Where the code of the module lies whose struct module is at the address, if that can be known."""
+        if self._layout is None:
+            return 0, 0
         link = read_link(self._target.read_mapped, address)
         start = link.word(self._layout.code)
         return start, start + link.word(self._layout.size)

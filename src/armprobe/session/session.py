@@ -28,9 +28,10 @@ from armprobe.probes.sleepers import SlotInUse
 from armprobe.probes.stops import explain_stop, program_place, shown_place
 from armprobe.probes.watch import Watch, WatchHandler
 from armprobe.session.arrival import run_to
+from armprobe.session.awaited import Awaited
 from armprobe.session.event import Event
 from armprobe.session.libraries import Libraries
-from armprobe.session.loading import Awaited, Loading
+from armprobe.session.loading import Loading
 from armprobe.session.making import ProbeMaker, When
 from armprobe.session.moduleloading import ModuleLoading
 from armprobe.session.modules import Modules
@@ -89,9 +90,13 @@ class Session:
             target.shared_memory.while_running(self._drain)
         #: those of a Linux process
         self.libraries = libraries
-        self._loading = None if libraries is None else Loading(self._engine, libraries, symbols, self._recorded)
-        self._modules = modules
-        self._following = None if modules is None else ModuleLoading(self._engine, modules, self._recorded)
+        #: those of a kernel
+        self.modules = modules
+        self._loading: Loading | ModuleLoading | None = None
+        if libraries is not None:
+            self._loading = Loading(self._engine, libraries, symbols, self._recorded)
+        elif modules is not None:
+            self._loading = ModuleLoading(self._engine, modules, self._recorded)
         self._closed = self._stop_asked = False
         self._watches: list[Watch] = []
         self._copies: list[tuple[int, int]] = []
@@ -400,11 +405,11 @@ class Session:
 
     def _register(self, probes: list[Probe]) -> list[Probe]:
         self._check_open()
-        if self._following is not None:
-            self._following.expect(probes)
+        if self._loading is not None:
+            self._loading.expect(probes)
         self._engine.register(probes)
         if self._loading is not None:
-            self._loading.planted(probes)
+            self._loading.planting.planted(probes)
         return probes
 
     def _register_one(self, probe: Probe) -> Probe:
@@ -414,13 +419,14 @@ class Session:
         """Call `plant` whenever the program has loaded a library whose name matches `file`, before any code of it runs.
 
         It is called now if one is loaded. The probes that it plants are gone when the library is unloaded, with their
-        counts kept; it is called again when the library is loaded again. `file` is a shell pattern: `libfoo.so*`.
-        Raises UsageError where the target is no Linux process, Refused with the reason where libraries can't be
-        awaited, and what `plant` raises; an error that it raises later ends the run.
+        counts kept; it is called again when the library is loaded again. `file` is a shell pattern: `libfoo.so*`. In
+        a kernel it is that of a module's name, `virtio_*`.
+        Raises UsageError where the target is no Linux process and no kernel, Refused with the reason where libraries
+        or modules can't be awaited, and what `plant` raises; an error that it raises later ends the run.
         """
         self._check_open()
         if self._loading is None:
-            raise UsageError(f"{self.target.name} is no Linux process, and loads no libraries")
+            raise UsageError(f"{self.target.name} is no Linux process and no kernel: it loads nothing")
         return self._loading.add(file, plant)
 
     @property
@@ -441,9 +447,7 @@ class Session:
     def probes(self) -> tuple[Probe, ...]:
         """All registered probes, by address."""
         sites = self._engine.sites
-        own = [] if self._following is None else self._following.watchers
-        if self._loading is not None and self._loading.watcher is not None:
-            own = [self._loading.watcher]
+        own = [] if self._loading is None else self._loading.watchers
         return tuple(probe for address in sorted(sites) for probe in sites[address].probes if probe not in own)
 
     def locate(self, where: str | int) -> int:
@@ -551,8 +555,8 @@ class Session:
                 self._detach()
             return explain_stop(engine, stop)
         engine.instruments.drain()
-        if self._modules is not None:
-            self._modules.refresh()
+        if self.modules is not None:
+            self.modules.refresh()
         if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT) and not engine.threads_run:
             # Whoever looks at registers now wants to see the program, not our code.
             engine.leaving.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))

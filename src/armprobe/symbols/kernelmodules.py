@@ -38,8 +38,8 @@ _MOST_MODULES = 2048
 #: the state, the link and the name
 SEEN_BYTES = _NAME + _NAME_BYTES
 _MODULE_NAME = re.compile(r"[!-~]+")
-#: MODULE_STATE_LIVE: it is initialized, and not on its way out
-_LIVE = 0
+#: MODULE_STATE_LIVE: it is initialized, and not on its way out; MODULE_STATE_COMING
+_LIVE, _COMING = 0, 1
 #: struct module_layout up to 6.3, and module_memory: how many bytes it has, how many there are, and how far before the
 #: pointer to the module are the base, and sizes that ascend; the first of these is that of the code
 _MEMORY = ((48, 2, (20, 12, 8, 4, 16)), (36, 7, (8, 4)))
@@ -118,6 +118,11 @@ class Link:
     def live(self) -> bool:
         return self.word(0) == _LIVE
 
+    @property
+    def coming(self) -> bool:
+        """Whether none of its code has run, or what begins it runs."""
+        return self.word(0) == _COMING
+
     def word(self, offset: int) -> int:
         """The word of the module at an offset in it."""
         return int.from_bytes(self.data[offset : offset + _WORD], "little")
@@ -159,7 +164,7 @@ def read_link(read: ReadMany, address: int) -> Link:
 
 def find_layout(links: Iterable[Link]) -> Layout:
     """How the members of all these modules lie, which have been initialized. Raises Refused when it is not certain."""
-    found = [set(_layouts(link)) for link in links]
+    found = [set(_layouts(link, _symbols(link))) for link in links]
     layouts = set.intersection(*found) if found else set()
     if len(layouts) != 1:
         raise Refused("how the kernel describes its modules is not certain")
@@ -208,21 +213,49 @@ def read_module(read: ReadMany, link: Link, layout: Layout) -> KernelModule:
     )
 
 
+def layout_of_coming(read: ReadMany, link: Link) -> Layout:
+    """How the members of a module lie of which no code has run. Raises Refused when it is not certain.
+
+    Its symbols are described twice then: all of them, where a pointer leads, and behind that those that will stay.
+    """
+    found = {
+        layout
+        for place in range(0, _MODULE_BYTES - _WORD - _KALLSYMS.size, _WORD)
+        if _stays(read, link, place)
+        for layout in _layouts(link, symbols=[place + _WORD])
+    }
+    if len(found) != 1:
+        raise _uncertain(link)
+    return found.pop()
+
+
+def _stays(read: ReadMany, link: Link, place: int) -> bool:
+    """Whether a pointer to the description of all symbols may be there, and behind it that of those that stay."""
+    every, own = link.word(place), _KALLSYMS.unpack_from(link.data, place + _WORD)
+    if not every or every % _WORD or not all(own) or own[0] % _WORD or own[1] > _MOST_SYMBOLS:
+        return False
+    whole = _KALLSYMS.unpack(read([(every, _KALLSYMS.size)])[0])
+    if not all(whole) or whole[0] % _WORD or not own[1] <= whole[1] <= _MOST_SYMBOLS:
+        return False
+    # The first symbol has no name and no value.
+    return not any(b"".join(read([(own[0], _SYMBOL.size), (whole[0], _SYMBOL.size)])))
+
+
 def identity(link: Link, layout: Layout) -> tuple[str | int, ...]:
     """What tells a module from others, and from itself when it is unloaded and loaded again elsewhere."""
     members = range(layout.symbols, layout.symbols + _KALLSYMS.size + _WORD, _WORD)
     return link.name, link.address, link.word(layout.code), link.word(layout.size), *map(link.word, members)
 
 
-def _layouts(link: Link) -> Iterator[Layout]:
-    """What can be: all that fits this module."""
-    words = _words(link.data)
-    own = {index * _WORD for index, word in enumerate(words) if word == link.address}
-    symbols = [
-        index * _WORD + _WORD
-        for index, word in enumerate(words)
-        if word == link.address + index * _WORD + _WORD and (index + 6) * _WORD <= _MODULE_BYTES
-    ]
+def _symbols(link: Link) -> list[int]:
+    """Where the tables of symbols may be described: behind a pointer to what is right behind it."""
+    places = range(_WORD, _MODULE_BYTES - _KALLSYMS.size, _WORD)
+    return [place for place in places if link.word(place - _WORD) == link.address + place]
+
+
+def _layouts(link: Link, symbols: Sequence[int]) -> Iterator[Layout]:
+    """What can be: all that fits this module, whose symbols are described at one of the offsets."""
+    own = {index * _WORD for index, word in enumerate(_words(link.data)) if word == link.address}
     for end in sorted(own):
         for stride, parts, members in _MEMORY:
             ends = [end + number * stride for number in range(-1, parts + 1)]

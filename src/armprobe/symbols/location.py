@@ -197,8 +197,9 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
         reason = next((why for pattern, why in table.left_out.items() if colon and fnmatchcase(file, pattern)), "")
         if reason:
             raise Refused(f"{name} can't be probed: {reason}")
-        if table.objects and colon and "." in file and not table.split_object(name)[0]:
-            hint = f"{file} is not loaded yet, or under another name: --pending waits for what a program loads"
+        modules = any(part.module for part in table.objects)
+        if table.objects and colon and ("." in file or modules) and not table.split_object(name)[0]:
+            hint = f"{file} is not loaded yet, or under another name: --pending waits for what is loaded later"
         raise UsageError(f"no symbol is called {name!r}", hint=hint)
     if len({symbol.address for symbol in symbols}) > 1:
         places = [
