@@ -445,6 +445,22 @@ def test_ctrl_c_is_the_programs_and_a_second_one_ends_the_run(tmp_path: Path, wh
     assert "interrupted at " in errors
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("threads", [False, True], ids=["one thread", "threads"])
+def test_sigterm_ends_the_run_and_what_was_recorded_is_there(tmp_path: Path, threads: bool, number: int):
+    endless = "#define START pthread_create\n#define BEFORE\n#define AFTER\n" + THREADS_SOURCE
+    program = build(endless if threads else _STUBBORN, tmp_path, "endless", THREADS=THREADS, ROUNDS=1 << 29)
+    code = "from armprobe.cli.main import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "trace", "--spawn", "-e", "p:fifth work n=%r0 if %r0 == 5", program]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b" fifth: " in process.stderr.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, errors
+    assert (b"; interrupted, and the program ended with it\n" if threads else b"; interrupted at ") in errors
+
+
 def test_ctrl_c_ends_a_program_that_does_not_handle_it_and_events_are_there(root: Path):
     code = "from armprobe.cli.main import main; raise SystemExit(main())"
     program = root / "bin/busybox"

@@ -69,7 +69,10 @@ def describe_stop(session: Session, stop: Stop) -> str:
         case StopReason.LIMIT:
             return f"the limit of instructions was reached at {where}"
         case StopReason.INTERRUPT:
-            return f"interrupted at {where}"
+            # Nobody knows where each of several threads was that ended with their program.
+            return (
+                "interrupted, and the program ended with it" if stop.gone and not stop.pc else f"interrupted at {where}"
+            )
         case StopReason.TRAP:
             return f"the program stopped at its own breakpoint at {where}"
         case StopReason.FAULT:

@@ -75,7 +75,9 @@ def stat(
         told = len(skipped)
         awaited = await_places(later, session, skipped, record=False, summed=summed)
         costs = [_instructions_added(session, probe) for probe in probes]
-        if live is None:
+        if live is None and program.spawn:
+            stop = run_live(session, lambda: None, until=until, limit=limit)
+        elif live is None:
             stop = session.run(until=until, limit=limit)
         else:
             with live:

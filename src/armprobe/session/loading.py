@@ -107,9 +107,9 @@ class Loading:
         except TargetLost:
             raise
         except (TargetError, Refused) as error:
-            if not self._engine.threads_run:
+            if isinstance(error, Refused) and not self._engine.threads_run:
                 raise
-            # Nothing stops while that is planted, and so not everything can be: the program goes on without.
+            # The program goes on without. Where nothing stops while that is planted, not everything can be.
             awaited.problem = error.message
 
     def _pause(self) -> None:

@@ -528,9 +528,10 @@ class Session:
         return self.target.own_faults is None or self.target.own_faults.stops_alone()
 
     def _look(self, look: Callable[[], object]) -> None:
-        """Do this while the target runs."""
+        """Do this while the target runs, which ends if it returns True."""
         self._drain()
-        look()
+        if look() is True:
+            self.stop()
 
     def _run(self, address: int | None, limit: int | None) -> Stop:
         """One stretch of a run."""
