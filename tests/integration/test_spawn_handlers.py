@@ -39,6 +39,7 @@ _CHANGES, _CHANGING_ROUNDS = 2000, 3000
 _ASK = """
 __attribute__((noinline, used)) void ask(unsigned n) { asm volatile("" :: "r"(n)); }
 __attribute__((noinline, used)) long self(void) { return sys(20, 0, 0, 0, 0); }
+__attribute__((naked, noinline, used)) void spot(void) { asm("mov r3, #77\\n nop\\n nop\\n mov r3, #0\\n bx lr"); }
 """
 _SIGNAL_ROUNDS = 100_000
 #: calls work 100 times and prints the result
@@ -442,7 +443,7 @@ class Changing:
 
     def __init__(self, folder: Path, spawn, start: str) -> None:
         self.output = folder / "output"
-        meanwhile = f"for (unsigned n = 0; n < {_CHANGES}; n++) {{ ask(n); work(n, {self.MARK}); }}"
+        meanwhile = f"for (unsigned n = 0; n < {_CHANGES}; n++) {{ ask(n); spot(); work(n, {self.MARK}); }}"
         source = f"#define START {start}\n#define BEFORE\n#define AFTER\n#define MEANWHILE {meanwhile}\n{_ASK}"
         program = build(source + THREADS_SOURCE, folder, "changing", THREADS=THREADS, ROUNDS=_CHANGING_ROUNDS)
         self.session = spawn(program)
@@ -521,6 +522,29 @@ def test_a_program_may_end_while_a_handler_changes_probes(changing: Changing):
     stop = session.run()
     assert (stop.reason, stop.signal, stop.gone, switch.hits) == (StopReason.EXIT, signal.SIGKILL, True, 6)
     assert probe.hits > 0
+
+
+def test_a_probe_that_was_switched_off_leaves_alone_what_a_new_one_looks_at(changing: Changing):
+    session = changing.session
+    # Nothing of the program needs r3 there.
+    count, probes, seen = session.count("spot+4"), [], []
+
+    @session.probe("ask")
+    def switch(hit):
+        if hit.regs.r0 == 5:
+            count.disable()
+        elif hit.regs.r0 == 6:
+            probes.append(session.probe("spot+8", lambda hit: seen.append(hit.regs.r3)))
+        elif hit.regs.r0 == 7:
+            count.enable()
+        elif hit.regs.r0 == 9:
+            probes.append(session.define("p:another spot+4 r3=%r3"))
+
+    changing.run()
+    assert count.hits == _CHANGES - 2
+    assert seen == [77] * (_CHANGES - 6)
+    assert {event.values["r3"] for event in session.events()} == {77}
+    assert probes[1].hits == _CHANGES - 9
 
 
 def test_returns_are_followed_and_left_alone_while_threads_run(changing: Changing):

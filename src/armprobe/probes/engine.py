@@ -206,9 +206,10 @@ class Engine:
         for probe in changed:
             probe.enabled = on
         try:
-            again = [site for site in self._sites_of(changed) if site.silent and site.handled == _enabled(site.probes)]
+            sites = self._sites_of(changed)
+            again = [site for site in sites if site.silent and site.handled and site.handled == _enabled(site.probes)]
             self.patch([(site, "unpark") for site in again])
-            self._change({site: site.probes for site in self._sites_of(changed) if site not in again})
+            self._change({site: site.probes for site in sites if site not in again})
         except BaseException:
             for probe in changed:
                 probe.enabled = not on
@@ -224,6 +225,8 @@ class Engine:
         for probe, action in actions.items():
             probe.actions = (*probe.actions, action)
         sites = {self._site_of(probe) for probe in actions}
+        for site in sites:
+            site.handled = ()  # what is in its slot is not all of it any more
         try:
             self._change({site: site.probes for site in sorted(sites, key=attrgetter("address"))})
         except BaseException:

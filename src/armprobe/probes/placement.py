@@ -348,10 +348,16 @@ class Placement:
         return self._engine.asking.question(waiting, first=first)
 
     def dependents(self) -> list[Site]:
-        """The sites whose detours do not save a register that a probe of the batch may look at."""
+        """The sites whose detours do not save a register that a probe of the batch may look at.
+
+        Those that are silent get new ones when they are enabled.
+        """
         found = {other for address in self.batch for other in self._relied_on.get(address, ())} - self.batch
         sites = [self._engine.sites[other] for other in sorted(found) if other in self._engine.sites]
-        return [site for site in sites if site.state is not SiteState.DISARMED]
+        for site in sites:
+            if site.silent:
+                site.handled = ()
+        return [site for site in sites if site.state is not SiteState.DISARMED and not site.silent]
 
     def release(self, site: Site) -> None:
         """Give the memory of a site back that no thread can be in."""
