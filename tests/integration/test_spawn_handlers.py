@@ -588,6 +588,36 @@ def test_what_would_stop_one_of_several_threads_is_refused_with_the_reason(tmp_p
     assert reasons[1] == "branch"
 
 
+def test_probes_are_enabled_all_or_none_while_threads_run(tmp_path: Path, spawn, monkeypatch):
+    changing = Changing(tmp_path, spawn, "pthread_create")
+    session, engine = changing.session, changing.session._engine
+    ready, changed = session.count("work+4"), session.count("work+8")
+
+    @session.probe("ask")
+    def switch(hit):
+        if hit.regs.r0 == 5:
+            engine.disable([ready, changed])
+            engine.add_actions({changed: changed.actions[0]})
+            with monkeypatch.context() as patched:
+                patched.setattr(engine.placement, "rebuild", refuse)
+                with pytest.raises(Refused, match="no room"):
+                    engine.enable([ready, changed])
+            assert (ready.state, changed.state) == ("disabled", "disabled")
+        elif hit.regs.r0 == 6:
+            counts.append(ready.hits)
+        elif hit.regs.r0 == 7:
+            assert ready.hits <= counts[0] + THREADS  # on their way when it was switched off
+            engine.enable([ready, changed])
+
+    def refuse(*_arguments):
+        raise Refused("no room")
+
+    counts: list[int] = []
+    changing.run()
+    assert ready.hits >= _CHANGES - 7
+    assert changed.hits >= 2 * (_CHANGES - 7)
+
+
 def test_memory_that_may_not_be_written_is_a_fault_while_threads_run(tmp_path: Path, spawn):
     changing = Changing(tmp_path, spawn, "pthread_create")
     session, faults = changing.session, []

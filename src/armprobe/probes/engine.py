@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from armprobe.codegen.actions import Action
-from armprobe.errors import NoMemory, Refused, UsageError
+from armprobe.errors import ArmprobeError, NoMemory, Refused, UsageError
 from armprobe.patching.execute import execute
 from armprobe.patching.live import check_live
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
@@ -205,11 +205,18 @@ class Engine:
         changed = [probe for probe in probes if probe.enabled is not on]
         for probe in changed:
             probe.enabled = on
+        sites = self._sites_of(changed)
+        # Their slots have what is wanted.
+        ready = [site for site in sites if site.silent and site.handled and site.handled == _enabled(site.probes)]
         try:
-            sites = self._sites_of(changed)
-            again = [site for site in sites if site.silent and site.handled and site.handled == _enabled(site.probes)]
-            self.patch([(site, "unpark") for site in again])
-            self._change({site: site.probes for site in sites if site not in again})
+            self.patch([(site, "unpark") for site in ready])
+            try:
+                self._change({site: site.probes for site in sites if site not in ready})
+            except ArmprobeError:
+                self.patch([(site, "park") for site in ready])
+                for site in ready:
+                    site.silent = True
+                raise
         except BaseException:
             for probe in changed:
                 probe.enabled = not on

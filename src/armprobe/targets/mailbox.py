@@ -187,17 +187,24 @@ class Mailbox:
         """Have the thread do what `state` stands for with the words, and come back."""
         assert self._entry is not None
         entry, seen = self._entry, self._seen
-        self._shared.write(self._content(entry) + WORK, struct.pack(f"<{len(words)}I", *words))
-        self._change(STATES + _WORD * entry, state)
+        try:
+            self._await(entry, alive)  # Ctrl-C may have ended the wait for what it did before
+            self._shared.write(self._content(entry) + WORK, struct.pack(f"<{len(words)}I", *words))
+            self._change(STATES + _WORD * entry, state)
+            self._await(entry, alive)
+        finally:
+            self._seen = seen  # others may have asked meanwhile
+        self._change(NOBODY, 0)  # a barrier: what it did is looked at after that it says so
+
+    def _await(self, entry: int, alive: Callable[[], bool]) -> None:
+        """Wait until the thread waits."""
         while True:
             self._seen = self._get(ASKED)
             if self._get(STATES + _WORD * entry) == WAITS:
-                break
+                return
             if not alive():
                 raise TargetLost("the program has ended, and its memory with it")
             self.sleep(_LOOK_SECONDS)
-        self._change(NOBODY, 0)  # a barrier: what it did is looked at after that it says so
-        self._seen = seen  # others may have asked meanwhile
 
     def let_run(self) -> None:
         """Let the thread that is answered go on with its registers now, before its question has been dealt with."""
