@@ -42,7 +42,7 @@ def changed(demo, tmp_path):
             {"put": b"MZ\x90\0"},
             (
                 "fw.elf is no ELF file: it starts with 4d 5a 90 00, not 7f 45 4c 46\n"
-                "help: give the address a raw binary is meant for (base)"
+                "help: a raw binary takes the address it is meant for (base); a Linux program is an ELF file"
             ),
         ),
     ],

@@ -48,7 +48,7 @@ def test_raw_binary_is_loaded_at_the_base_given(tmp_path: Path) -> None:
 
 def test_raw_binary_without_a_base_is_refused(tmp_path: Path) -> None:
     hint = refused(tmp_path, CODE, "program is no ELF file: it starts with 1e ff 2f e1, not 7f 45 4c 46")
-    assert hint == "give the address a raw binary is meant for (base)"
+    assert hint == "a raw binary takes the address it is meant for (base); a Linux program is an ELF file"
     refused(tmp_path, b"", "program is no ELF file: it starts with nothing, not 7f 45 4c 46")
 
 

@@ -71,6 +71,12 @@ def test_a_file_that_is_not_loaded_may_be_later():
     )
 
 
+def test_a_pattern_for_a_file_that_is_not_loaded_says_so():
+    with pytest.raises(UsageError, match=r"^no function matches 'libz\*.so:\*'$") as error:
+        resolve("libz*.so:*", TABLE)
+    assert error.value.hint.startswith("libz*.so is not loaded yet, or under another name")
+
+
 def test_data_of_a_library_is_no_place_for_a_probe():
     with pytest.raises(Refused, match=r"^libm.so.6:table \(0x50002000\) is data, not code: table is a variable$"):
         resolve("libm.so.6:table", TABLE)

@@ -88,7 +88,7 @@ class Image:
         if base is None:
             raise UsageError(
                 f"{name} is no ELF file: it starts with {data[:4].hex(' ') or 'nothing'}, not 7f 45 4c 46",
-                hint="give the address a raw binary is meant for (base)",
+                hint="a raw binary takes the address it is meant for (base); a Linux program is an ELF file",
             )
         return cls.from_bytes(data, base=base, name=name)
 

@@ -124,7 +124,7 @@ def check(address: int, table: SymbolTable, *, what: str, symbol: Symbol | None 
 def _resolve_pattern(pattern: str, table: SymbolTable) -> tuple[Location, ...]:
     matches = table.matching(pattern)
     if not matches:
-        raise UsageError(f"no function matches {pattern!r}")
+        raise UsageError(f"no function matches {pattern!r}", hint=_not_loaded(pattern, table))
     places, refusals = [], []
     for symbol in matches:
         try:
@@ -197,10 +197,7 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
         reason = next((why for pattern, why in table.left_out.items() if colon and fnmatchcase(file, pattern)), "")
         if reason:
             raise Refused(f"{name} can't be probed: {reason}")
-        modules = any(part.module for part in table.objects)
-        if table.objects and colon and ("." in file or modules) and not table.split_object(name)[0]:
-            hint = f"{file} is not loaded yet, or under another name: --pending waits for what is loaded later"
-        raise UsageError(f"no symbol is called {name!r}", hint=hint)
+        raise UsageError(f"no symbol is called {name!r}", hint=_not_loaded(name, table) or hint)
     if len({symbol.address for symbol in symbols}) > 1:
         places = [
             f"{table.object_prefix(symbol.address)}{demangled(symbol.name)} at 0x{symbol.address:08x}"
@@ -210,6 +207,15 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
         shown = ", ".join(places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
         raise UsageError(f"{name!r} is ambiguous: {shown}", hint=_how_to_choose(symbols, table))
     return next((symbol for symbol in symbols if symbol.function), symbols[0])
+
+
+def _not_loaded(text: str, table: SymbolTable) -> str:
+    """A hint for a place in a file that is not loaded; "" where that is not why there is no such place."""
+    file, colon, _ = text.partition(":")
+    modules = any(part.module for part in table.objects)
+    if not (table.objects and colon and ("." in file or modules)) or table.split_object(text)[0]:
+        return ""
+    return f"{file} is not loaded yet, or under another name: --pending waits for what is loaded later"
 
 
 def _how_to_choose(symbols: Sequence[Symbol], table: SymbolTable) -> str:
