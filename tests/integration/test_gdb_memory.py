@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from tests.targets.contract import BASE
 from tests.targets.qemu_board import SLOTS, Board, board, raw
 
-from armprobe import Image, Session, StopReason
-from armprobe.errors import Refused
+from armprobe import Image, Region, Session, StopReason
+from armprobe.errors import NoMemory, Refused, UsageError
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Registers
 from armprobe.targets.gdbremote import GdbRemoteTarget
@@ -257,3 +258,45 @@ def test_who_is_in_the_reading_routine_comes_out_of_it_when_the_session_ends(tmp
             assert target.read_registers().r5 == 1, f"stopped after {depth} instructions"
             assert target.read_registers().cpsr & 0xC0 == 0xC0
         assert inside > 1
+
+
+def test_what_qemu_knows_better_is_refused_and_what_it_confirms_changes_nothing(tmp_path: Path):
+    with machine(tmp_path, "cortex-a8") as (_, target):
+        before = target.regions
+        target.know_memory([Region(0, 0x1000000), Region(0x1000000, 0x2000000, writable=False)])
+        assert target.regions == before
+        for region, what in (
+            (Region(SERIAL, SERIAL + 0x1000), "0x10009000..0x1000a000: pl011 (device) is there"),
+            (Region(0x1000000, 0x4000000), "0x02000000..0x04000000: nothing is there"),
+        ):
+            stated = f"0x{region.start:08x}:0x{region.end:08x}"
+            message = f"memory {stated} is not what QEMU says of {what}"
+            with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+                target.know_memory([region])
+
+
+def test_slots_are_used_again_where_the_tables_that_were_switched_on_since_show_all_ram(tmp_path: Path):
+    """RAM that its tables do not lead to can't be searched: then slots stay."""
+    few = Region(SLOTS.start, SLOTS.start + 0x200, name="slots")
+    for tables, again in ((short_tables, False), (whole_tables, True)):
+        with machine(tmp_path, "cortex-a8") as (_, target):
+            begin(target, [TEXT], **tables(target))
+            with Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[few], image=IMAGE) as session:
+                count_once(session)
+                assert target.run(lambda _: False, until=LOOP).reason is StopReason.ADDRESS
+                with nullcontext() if again else pytest.raises(NoMemory) as refused:
+                    for _ in range(20):
+                        count_once(session)
+                assert again or "a task may sleep there" in refused.value.evidence
+
+
+def whole_tables(target: GdbRemoteTarget) -> dict[str, int]:
+    """All addresses stand for themselves."""
+    target.write_memory(TABLES, struct.pack("<4096I", *(number * MIB | 0x402 for number in range(4096))))
+    return {"r9": 1, "r12": TABLES}
+
+
+def count_once(session: Session) -> None:
+    probe = session.count(SITE)
+    session.optimize_now()
+    probe.unregister()

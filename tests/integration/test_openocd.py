@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from armprobe.errors import TargetError
+from armprobe.codegen.memory import readable_ranges
+from armprobe.errors import TargetError, UsageError
+from armprobe.probes.word_search import can_search
+from armprobe.targets.base import Region
 from armprobe.targets.connection import Connection
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.remotesetup import can_read_by_command
@@ -46,6 +49,7 @@ def test_the_server_is_recognised_and_its_quirks_are_as_they_are_imitated(connec
     target = GdbRemoteTarget(connection)
     assert "Open On-Chip Debugger" in target.monitor("version")
     assert target.regions[0].name == "unknown"
+    assert target.no_memory == "the stub at OpenOCD does not say what memory there is"
     assert target.read_memory(0x1000, 8) == b"\xff" * 8
     assert can_read_by_command(connection, 0x1000, 8)
     assert can_read_by_command(connection, 0x1001, 3)
@@ -60,3 +64,13 @@ def test_the_server_is_recognised_and_its_quirks_are_as_they_are_imitated(connec
     target.write_registers(registers)
     target.push_registers()
     assert target.read_registers().r3 == 0x1234
+
+
+def test_memory_that_the_user_states_is_what_handlers_read(connection: Connection):
+    target = GdbRemoteTarget(connection)
+    target.know_memory([Region(0x20000000, 0x20020000, name="ram"), Region(0x8000000, 0x8080000, writable=False)])
+    assert (target.no_memory, target.translation) == ("", None)
+    assert readable_ranges(target.regions) == ((0x8000000, 0x8080000), (0x20000000, 0x20020000))
+    assert can_search(target)
+    with pytest.raises(UsageError, match=r"^memory 0x20000000:0x20000010 and 0x20000008:0x20000020 overlap$"):
+        target.know_memory([Region(0x20000000, 0x20000010), Region(0x20000008, 0x20000020)])
