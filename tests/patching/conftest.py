@@ -34,6 +34,7 @@ class Bench:
     task = None
     no_task = "it is a bench"
     no_memory = ""
+    vectors = ()
     translation = None
 
     def __init__(self) -> None:

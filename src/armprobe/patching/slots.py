@@ -24,6 +24,8 @@ CHUNK = 0x10000
 _GIVEN_CHUNK = 0x4000
 _PAGE = 0x1000
 _ADDRESS_SPACE = 1 << 32
+#: UDF #0 (DDI 0406C A8.8.247)
+_UNDEFINED = 0xE7F0_00F0.to_bytes(4, "little")
 
 
 class Pool(Enum):
@@ -253,6 +255,10 @@ class SlotAllocator:
         if chunk is None:
             chunk = self._from_regions(size, low, high, pool) or self._from_target(size, low, high, pool)
         self._chunks.append(chunk)
+        if pool is Pool.CODE and self._target.vectors:
+            # Who comes here by a copy of a branch of ours, comes no further.
+            free = chunk.start + self._overhead
+            self._target.write_memory(free, _UNDEFINED * ((chunk.end - free) // len(_UNDEFINED)))
         return chunk
 
     def _from_regions(self, size: int, low: int, high: int, pool: Pool) -> _Chunk | None:

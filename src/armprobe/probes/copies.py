@@ -7,7 +7,8 @@ the program would have copied, and it goes on. Elsewhere the run ends, and this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from armprobe.errors import TargetError
 from armprobe.isa.decoder import decode
@@ -16,6 +17,9 @@ from armprobe.patching.plan import Write, plan_patch
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 from armprobe.targets.base import Stop, StopReason, Target
+
+if TYPE_CHECKING:
+    from armprobe.probes.engine import Engine
 
 #: words looked at before and behind a patch, and how many of them must be the same in a copy: some hold addresses, and
 #: were changed by the program
@@ -31,7 +35,7 @@ def find_copy(target: Target, sites: Iterable[Site], stop: Stop) -> tuple[Site, 
     lead from the copy back to the original code.
     """
     alike = max(
-        ((_likeness(target, site, place) or 0, site.address, site, place) for site, place in _candidates(sites, stop)),
+        ((likeness(target, site, place) or 0, site.address, site, place) for site, place in _candidates(sites, stop)),
         default=None,
         key=lambda found: found[:2],
     )
@@ -50,17 +54,30 @@ def mend_copies(target: Target, sites: Iterable[Site], stop: Stop) -> list[tuple
         return []
     first, place = found
     places = {site: site.address + place - first.address & 0xFFFFFFFF for site in sites}
-    alike = {site: _likeness(target, site, places[site]) for site in sites if site.planted != site.original}
+    alike = {site: likeness(target, site, places[site]) for site in sites if site.planted != site.original}
     # Where the program has changed what is around a patch, the distance, once it is known, tells a copy.
     mended = [(site, places[site]) for site, words in alike.items() if words is not None]
-    sure = sum((words or 0) >= _ENOUGH for words in alike.values())
-    if sure < 2 and (alike.get(first) or 0) < 2 * _NEIGHBOURS:
+    if not proves_copy(alike, first):
         return []
     execute(plan_patch([Write(at, site.planted, site.original, "copy") for site, at in mended]), target)
     registers = target.read_registers()
     registers.pc = place
     target.write_registers(registers)
     return mended
+
+
+def proves_copy(alike: Mapping[Site, int | None], first: Site) -> bool:
+    """Whether it is a copy of the program that is `alike` around each site, as `likeness` tells, and around `first`."""
+    sure = sum((words or 0) >= _ENOUGH for words in alike.values())
+    return sure > 1 or (alike.get(first) or 0) >= 2 * _NEIGHBOURS
+
+
+def describe_copy(engine: Engine, site: Site, place: int) -> str:
+    """Say that the program has copied the patch at a site."""
+    return (
+        f"the program copied code while probes were in it: 0x{place:08x} holds a copy of the "
+        f"{engine.state_name(site)} at 0x{site.address:08x}; probe code that moves itself after it has moved"
+    )
 
 
 def _candidates(sites: Iterable[Site], stop: Stop) -> Iterator[tuple[Site, int]]:
@@ -73,7 +90,7 @@ def _candidates(sites: Iterable[Site], stop: Stop) -> Iterator[tuple[Site, int]]
                 yield site, site.address + stop.pc - led_to & 0xFFFFFFFF
 
 
-def _likeness(target: Target, site: Site, place: int) -> int | None:
+def likeness(target: Target, site: Site, place: int) -> int | None:
     """How many of the words around `place` are those around the site; None when our patch does not stand there.
 
     Behind a patch of two words it is one less.

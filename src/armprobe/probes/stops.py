@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from armprobe.probes.copies import find_copy
+from armprobe.probes.copies import describe_copy, find_copy
 from armprobe.probes.site import Site
 from armprobe.targets.base import Stop, StopReason
 
@@ -51,11 +51,7 @@ def _copied(engine: Engine, stop: Stop) -> str:
     found = find_copy(engine.target, engine.sites.values(), stop)
     if found is None:
         return ""
-    site, place = found
-    return (
-        f"the program copied code while probes were in it: 0x{place:08x} holds a copy of the "
-        f"{engine.state_name(site)} at 0x{site.address:08x}; probe code that moves itself after it has moved"
-    )
+    return describe_copy(engine, *found)
 
 
 def _without_stack(engine: Engine, site: Site | None, stop: Stop) -> str:

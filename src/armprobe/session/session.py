@@ -12,6 +12,7 @@ from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import TargetError, UsageError
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.timebase import TimeBase
+from armprobe.probes.astray import Astray
 from armprobe.probes.binding import read_definition
 from armprobe.probes.compiled import OnHost
 from armprobe.probes.copies import mend_copies
@@ -100,6 +101,7 @@ class Session:
         self._closed = self._stop_asked = False
         self._watches: list[Watch] = []
         self._copies: list[tuple[int, int]] = []
+        self._astray = Astray(self._engine, image)
 
     def __enter__(self) -> Self:
         return self
@@ -568,14 +570,25 @@ class Session:
         engine = self._engine
         if address is not None and engine.threads_run:
             return run_to(engine, address, lambda: self._run_target(None, None))
-        stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
-        while limit is None and (mended := mend_copies(self.target, engine.sites.values(), stop)):
-            self._copies += [(site.address, place) for site, place in mended]
-            stop = self.target.run(engine.dispatcher.on_trap, until=address)
+        if limit is not None:
+            stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
+        else:
+            with self._astray.watching():
+                stop = self._run_past_copies(address)
         if address is not None and stop.reason is StopReason.ADDRESS and stop.pc != address:
             # It is about to start threads, from which on nobody can stop it.
             return run_to(engine, address, lambda: self._run_target(None, None))
         return stop
+
+    def _run_past_copies(self, address: int | None) -> Stop:
+        """Run on where the program is only stopped because it has copied code with probes in it, and may go on."""
+        engine = self._engine
+        while True:
+            stop = self.target.run(engine.dispatcher.on_trap, until=address)
+            mended = mend_copies(self.target, engine.sites.values(), stop)
+            if not mended and not self._astray.is_own(stop):
+                return self._astray.explain(stop)
+            self._copies += [(site.address, place) for site, place in mended]
 
     def stop(self) -> None:
         """Ask a running target to stop; may be called from a handler.

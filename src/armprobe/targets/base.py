@@ -247,6 +247,13 @@ class Target(Protocol):
         """How traps are set where the target does that itself; None: `trap` is written to memory like other code."""
 
     @property
+    def vectors(self) -> Sequence[int]:
+        """Where the program begins to handle an undefined instruction, and a fetch that failed, if that is known.
+
+        LR is one instruction behind what failed then.
+        """
+
+    @property
     def bulk(self) -> BulkMemory | None: ...
 
     @property

@@ -37,6 +37,7 @@ class FakeTarget:
     no_task = "it is nothing but memory"
     translation = None
     no_memory = ""
+    vectors = ()
 
     def __init__(self, words: Iterable[int] = (), *, base: int = 0x8000) -> None:
         """Make one region with these words at `base`, a multiple of 4096, visible to fetch; pc is at the first."""

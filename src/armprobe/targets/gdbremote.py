@@ -244,6 +244,10 @@ class GdbRemoteTarget:
         return self.memory.no_memory
 
     @property
+    def vectors(self) -> Sequence[int]:
+        return self.memory.vectors
+
+    @property
     def bulk(self) -> BulkMemory:
         return self
 

@@ -136,6 +136,11 @@ class KnownMemory:
         return f"the stub at {self._connection.name} does not say what memory there is"
 
     @property
+    def vectors(self) -> tuple[int, ...]:
+        """See `Target.vectors`."""
+        return () if self._machine is None else self._machine.vectors
+
+    @property
     def searchable(self) -> int:
         """How many bytes can be searched in a while that people wait."""
         region = max(self.regions, key=lambda each: each.end - each.start if each.readable else 0)

@@ -74,6 +74,7 @@ class KernelTarget:
     own_faults = shared_memory = mailbox = None
     no_mailbox = no_memory = ""
     searchable = 1 << 30
+    vectors = ()
     #: the emulator keeps instruction fetch coherent with what its stub writes
     code_sync = None
 

@@ -69,6 +69,7 @@ class LinuxProcess:
     #: stubs keep instruction fetch coherent with what they write
     code_sync = None
     no_memory = ""
+    vectors = ()
     no_clock = "its kernel gives programs no clock without a system call (vDSO), where gdbserver would stop them"
     processors = None
 

@@ -25,7 +25,7 @@ from armprobe.targets.spans import Span, whole_pages, without
 
 #: of registers of which a processor has two, that of its secure state has this name more
 _SECURE = "_S"
-_SHOWN = ("SCTLR", "TTBCR", "TTBR0_EL1", "TTBR0", "HCR")
+_SHOWN = ("SCTLR", "TTBCR", "TTBR0_EL1", "TTBR0", "HCR", "VBAR")
 #: of a processor that has a hypervisor's mode (DDI 0406C B4.1.71): translation in a second stage is on
 _SECOND_STAGE = 1
 #: SCTLR (DDI 0406C B4.1.130): MMU, or MPU, on; format of tables as from ARMv6 on, which ARMv7 has always
@@ -35,6 +35,8 @@ _LONG, _SPLIT_SHORT, _SPLIT_LONG = 1 << 31, 0x17, 0x7_0087
 _SHORT_BASE, _LONG_BASE = 0xFFFF_C000, (1 << 40) - 32
 #: ID_MMFR0.VMSA (B4.1.89): VMSAv7, which has ATS1CPR; with descriptors of 64 bits
 _VMSA, _VMSA7, _VMSA_LONG = 0xF, 3, 5
+#: exception vectors (B1.8.1)
+_HIGH, _HIGH_VECTORS, _UNDEFINED, _PREFETCH = 1 << 13, 0xFFFF_0000, 4, 12
 _END = 1 << 32
 #: the name of regions that can't be read
 NOT_SEEN = "ram that the program does not see"
@@ -158,6 +160,15 @@ class MachineMemory:
         if not self._asked.translates and self._registers_now().get("SCTLR", 0) & _MMU_ON:
             return "the processor has its MMU or MPU on, and can't be asked what an address stands for (ATS1CPR)"
         return ""
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """See `Target.vectors`; as the processor has them now."""
+        control = self._registers_now()
+        if "SCTLR" not in control:
+            return ()
+        base = _HIGH_VECTORS if control["SCTLR"] & _HIGH else control.get("VBAR", 0)
+        return base + _UNDEFINED, base + _PREFETCH
 
     def _look(self) -> list[Region] | None:
         control = self._registers_now()

@@ -143,6 +143,10 @@ class UnicornTarget:
         return ""
 
     @property
+    def vectors(self) -> Sequence[int]:
+        return ()
+
+    @property
     def own_faults(self) -> None:
         return None
 
