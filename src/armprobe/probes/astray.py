@@ -2,9 +2,10 @@
 
 A copy of a branch leads as far past its detour as the copy is past the site. In the embedded emulator the fault that
 comes of it ends the run (`copies`). On a board it is the program's: its own handler of exceptions gets it. So while
-branches are planted, the target stops where that handler begins, once, and memory is searched for copies of them. Where
-there is one, the run ends with the reason. Where there is none, the exception is the program's own affair, and none of
-them stops it any more. A program that is stopped elsewhere than in its own code is looked at likewise, once.
+branches are planted, the target stops where that handler begins, and memory is searched for copies of them. Where there
+is one that led there at once, the copies are mended and the processor returns from the exception; where it cannot be
+told which one it was, the run ends with the reason. Where there is none, the exception is the program's own affair, and
+none of them stops it any more. A program that is stopped elsewhere than in its own code is looked at likewise, once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from armprobe.errors import TargetError, TargetLost
-from armprobe.probes.copies import describe_copy, likeness, proves_copy
+from armprobe.probes.copies import describe_copy, likeness, mend_copies, proves_copy
 from armprobe.probes.sleepers import writable_memory
 from armprobe.probes.state import SiteState
 from armprobe.probes.word_search import find_words_in
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 #: how many sites are looked for: a program copies its code, not single functions
 _SOUGHT = 4
 _WORD = 4
+#: subs pc, lr, #4 (DDI 0406C B9.3.20)
+_RETURN = 0xE25E_F004
 
 
 class Astray:
@@ -62,24 +65,51 @@ class Astray:
         finally:
             self._leave()
 
-    def is_own(self, stop: Stop) -> bool:
-        """Whether the target stopped at an exception of the program's own, and may go on."""
+    def mend(self, stop: Stop) -> list[tuple[Site, int]] | None:
+        """Mend what the program has copied, if that is why it stopped, so that it may go on; None where it may not.
+
+        The list has the sites and the addresses of their copies; none for an exception of the program's own.
+        """
+        target = self._engine.target
+        sites = self._engine.sites.values()
         if stop.reason is not StopReason.TRAP or stop.pc not in self._vectors:
-            return False
+            return (target.journal is None and mend_copies(target, sites, stop, self._go_on_at)) or None
         self._copy = self._find()
         if self._copy is None:
             self._has_own = True
             self._leave()
-        return self._copy is None
+            return []
+        mended = mend_copies(target, sites, Stop(StopReason.FAULT, self._failed()), self._return_to)
+        if mended:
+            self._copy = None
+        return mended or None
+
+    def _failed(self) -> int:
+        """Where the exception was: LR of its mode is behind the instruction, or the word that could not be fetched."""
+        return self._engine.target.read_registers().lr - _WORD & 0xFFFFFFFF
+
+    def _go_on_at(self, place: int) -> None:
+        target = self._engine.target
+        registers = target.read_registers()
+        registers.pc = place
+        target.write_registers(registers)
+
+    def _return_to(self, place: int) -> None:
+        """Have the processor return from the exception, to `place`: only it knows the state from before."""
+        engine, target = self._engine, self._engine.target
+        slot = engine.slots.allocate(_WORD)
+        target.write_memory(slot.address, _RETURN.to_bytes(_WORD, "little"))
+        registers = target.read_registers()
+        registers.pc, registers.lr = slot.address, place + _WORD
+        target.write_registers(registers)
+        target.run(lambda _: False, limit=1)
+        engine.slots.free(slot)
 
     def explain(self, stop: Stop) -> Stop:
         """The same stop, or where the program has gone astray, the fault that it is."""
         copy, self._copy = self._copy, None
-        pc = stop.pc
-        if copy is not None:
-            # LR of the mode is behind the instruction, or the word that could not be fetched.
-            pc = self._engine.target.read_registers().lr - _WORD & 0xFFFFFFFF
-        elif stop.reason is StopReason.INTERRUPT and self._is_elsewhere(pc):
+        pc = stop.pc if copy is None else self._failed()
+        if copy is None and stop.reason is StopReason.INTERRUPT and self._is_elsewhere(pc):
             # Zeros are instructions, and some machines in QEMU have zeros everywhere.
             self._sought, copy = True, self._find()
         if copy is None:

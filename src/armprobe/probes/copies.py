@@ -1,13 +1,13 @@
 """Programs that copy their own code, as firmware does that moves to RAM, copy the probes in it.
 
 In the copy a trap stops at an address where no probe is, and a branch leads as far past its detour as the copy is past
-the site. Where it is proven that the program has copied our patches, and can be undone if need be, the copies get what
-the program would have copied, and it goes on. Elsewhere the run ends, and this says why.
+the site. Where it is proven that the program has copied our patches, the copies get what the program would have copied,
+and it goes on. Elsewhere the run ends, and this says why. How a board comes to tell of it: `astray`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from armprobe.errors import TargetError
@@ -16,7 +16,8 @@ from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
-from armprobe.targets.base import Stop, StopReason, Target
+from armprobe.targets.base import Stop, StopReason, Target, write_all
+from armprobe.targets.spans import without
 
 if TYPE_CHECKING:
     from armprobe.probes.engine import Engine
@@ -42,14 +43,16 @@ def find_copy(target: Target, sites: Iterable[Site], stop: Stop) -> tuple[Site, 
     return alike[2:] if alike is not None and alike[0] >= _ENOUGH else None
 
 
-def mend_copies(target: Target, sites: Iterable[Site], stop: Stop) -> list[tuple[Site, int]]:
+def mend_copies(
+    target: Target, sites: Iterable[Site], stop: Stop, go_on_at: Callable[[int], object]
+) -> list[tuple[Site, int]]:
     """Give copies of our patches the program's own bytes, and let it go on at the one that a run ended at.
 
     Returns the sites and the addresses of their copies; none when it is not proven that there are some: by two or more
     that are as far from their sites, or by all that is around the one. Raises Refused, TargetError.
     """
     sites = list(sites)
-    found = None if target.journal is not None else find_copy(target, sites, stop)
+    found = find_copy(target, sites, stop)
     if found is None:
         return []
     first, place = found
@@ -59,10 +62,12 @@ def mend_copies(target: Target, sites: Iterable[Site], stop: Stop) -> list[tuple
     mended = [(site, places[site]) for site, words in alike.items() if words is not None]
     if not proves_copy(alike, first):
         return []
-    execute(plan_patch([Write(at, site.planted, site.original, "copy") for site, at in mended]), target)
-    registers = target.read_registers()
-    registers.pc = place
-    target.write_registers(registers)
+    if target.journal is None:
+        execute(plan_patch([Write(at, site.planted, site.original, "copy") for site, at in mended]), target)
+    else:
+        # Nothing to be undone later: it is what the program has copied.
+        write_all(target, [(at, site.original) for site, at in mended])
+    go_on_at(place)
     return mended
 
 
@@ -96,6 +101,9 @@ def likeness(target: Target, site: Site, place: int) -> int | None:
     Behind a patch of two words it is one less.
     """
     size = (2 * _NEIGHBOURS + 1) * _WORD
+    first = place - _NEIGHBOURS * _WORD
+    if without([(first, first + size)], [(region.start, region.end) for region in target.regions]):
+        return None  # elsewhere may be devices
     middle = slice(_NEIGHBOURS * _WORD, _NEIGHBOURS * _WORD + len(site.planted))
     try:
         here, there = (target.read_memory(at - middle.start, size) for at in (site.address, place))

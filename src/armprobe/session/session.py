@@ -15,7 +15,6 @@ from armprobe.events.timebase import TimeBase
 from armprobe.probes.astray import Astray
 from armprobe.probes.binding import read_definition
 from armprobe.probes.compiled import OnHost
-from armprobe.probes.copies import mend_copies
 from armprobe.probes.definition import MAXACTIVE, parse_removal
 from armprobe.probes.engine import Engine
 from armprobe.probes.event_histogram import EventHistogram, sum_up
@@ -585,8 +584,8 @@ class Session:
         engine = self._engine
         while True:
             stop = self.target.run(engine.dispatcher.on_trap, until=address)
-            mended = mend_copies(self.target, engine.sites.values(), stop)
-            if not mended and not self._astray.is_own(stop):
+            mended = self._astray.mend(stop)
+            if mended is None:
                 return self._astray.explain(stop)
             self._copies += [(site.address, place) for site, place in mended]
 
