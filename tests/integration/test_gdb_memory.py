@@ -9,11 +9,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
+from tests.probes.interrupted import Notes
 from tests.targets.contract import BASE
 from tests.targets.qemu_board import SLOTS, Board, board, raw
 
 from armprobe import Image, Region, Session, StopReason
 from armprobe.errors import NoMemory, Refused, UsageError
+from armprobe.probes.recovery import recover
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Registers
 from armprobe.targets.gdbremote import GdbRemoteTarget
@@ -238,21 +240,29 @@ def test_a_processor_that_cannot_be_asked_is_read_while_its_mmu_is_off(tmp_path:
             session.define(f"p {SITE:#x} word=+0(%r0):u32")
 
 
-def test_who_is_in_the_reading_routine_comes_out_of_it_when_the_session_ends(tmp_path: Path):
+@pytest.mark.parametrize("killed", [False, True], ids=["session ends", "session is killed"])
+def test_who_is_in_the_reading_routine_comes_out_of_it(tmp_path: Path, killed: bool):
     undefined = 0xE7F000F0.to_bytes(4, "little") * 0x4000
     with machine(tmp_path, "cortex-a8") as (_, target):
         target.write_memory(SLOTS.start, undefined)
         inside = 0
         for depth in range(30, 400, 53):
             begin(target, [TEXT])
-            with Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[SLOTS], image=IMAGE) as session:
-                session.define(f"p {SITE:#x} text=+0(%r0):string")
-                session.optimize_now()
-                target.run(lambda _: False, limit=depth)
-                routines = session._engine.instruments.memory.code
-                pc = target.read_registers().pc
-                inside += any(code.address <= pc < code.end for code in routines)
-            assert session.in_place == ()
+            target.journal = notes = Notes()
+            session = Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[SLOTS], image=IMAGE)
+            session.define(f"p {SITE:#x} text=+0(%r0):string")
+            session.optimize_now()
+            target.run(lambda _: False, limit=depth)
+            routines = session._engine.instruments.memory.code
+            pc = target.read_registers().pc
+            inside += any(code.address <= pc < code.end for code in routines)
+            if killed:
+                done = recover(target, notes.left)
+                assert (done.complete, done.in_place) == (True, [])
+            else:
+                session.close()
+                assert session.in_place == ()
+            assert not notes.left
             assert target.read_memory(SLOTS.start, len(undefined)) == undefined
             assert target.run(lambda _: False, until=DONE).reason is StopReason.ADDRESS
             assert target.read_registers().r5 == 1, f"stopped after {depth} instructions"
