@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from armprobe.codegen.assembler import LR, SP, Assembler, Label
 from armprobe.codegen.ir import Lines
+from armprobe.codegen.masking import Masking
 from armprobe.errors import InternalError
 from armprobe.targets.capabilities import UNANSWERED_MODES, AskedProcessor
 
 _PAGE = 0x1000
-_MODE, _MASKED = 0x1F, 0xC0
+_MODE = 0x1F
 _SYSTEM = 15
 _KEPT, _PUSH_LR = 4, 0xE92D_4000
 #: the operands of MRC and MCR behind the register: CRn, CRm, opc2 (DDI 0406C B4.2)
@@ -53,11 +54,8 @@ class AskedProcessorMemory:
     def __init__(self, ir: Lines, asked: AskedProcessor) -> None:
         self._ir = ir
         self._asked = asked
-        #: CPSR as it was, 0 where interrupts are not masked by us
-        self._saved = ir.variable("i32", "0")
+        self._masking = Masking(ir)
         for signature in (
-            "i32 @llvm.read_register.i32(metadata)",
-            "void @llvm.write_register.i32(metadata, i32)",
             "i32 @llvm.arm.mrc(i32, i32, i32, i32, i32)",
             "void @llvm.arm.mcr(i32, i32, i32, i32, i32, i32)",
             "{i32, i32} @llvm.arm.mrrc(i32, i32, i32)",
@@ -69,12 +67,11 @@ class AskedProcessorMemory:
     def of(self, address: str, bad: str) -> str:
         """Where the byte at `address` can be read, with the rest of its page; go to `bad` where it can't be."""
         ir = self._ir
-        status = ir.value(f"call i32 @llvm.read_register.i32(metadata !{ir.metadata('cpsr')})")
+        status = self._masking.status()
         mode = ir.value(f"and i32 {status}, {_MODE}")
         for unanswered in UNANSWERED_MODES:
             self._unless(f"icmp eq i32 {mode}, {unanswered}", bad)
-        ir.line(f"store i32 {status}, ptr {self._saved}")
-        self._set_status(ir.value(f"or i32 {status}, {_MASKED}"))
+        self._masking.mask(status)
         physical = self._translate(address, bad) if self._asked.translates else self._flat(address, bad)
         good = ir.label()
         for start, end in self._asked.memory:
@@ -90,11 +87,9 @@ class AskedProcessorMemory:
         """To be called when what `of` found was read."""
         ir = self._ir
         unmask, out = ir.label(), ir.label()
-        saved = ir.value(f"load i32, ptr {self._saved}")
-        ir.branch(ir.value(f"icmp eq i32 {saved}, 0"), out, unmask)
+        ir.branch(self._masking.is_off(), out, unmask)
         ir.begin(unmask)
-        self._set_status(saved)
-        ir.line(f"store i32 0, ptr {self._saved}")
+        self._masking.restore()
         ir.jump(out)
         ir.begin(out)
 
@@ -140,9 +135,6 @@ class AskedProcessorMemory:
 
     def _write(self, register: str, value: str) -> None:
         self._ir.line(f"call void @llvm.arm.mcr(i32 15, i32 0, i32 {value}, {register})")
-
-    def _set_status(self, status: str) -> None:
-        self._ir.line(f"call void @llvm.write_register.i32(metadata !{self._ir.metadata('cpsr_c')}, i32 {status})")
 
     def _unless(self, condition: str, bad: str) -> None:
         good = self._ir.label()

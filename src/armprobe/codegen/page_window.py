@@ -11,16 +11,14 @@ descriptor that led to it says the same memory attributes, so that no two are at
 from __future__ import annotations
 
 from armprobe.codegen.ir import Lines
+from armprobe.codegen.masking import Masking
 from armprobe.isa.reading import MPIDR
 from armprobe.targets.capabilities import Windows
 
 _PAGE_BITS = 12
-#: CPSR.I and CPSR.F
-_MASKED = 0xC0
 #: dmb ish, dsb sy, isb sy
 _INNER, _SYSTEM = 11, 15
 _PROCESSOR = 0xFF
-_READ, _WRITE = "i32 @llvm.read_register.i32(metadata)", "void @llvm.write_register.i32(metadata, i32)"
 _MRC = "i32 @llvm.arm.mrc(i32, i32, i32, i32, i32)"
 _MCR = "void @llvm.arm.mcr(i32, i32, i32, i32, i32, i32)"
 #: CRn, CRm and opc2 (DDI 0406C B4.2): clean the data cache, for processors that walk tables in memory; invalidate a
@@ -35,12 +33,10 @@ class Window:
         self._ir = ir
         self._windows = windows
         self._kind, self._size = ("i64", 8) if windows.wide else ("i32", 4)
-        #: CPSR as it was, 0 where no window is open
-        self._saved = ir.variable("i32", "0")
+        #: interrupts are masked where a window is open
+        self._masking = Masking(ir)
         self._number = ir.variable("i32")
         for signature in (
-            _READ,
-            _WRITE,
             _MRC,
             _MCR,
             *(f"void @llvm.arm.{name}(i32)" for name in ("dmb", "dsb", "isb")),
@@ -52,8 +48,7 @@ class Window:
         ir = self._ir
         descriptor = self._descriptor(page)
         first, again, occupied, moved, mapped = (ir.label() for _ in range(5))
-        closed = ir.value(f"icmp eq i32 {ir.value(f'load i32, ptr {self._saved}')}, 0")
-        ir.branch(closed, first, moved)
+        ir.branch(self._masking.is_off(), first, moved)
         ir.begin(first)
         self._mask()
         ir.jump(again)
@@ -85,23 +80,18 @@ class Window:
         """Close the window, if one is open, and let interrupts come as before."""
         ir = self._ir
         shut, out = ir.label(), ir.label()
-        saved = ir.value(f"load i32, ptr {self._saved}")
-        ir.branch(ir.value(f"icmp eq i32 {saved}, 0"), out, shut)
+        ir.branch(self._masking.is_off(), out, shut)
         ir.begin(shut)
         self._barrier("dmb", _INNER)
         ir.line(f"store volatile {self._kind} 0, ptr {self._place()}")
-        ir.line(f"call void @llvm.write_register.i32(metadata !{ir.metadata('cpsr_c')}, i32 {saved})")
-        ir.line(f"store i32 0, ptr {self._saved}")
+        self._masking.restore()
         ir.jump(out)
         ir.begin(out)
 
     def _mask(self) -> None:
         """Mask interrupts, and choose the window to try first: no other processor begins with the same, if few."""
         ir = self._ir
-        status = ir.value(f"call i32 @llvm.read_register.i32(metadata !{ir.metadata('cpsr')})")
-        ir.line(f"store i32 {status}, ptr {self._saved}")
-        masked = ir.value(f"or i32 {status}, {_MASKED}")
-        ir.line(f"call void @llvm.write_register.i32(metadata !{ir.metadata('cpsr_c')}, i32 {masked})")
+        self._masking.mask(self._masking.status())
         numbers = ", ".join(f"i32 {n}" for n in (MPIDR.coprocessor, MPIDR.opc1, MPIDR.crn, MPIDR.crm, MPIDR.opc2))
         self._choose(ir.value(f"and i32 {ir.value(f'call i32 @llvm.arm.mrc({numbers})')}, {_PROCESSOR}"))
 

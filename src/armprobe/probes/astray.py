@@ -59,9 +59,6 @@ class Astray:
                 self._vectors = tuple(vectors)
         try:
             yield
-        except TargetLost:
-            self._vectors = ()
-            raise
         finally:
             self._leave()
 
@@ -125,9 +122,10 @@ class Astray:
 
     def _leave(self) -> None:
         target = self._engine.target
-        vectors, self._vectors = self._vectors, ()
+        vectors, self._vectors = [at for at in self._vectors if at not in self._engine.sites], ()
         if vectors and target.breakpoints is not None:
-            target.breakpoints.remove(vectors)
+            with suppress(TargetLost):  # the program has ended, and the target with it
+                target.breakpoints.remove(vectors)
 
     def _branches(self) -> list[Site]:
         states = (SiteState.OPTIMIZED, SiteState.PARKED)
@@ -141,7 +139,7 @@ class Astray:
         }
         for address, word in find_words_in(target, writable_memory(target, self._image).spans, sought):
             site = sought[word]
-            if address == site.address or address in self._engine.slots:
+            if address in self._engine.sites or address in self._engine.slots:
                 continue
             if proves_copy(
                 {each: likeness(target, each, address - site.address + each.address) for each in sites}, site
