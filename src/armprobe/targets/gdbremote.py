@@ -224,8 +224,11 @@ class GdbRemoteTarget:
                     pc = self.read_registers().pc
                     if pc == until:
                         continue
-                    with self.runner.handling():
+                    self.runner.handling += 1
+                    try:
                         handled = on_trap(pc)
+                    finally:
+                        self.runner.handling -= 1
                     if handled:
                         continue
                     if not self.process or pc in self._breakpoints:

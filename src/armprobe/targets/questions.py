@@ -138,6 +138,8 @@ class Questions:
 
         One whose handler wants it stays, where the stub has gone and other threads run on.
         """
+        if self._over:
+            return
         for entry in self.mailbox.waiting():
             with self._apart():
                 self._answer(entry)
@@ -148,6 +150,11 @@ class Questions:
             if self._stub.runner.stopping or self.failure is not None:
                 return
             self.mailbox.release()
+
+    @property
+    def _over(self) -> bool:
+        """Whether the program was ended for what a handler did; whoever lets it run may not have heard of that yet."""
+        return self.failure is not None or self.interrupted_at is not None or self.given_up
 
     def _stays(self) -> bool:
         self.holding = self._stub.runner.stopping and self.others_run and self._emulator.connection.hung_up
@@ -172,9 +179,13 @@ class Questions:
             self._watch = outer
 
     def _answer(self, entry: int) -> None:
+        runner = self._stub.runner
         try:
-            with self._stub.runner.handling():
+            runner.handling += 1
+            try:
                 self.mailbox.serve(entry, stays=self._stays)
+            finally:
+                runner.handling -= 1
         except KeyboardInterrupt:
             self.interrupted_at = self.mailbox.point(entry)
             self._emulator.process.kill()

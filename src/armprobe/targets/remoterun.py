@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from armprobe.errors import TargetError, TargetLost
 from armprobe.targets.connection import Connection
@@ -48,8 +48,8 @@ class RemoteRun:
         #: when Ctrl-C came last, and whether the program does not know of it yet
         self._interrupted, self._untold = -_AGAIN, False
         self._tell = tell or self.stop
-        #: blocks of `handling` that are under way
-        self._handling = 0
+        #: how many handlers of the user's are under way: they do not come back for a stop, so that Ctrl-C leaves them
+        self.handling = 0
         #: whether the program has ended while a handler runs, which hears nothing of that
         self.has_ended: Callable[[], bool] = lambda: False
         self.stopping = False
@@ -86,15 +86,6 @@ class RemoteRun:
             with suppress(TargetLost):  # whoever waits for the stop hears of it
                 self._interrupt()
 
-    @contextmanager
-    def handling(self) -> Iterator[None]:
-        """The user's own code runs within the block: it does not come back for a stop, so that Ctrl-C leaves it."""
-        self._handling += 1
-        try:
-            yield
-        finally:
-            self._handling -= 1
-
     def interrupted(self) -> None:
         """Ctrl-C came. It is the program's, which gets it by itself if it shares a terminal; a second one stops it.
 
@@ -103,9 +94,9 @@ class RemoteRun:
         now = time.monotonic()
         again = now < self._interrupted + _AGAIN
         self._interrupted, self._untold = now, True
-        if again or (self._handling and self.has_ended()):
+        if again or (self.handling and self.has_ended()):
             self.stop()
-            if self._handling:
+            if self.handling:
                 raise KeyboardInterrupt
 
     def was_for_program(self) -> None:
