@@ -6,6 +6,7 @@ from armprobe.errors import Refused, UsageError
 from armprobe.symbols.image import Symbol
 from armprobe.symbols.kerneltable import EVERY_MODULE, KernelPart, kernel_table
 from armprobe.symbols.location import resolve
+from armprobe.symbols.modulelimits import module_limits
 
 KERNEL = KernelPart([Symbol("kernel_function", CODE, 0x100)], CODE, CODE + 0x1000, [])
 BASE = 0xBF000000
@@ -14,7 +15,8 @@ OUTSIDE = "outside of the kernel's own code"
 
 def table_of(*words, **rest):
     module = Module("some", BASE, list(words), symbols=[("$a", 0, "t"), ("first", 0, "t")], **rest)
-    return kernel_table(KERNEL, modules_of(Memory(module)))
+    (found,) = modules_of(Memory(module))
+    return kernel_table(KERNEL, [(found, module_limits(found))])
 
 
 def refusals(table, count):
@@ -89,12 +91,17 @@ def test_sections_that_are_not_known_as_code_are_refused():
     assert table.refusal(BASE) == table.refusal(BASE + 32) == ""
 
 
-def test_module_whose_tables_hold_something_else_is_left_out_with_the_reason():
-    table = table_of(NOP, tables={"__jump_table": [BASE + 2, BASE, 0]})
-    reason = "the section __jump_table of the module some holds something else than it should"
-    assert table.left_out == {"some": reason}
+def test_module_whose_tables_hold_something_else_is_refused():
+    with pytest.raises(
+        Refused, match=r"^the section __jump_table of the module some holds something else than it should$"
+    ):
+        table_of(NOP, tables={"__jump_table": [BASE + 2, BASE, 0]})
+
+
+def test_module_that_is_not_certain_is_refused_by_its_name_with_the_reason():
+    table = kernel_table(KERNEL, unknown={"some": "it is strange"})
     assert table.refusal(BASE) == OUTSIDE
-    with pytest.raises(Refused, match=f"^some:first can't be probed: {reason}$"):
+    with pytest.raises(Refused, match=r"^some:first can't be probed: it is strange$"):
         resolve("some:first", table)
 
 

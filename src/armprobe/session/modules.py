@@ -19,6 +19,7 @@ from armprobe.symbols.kernelmodules import (
     read_module,
 )
 from armprobe.symbols.kerneltable import EVERY_MODULE, KernelPart, kernel_table
+from armprobe.symbols.modulelimits import ModuleLimits, module_limits
 from armprobe.targets.linux_kernel import KernelTarget
 
 #: is called, with a module, before its memory is freed: all of its code has run that will (kernel/module/main.c)
@@ -38,7 +39,7 @@ class Modules:
         self.functions = functions
         self.symbols = kernel_table(kernel)
         #: by what tells them from others; None where something is not as it must be
-        self._known: dict[tuple[str | int, ...], KernelModule | None] = {}
+        self._known: dict[tuple[str | int, ...], tuple[KernelModule, ModuleLimits] | None] = {}
         #: modules that can't be probed, and why
         self._unknown: dict[str, str] = {}
         self._head: int | None = None
@@ -89,10 +90,11 @@ class Modules:
         assert self._layout is not None
         return {identity(link, self._layout): link for link in links}
 
-    def _read(self, link: Link) -> KernelModule | None:
+    def _read(self, link: Link) -> tuple[KernelModule, ModuleLimits] | None:
         assert self._layout is not None
         try:
-            return read_module(self._target.read_mapped, link, self._layout)
+            module = read_module(self._target.read_mapped, link, self._layout)
+            return module, module_limits(module)
         except Refused as refusal:
             self._unknown[link.name] = refusal.message
             return None
@@ -117,12 +119,11 @@ class Modules:
         try:
             if self._layout is None:
                 self._layout = layout_of_coming(read, link)
-            module = read_module(read, link, self._layout)
         except Refused as refusal:
             return refusal.message
-        self._known[identity(link, self._layout)] = module
+        self._known[identity(link, self._layout)] = self._read(link)
         self._build()
-        return self.symbols.left_out.get(link.name, "")
+        return self._unknown.get(link.name, "")
 
     def code_of(self, address: int) -> tuple[int, int]:
         """Where the code of the module lies whose struct module is at the address, if that can be known."""
@@ -134,6 +135,8 @@ class Modules:
 
     def forget(self, address: int) -> None:
         """Know nothing any more of the module whose struct module is at the address."""
-        self._known = {key: module for key, module in self._known.items() if key[1] != address}
         self._chain.clear()
-        self._build()
+        before, self._known = self._known, {key: known for key, known in self._known.items() if key[1] != address}
+        if len(before) != len(self._known):
+            self._unknown.pop(self.name_of(address), None)
+            self._build()

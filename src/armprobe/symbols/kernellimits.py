@@ -49,7 +49,7 @@ _ZERO = "zero, which no compiler makes an instruction: a gap between the code"
 _GAP = re.compile(rb"\0{4,}")
 _SWITCH = "an address in the table of a switch, not an instruction"
 _OWN_TRAP = "a probe of the kernel itself (a kprobe)"
-_OWN_BRANCH = "a branch out of the kernel's own code, as its optimized kprobes have"
+OWN_BRANCH = "a branch out of the kernel's own code, as its optimized kprobes have"
 _OUTSIDE = "outside of the kernel's own code"
 _CONSTANT = "a constant that code loads, not an instruction"
 _TAKEN = "at or behind a place whose address code takes (ADR), and may be a constant"
@@ -85,26 +85,24 @@ def kernel_refusals(symbols: Iterable[Symbol], text: bytes, base: int, *, tables
     for symbol in symbols:
         if _MMU_OFF.fullmatch(symbol.name):
             parts.append((symbol.address, begins[bisect_right(begins, symbol.address)], _WITHOUT_MMU))
-    parts += refused_by_look(text, base, begins, [(base, base + IMAGE)], tracers.__contains__)
+    parts += refused_by_look(text, base, begins, tracers.__contains__)
+    end = base + IMAGE
+    parts += [(place, place + _WORD, OWN_BRANCH) for place, to in branches(text, base) if not base <= to < end]
     return without_overlap(parts)
 
 
 def refused_by_look(
-    text: bytes,
-    base: int,
-    begins: Sequence[int],
-    reached: Sequence[tuple[int, int]],
-    is_tracer: Callable[[int], bool],
+    text: bytes, base: int, begins: Sequence[int], is_tracer: Callable[[int], bool]
 ) -> Iterator[Refusal]:
     """Gaps between the code, and places known by what they, or others, look like.
 
-    `begins` are the addresses that have names, and the end, ascending. `reached` is where a branch may lead, [start,
-    end); `is_tracer` says whether a function that is called may be the function tracer.
+    `begins` are the addresses that have names, and the end, ascending; `is_tracer` says whether a function that is
+    called may be the function tracer.
     """
     for gap in _GAP.finditer(text):
         start, stop = gap.start() + _WORD - 1 & -_WORD, gap.end() & -_WORD
         yield base + start, base + max(start, stop), _ZERO
-    for place, size, reason in _words(text, base, reached, is_tracer):
+    for place, size, reason in _words(text, base, is_tracer):
         # How far what an ADR leads to goes is not known: to the next symbol at most.
         end = place + size if size else begins[bisect_right(begins, place)]
         yield place, end, reason
@@ -121,22 +119,30 @@ def outside(code: Iterable[tuple[int, int]]) -> list[Refusal]:
     return parts
 
 
-def _words(
-    text: bytes, base: int, reached: Sequence[tuple[int, int]], is_tracer: Callable[[int], bool]
-) -> Iterator[tuple[int, int, str]]:
-    """Places known by what they, or others, look like: address, bytes (0: not known), and the reason."""
+def branches(text: bytes, base: int) -> Iterator[tuple[int, int]]:
+    """The branches that are no calls: where they are, and where they lead."""
+    for number, word in enumerate(_code(text)):
+        if word & 0x0F000000 == 0x0A000000 and word >> 28 != 0xF:
+            address = base + number * _WORD
+            yield address, _leads(word, address)
+
+
+def _code(text: bytes) -> array[int]:
     words = array("I", text[: len(text) & -_WORD])
     if sys.byteorder == "big":
         words.byteswap()
+    return words
+
+
+def _words(text: bytes, base: int, is_tracer: Callable[[int], bool]) -> Iterator[tuple[int, int, str]]:
+    """Places known by what they, or others, look like: address, bytes (0: not known), and the reason."""
+    words = _code(text)
     end = base + len(words) * _WORD
-    # There are millions: look closer only at those with PC as Rn or within an immediate, branches, and push {lr}.
+    # There are millions: look closer only at those with PC as Rn or within an immediate, and push {lr}.
     chosen = [
         (number, word)
         for number, word in enumerate(words)
-        if word & 0x000F0000 == 0x000F0000
-        or word & 0x0FFFFFFF == _KPROBE
-        or word & 0x0F000000 == 0x0A000000
-        or word == _PUSH_LR
+        if word & 0x000F0000 == 0x000F0000 or word & 0x0FFFFFFF == _KPROBE or word == _PUSH_LR
     ]
     for number, word in chosen:
         address = base + number * _WORD
@@ -159,10 +165,6 @@ def _words(
                     yield place, _WORD, _SWITCH
             elif word & 0x0FFFFFFF == _KPROBE:
                 yield address, _WORD, _OWN_TRAP
-        elif kind == 0x0A000000 and word >> 28 != 0xF:
-            target = _leads(word, address)
-            if not any(start <= target < end for start, end in reached):
-                yield address, _WORD, _OWN_BRANCH
 
 
 def _constant(word: int) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from armprobe.errors import Refused
 from armprobe.symbols.kernellimits import (
@@ -13,6 +14,7 @@ from armprobe.symbols.kernellimits import (
     NO_KPROBES,
     NOINSTR,
     Refusal,
+    branches,
     refused_by_look,
     without_overlap,
 )
@@ -28,11 +30,20 @@ _BLACKLISTED = "in a function that the module marks as not to be probed (NOKPROB
 _WORD = 4
 
 
-def module_refusals(module: KernelModule, reached: Sequence[tuple[int, int]]) -> tuple[list[Refusal], list[int]]:
-    """The places in the module's code that take no probe, as `kernel_refusals` has them, and its jump labels.
+@dataclass(frozen=True, slots=True)
+class ModuleLimits:
+    """The places in a module's code that take no probe, as `kernel_refusals` has them, and its jump labels.
 
-    `reached` is where its branches may lead, [start, end). Raises Refused when one of its tables is not certain.
+    `leaving` are branches that leave the module, with where they lead: a kprobe of the kernel may have put one there.
     """
+
+    refused: Sequence[Refusal]
+    jump_labels: Sequence[int]
+    leaving: Sequence[tuple[int, int]]
+
+
+def module_limits(module: KernelModule) -> ModuleLimits:
+    """Find out where the module takes no probe. Raises Refused when one of its tables is not certain."""
     parts: list[Refusal] = []
     done = module.start
     for section in module.code_sections:
@@ -50,8 +61,9 @@ def module_refusals(module: KernelModule, reached: Sequence[tuple[int, int]]) ->
         parts.append((place, place + max(size, _WORD), _BLACKLISTED))
     begins = sorted({symbol.address for symbol in module.symbols} | {section.end for section in module.code_sections})
     # Whatever is called right behind a push of LR: the tracer may be far away.
-    parts += refused_by_look(module.code, module.start, [*begins, module.end], reached, lambda _called: True)
-    return without_overlap(part for part in parts if part[0] < part[1]), labels
+    parts += refused_by_look(module.code, module.start, [*begins, module.end], lambda _called: True)
+    leaving = [(place, to) for place, to in branches(module.code, module.start) if not module.start <= to < module.end]
+    return ModuleLimits(without_overlap(part for part in parts if part[0] < part[1]), labels, leaving)
 
 
 def _entries(module: KernelModule, table: str, words: int) -> Iterator[tuple[int, ...]]:
