@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
-from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, need_guest
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, kernel_module, need_guest
 from tests.targets.qemu_board import SLOTS, Board, board
 
 import armprobe
@@ -168,6 +168,13 @@ def hold(hit):
 session.probe("sys_getppid", hold, post_handler=lambda hit: None)
 session.run()
 """
+IN_A_MODULE = """
+import sys, armprobe
+session = armprobe.attach_kernel(sys.argv[1])
+session.count_all(session.places("dummy:*"))
+session.optimize_now()
+session.run(between=lambda: print("now", flush=True))
+"""
 PROCESSORS, CALLS = 2, 1000
 #: what was noted last when armprobe was killed, and for which time
 MOMENTS = [
@@ -184,7 +191,8 @@ MOMENTS = [
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxGuest]:
     need_guest()
     program = calling_program(tmp_path_factory.mktemp("calls"), processors=PROCESSORS, calls=CALLS)
-    with start_guest(KERNEL, BUSYBOX, programs={"bin/calls": program}, processors=PROCESSORS) as running:
+    programs = {"bin/calls": program, "dummy.ko": kernel_module(KERNEL, "drivers/net/dummy.ko")}
+    with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS) as running:
         yield running
         assert running.power_off() == 0
 
@@ -225,3 +233,18 @@ def test_a_live_kernel_is_restored_at_whatever_moment_armprobe_was_killed(guest:
         session.run()
         guest.finish()
         assert calls.hits == PROCESSORS * CALLS
+
+
+def test_a_module_that_is_unloaded_when_armprobe_was_killed_leaves_nothing(guest: LinuxGuest):
+    """The guest stops where the module goes, at the trap that nobody handles any more."""
+    guest.execute("insmod /dummy.ko")
+    code, taken = text(guest), allocations(guest)
+    with victim(IN_A_MODULE, guest.address) as process:
+        kill(process)
+    guest.start("rmmod dummy; insmod /dummy.ko; ifconfig dummy0 10.1.1.1 up; rmmod dummy")
+    done = armprobe.restore(guest.address)
+    guest.finish()
+    assert done is not None
+    assert done.complete, done
+    assert text(guest) == code
+    assert allocations(guest) == taken
