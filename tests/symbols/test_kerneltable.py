@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from tests.symbols.kernel_memory import ADD_SP, CODE, NOP, PUSH_LR, RETURN, Memory, Module
 from tests.symbols.test_kernelmodules import modules_of
@@ -101,8 +103,9 @@ def test_module_whose_tables_hold_something_else_is_refused():
 def test_module_that_is_not_certain_is_refused_by_its_name_with_the_reason():
     table = kernel_table(KERNEL, unknown={"some": "it is strange"})
     assert table.refusal(BASE) == OUTSIDE
-    with pytest.raises(Refused, match=r"^some:first can't be probed: it is strange$"):
-        resolve("some:first", table)
+    for place in ("some:first", "some:*"):
+        with pytest.raises(Refused, match=rf"^{re.escape(place)} can't be probed: it is strange$"):
+            resolve(place, table)
 
 
 def test_modules_that_are_not_known_at_all_are_refused_with_the_reason():

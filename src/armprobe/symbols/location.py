@@ -124,6 +124,7 @@ def check(address: int, table: SymbolTable, *, what: str, symbol: Symbol | None 
 def _resolve_pattern(pattern: str, table: SymbolTable) -> tuple[Location, ...]:
     matches = table.matching(pattern)
     if not matches:
+        _check_left_out(pattern, table)
         raise UsageError(f"no function matches {pattern!r}", hint=_not_loaded(pattern, table))
     places, refusals = [], []
     for symbol in matches:
@@ -193,10 +194,7 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
         hint = f"did you mean {' or '.join(similar)}?" if similar else ""
         if not table.symbols:
             hint = "the program has no symbols: give an address"
-        file, colon, _ = name.partition(":")
-        reason = next((why for pattern, why in table.left_out.items() if colon and fnmatchcase(file, pattern)), "")
-        if reason:
-            raise Refused(f"{name} can't be probed: {reason}")
+        _check_left_out(name, table)
         raise UsageError(f"no symbol is called {name!r}", hint=_not_loaded(name, table) or hint)
     if len({symbol.address for symbol in symbols}) > 1:
         places = [
@@ -207,6 +205,14 @@ def _one_symbol(name: str, table: SymbolTable) -> Symbol:
         shown = ", ".join(places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
         raise UsageError(f"{name!r} is ambiguous: {shown}", hint=_how_to_choose(symbols, table))
     return next((symbol for symbol in symbols if symbol.function), symbols[0])
+
+
+def _check_left_out(text: str, table: SymbolTable) -> None:
+    """Raise Refused, with the reason, where a file is named of which nothing is known."""
+    file, colon, _ = text.partition(":")
+    for pattern, reason in table.left_out.items():
+        if colon and fnmatchcase(file, pattern):
+            raise Refused(f"{text} can't be probed: {reason}")
 
 
 def _not_loaded(text: str, table: SymbolTable) -> str:
