@@ -25,6 +25,11 @@ def reader(*words: int, base: int = _BASE):
     return {base + 4 * number: word for number, word in enumerate(words)}.get
 
 
+def stays(address: int) -> bool:
+    """All of it is read-only code of a file."""
+    return _BASE <= address < _BASE + 0x1000
+
+
 def change(address: int, before: int, after: int) -> Write:
     return Write(address, before.to_bytes(4, "little"), after.to_bytes(4, "little"), "site")
 
@@ -56,7 +61,7 @@ def test_an_instruction_and_branches_replace_each_other_and_new_code_is_written(
     original, first, other = read(_BASE), branch_word(_BASE, 0x9000), branch_word(_BASE, 0x9100)
     code = [Write(0x9000, None, bytes(32), "slot")]
     for before, after in ((original, first), (first, other), (other, original)):
-        check_live(plan_patch([change(_BASE, before, after)], new_code=code), trap=_TRAP, read_word=read)
+        check_live(plan_patch([change(_BASE, before, after)], new_code=code), trap=_TRAP, read_word=read, stays=stays)
 
 
 def test_what_would_stop_a_thread_or_come_between_two_instructions_is_refused_with_the_reason():
@@ -77,13 +82,21 @@ def test_what_would_stop_a_thread_or_come_between_two_instructions_is_refused_wi
         ),
     ):
         with pytest.raises(Refused, match=r"^other threads run, and can't be stopped for a change of code: ") as caught:
-            check_live(plan, trap=_TRAP, read_word=read)
+            check_live(plan, trap=_TRAP, read_word=read, stays=stays)
         assert caught.value.message.endswith(f": {reason}")
+
+
+def test_code_that_the_program_may_write_itself_is_refused():
+    plan = plan_patch(
+        [change(0x20000, PUSH, branch_word(0x20000, 0x21000))], new_code=[Write(0x21000, None, bytes(8), "")]
+    )
+    with pytest.raises(Refused, match="0x00020000 is in no read-only code of the program's files"):
+        check_live(plan, trap=_TRAP, read_word={0x20000: PUSH}.get, stays=stays)
 
 
 def test_nothing_is_written_to_what_is_about_to_be_unmapped():
     read = reader(PUSH, BX_LR)
     plan = plan_patch([change(_BASE, branch_word(_BASE, 0x9000), read(_BASE))])
-    check_live(plan, trap=_TRAP, read_word=read, fleeting=[(0x7000, _BASE), (_BASE + 4, 0x9000)])
+    check_live(plan, trap=_TRAP, read_word=read, stays=stays, fleeting=[(0x7000, _BASE), (_BASE + 4, 0x9000)])
     with pytest.raises(Refused, match="the library at 0x00008000 is just being unloaded"):
-        check_live(plan, trap=_TRAP, read_word=read, fleeting=[(_BASE, 0x9000)])
+        check_live(plan, trap=_TRAP, read_word=read, stays=stays, fleeting=[(_BASE, 0x9000)])

@@ -8,13 +8,13 @@ blocks, none of which it comes to twice; but for a block that jumps to its own s
 tb_remove_from_jmp_list lets its jump be). So here is refused
 - what replaces more than one instruction: a thread may be between them;
 - what stops: there is no stop;
-- what the program may unmap at any moment;
+- what the program may rewrite or unmap at any moment;
 - what has to be seen soon by a thread that may go round and round in the old block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from armprobe.errors import Refused
 from armprobe.isa.flow import ReadWord, flow_of_word
@@ -26,11 +26,18 @@ _ADDRESS_MASK = 0xFFFFFFFF
 _STOPS = "a trap at 0x{:08x} would stop one of them"
 
 
-def check_live(plan: PatchPlan, *, trap: int, read_word: ReadWord, fleeting: Iterable[tuple[int, int]] = ()) -> None:
+def check_live(
+    plan: PatchPlan,
+    *,
+    trap: int,
+    read_word: ReadWord,
+    stays: Callable[[int], bool],
+    fleeting: Iterable[tuple[int, int]] = (),
+) -> None:
     """Raise Refused with the reason where `plan` can't be carried out while other threads run.
 
-    `read_word` gives the program's own words, `trap` is what stops the target. The [start, end) of `fleeting` are about
-    to be unmapped.
+    `read_word` gives the program's own words, `trap` is what stops the target. `stays` tells of an address whether it
+    is code that the program does not write itself; the [start, end) of `fleeting` are about to be unmapped.
     """
     for step in plan.steps:
         if isinstance(step, SetTraps):
@@ -39,6 +46,10 @@ def check_live(plan: PatchPlan, *, trap: int, read_word: ReadWord, fleeting: Ite
             raise _refused(f"it takes a stop to {step}")
         if isinstance(step, Write) and any(start <= step.address < end for start, end in fleeting):
             raise _refused(f"the library at 0x{step.address:08x} is just being unloaded")
+        if isinstance(step, Write) and step.before is not None and not stays(step.address):
+            raise _refused(
+                f"0x{step.address:08x} is in no read-only code of the program's files, and may be rewritten or unmapped"
+            )
         if isinstance(step, Write) and step.before is not None:
             _check_write(step, trap, read_word)
 

@@ -376,7 +376,14 @@ class Engine:
             set_traps=armed,
         )
         if self.threads_run:
-            check_live(plan, trap=self.target.trap, read_word=self.placement.read_word, fleeting=self.fleeting)
+            code = [part for part in self.target.regions if part.executable and not part.writable]
+            check_live(
+                plan,
+                trap=self.target.trap,
+                read_word=self.placement.read_word,
+                stays=lambda address: address in self.slots or any(address in part for part in code),
+                fleeting=self.fleeting,
+            )
         execute(plan, self.target)
         for (site, _), state, new in zip(moves, states, after, strict=True):
             site.state, site.planted = state, new

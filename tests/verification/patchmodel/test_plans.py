@@ -204,7 +204,7 @@ def emulated(changes: list[Transition]) -> Iterator[Transition]:
         site = change.situation
         word = {site.address: int.from_bytes(site.original[:4], "little")}.get
         with suppress(Refused):
-            check_live(change.plan, trap=site.trap, read_word=word)
+            check_live(change.plan, trap=site.trap, read_word=word, stays=lambda _address: True)
             yield change
 
 
