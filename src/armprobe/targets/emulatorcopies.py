@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from armprobe.errors import TargetError, TargetLost
+from armprobe.errors import TargetError, TargetFault, TargetLost
 from armprobe.targets.interrupt import hold_interrupt
 
 #: pieces of so many bytes are worth a file
@@ -40,7 +40,7 @@ class EmulatorCopies:
         """
         if not self._makes_copies:
             return None
-        with suppress(OSError), TemporaryDirectory(prefix="armprobe-copy-") as folder, hold_interrupt():
+        with suppress(OSError, TargetFault), TemporaryDirectory(prefix="armprobe-copy-") as folder, hold_interrupt():
             data = self._copy(address, size, Path(folder) / "memory")
             seen = address if seen_at is None else seen_at
             ends = [(seen, _COMPARED), (seen + size - _COMPARED, _COMPARED)]

@@ -79,6 +79,8 @@ class RemoteThreads:
 
     def select(self, thread: int) -> None:
         self.current = self._named(thread)
+        if not self._processes:
+            self._connection.exchange(_selecting(self.current))
 
     def stopped(self, thread: ThreadId | None) -> None:
         """The stub has told that this thread stopped."""
@@ -143,6 +145,8 @@ class RemoteThreads:
         if frame is None:
             selecting = _selecting(thread)
             home = self._home() if self._is_foreign(thread) else []
+            if not self._processes and thread != self.current:
+                home = _selecting(self.current)  # memory is what that one sees, by its MMU
             reply = self._connection.exchange([*selecting, b"g", *home])[len(selecting)]
             if error := error_of(reply):
                 raise TargetError(f"the stub at {self._connection.name} shows no registers: it answers {error}")
