@@ -79,7 +79,7 @@ def begin(target: GdbRemoteTarget, addresses: list[int], **registers: int) -> No
 
 def texts(target: GdbRemoteTarget) -> list[tuple[int, str | None]]:
     """What a probe at SITE records of each address, up to the end of the program."""
-    with Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[SLOTS], image=IMAGE) as session:
+    with Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[SLOTS]) as session:
         tracer = session.define(DEFINITION)
         session.optimize_now()
         assert tracer.state == "branch"
@@ -214,6 +214,23 @@ def test_in_user_mode_nobody_asks_the_processor_and_nothing_is_read(tmp_path: Pa
             assert session.run(until=SITE + 4).reason is StopReason.ADDRESS
             (event,) = session.events()
         assert event.values == {"address": TEXT, "word": None, "bytes": None, "text": None}
+
+
+@pytest.mark.parametrize(("on", "expected"), [(0, OFF), (1, LONG)])
+def test_in_hypervisor_mode_its_own_mmu_is_asked(tmp_path: Path, on: int, expected: dict[int, str | None]):
+    with machine(tmp_path, "cortex-a15") as (_, target):
+        # HTCR, HTTBR, HMAIR0, the hypervisor's TLB and HSCTLR in the place of those of PL1.
+        for number, word in {
+            1: 0xEE828F50, 2: 0xEC40CF42, 6: 0xEE8A0F12, 7: 0xEE880F17, 8: 0xEE910F10, 10: 0xEE810F10,
+        }.items():  # fmt: skip
+            target.write_memory(BASE + 4 * number, word.to_bytes(4, "little"))
+        target.write_memory(0x01FFFFFC, b"\x01\x02\x03\x04")
+        begin(target, list(expected), **(long_tables(target) | {"r9": on}))
+        registers = target.read_registers()
+        registers.cpsr = 0x1DA
+        target.write_registers(registers)
+        assert dict(texts(target)) == expected
+        assert (0x80000000 in [region.start for region in target.regions]) == bool(on)
 
 
 def test_a_processor_that_cannot_be_asked_is_read_while_its_mmu_is_off(tmp_path: Path):

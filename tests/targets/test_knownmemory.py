@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from tests.targets.contract import BASE, NOP
-from tests.targets.stub import Stub
+from tests.targets.stub import Stub, packet
 from tests.targets.test_remotesetup import openocd
 
 from armprobe import Image, Region, Session
@@ -121,3 +121,26 @@ def test_the_option_takes_start_and_end(value: str, capsys):
 def test_the_option_is_for_firmware_behind_a_stub(options: list[str], capsys):
     assert main(["stat", "firmware.elf", "-e", "main", "--memory", "0x1000:0x2000", *options]) == 2
     assert "--memory is for firmware behind a GDB stub that does not tell its memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ('FlatView #0\n AS "memory", root: system\n  what is this?\n',
+         "the memory tree of QEMU has a line of an unknown kind: 'what is this?'"),
+        (None, "takes no commands, or not 'info mtree -f'"),
+    ],
+)  # fmt: skip
+def test_a_qemu_that_is_not_understood_is_told_and_the_user_may_state_memory(attach, tree: str | None, message: str):
+    def qemu(fake: FakeTarget) -> Stub:
+        def answer(request: bytes) -> bytes | None:
+            if request == b"qqemu.PhyMemMode":
+                return packet(b"0")
+            if request.startswith(b"qRcmd,") and tree is not None:
+                return packet(tree.encode().hex().encode())
+            return None
+
+        return Stub(fake, packet_size=0x1000, answer=answer)
+
+    assert message in attach([], serve=qemu).no_memory
+    assert attach([RAM], serve=qemu).no_memory == ""

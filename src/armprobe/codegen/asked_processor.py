@@ -11,14 +11,15 @@ from armprobe.codegen.assembler import LR, SP, Assembler, Label
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.masking import Masking
 from armprobe.errors import InternalError
-from armprobe.targets.capabilities import UNANSWERED_MODES, AskedProcessor
+from armprobe.targets.capabilities import HYPERVISOR, MODE, AskedProcessor
 
 _PAGE = 0x1000
-_MODE = 0x1F
 _SYSTEM = 15
 _KEPT, _PUSH_LR = 4, 0xE92D_4000
 #: the operands of MRC and MCR behind the register: CRn, CRm, opc2 (DDI 0406C B4.2)
 _SCTLR, _PAR, _ATS1CPR = "i32 1, i32 0, i32 0", "i32 7, i32 4, i32 0", "i32 7, i32 8, i32 0"
+#: opc1 of ATS1HR, which is ATS1CPR else
+_HYPERVISORS = 4
 _WIDE_PAR = "i32 7"
 _MMU_ON = 1
 #: bits of PAR (DDI 0406C B4.1.112): translation would fault; a supersection; the format of 64 bits, whose second word
@@ -68,11 +69,11 @@ class AskedProcessorMemory:
         """Where the byte at `address` can be read, with the rest of its page; go to `bad` where it can't be."""
         ir = self._ir
         status = self._masking.status()
-        mode = ir.value(f"and i32 {status}, {_MODE}")
-        for unanswered in UNANSWERED_MODES:
+        mode = ir.value(f"and i32 {status}, {MODE}")
+        for unanswered in self._asked.unanswered:
             self._unless(f"icmp eq i32 {mode}, {unanswered}", bad)
         self._masking.mask(status)
-        physical = self._translate(address, bad) if self._asked.translates else self._flat(address, bad)
+        physical = self._translate(address, mode, bad) if self._asked.translates else self._flat(address, bad)
         good = ir.label()
         for start, end in self._asked.memory:
             onward = ir.label()
@@ -97,11 +98,11 @@ class AskedProcessorMemory:
         self._unless(f"icmp ne i32 {self._ir.value(f'and i32 {self._read(_SCTLR)}, {_MMU_ON}')}, 0", bad)
         return address
 
-    def _translate(self, address: str, bad: str) -> str:
+    def _translate(self, address: str, mode: str, bad: str) -> str:
         """The physical address of the page that `address` lies in, below 4 GiB, or of a byte in it."""
         ir = self._ir
         kept = self._read_par()
-        self._write(_ATS1CPR, address)
+        self._ask(address, mode)
         ir.line(f"call void @llvm.arm.isb(i32 {_SYSTEM})")
         found, high = self._read_par()
         self._write_par(*kept)
@@ -116,6 +117,21 @@ class AskedProcessorMemory:
         base = ir.value(f"select i1 {is_super}, i32 {_SUPER_BASE}, i32 {_BASE}")
         offset = ir.value(f"and i32 {address}, {ir.value(f'xor i32 {base}, -1')}")
         return ir.value(f"or i32 {ir.value(f'and i32 {found}, {base}')}, {offset}")
+
+    def _ask(self, address: str, mode: str) -> None:
+        if not self._asked.hypervisor:
+            self._write(_ATS1CPR, address)
+            return
+        ir = self._ir
+        hypervisor, other, end = (ir.label() for _ in range(3))
+        ir.branch(ir.value(f"icmp eq i32 {mode}, {HYPERVISOR}"), hypervisor, other)
+        ir.begin(hypervisor)
+        self._write(_ATS1CPR, address, opc1=_HYPERVISORS)
+        ir.jump(end)
+        ir.begin(other)
+        self._write(_ATS1CPR, address)
+        ir.jump(end)
+        ir.begin(end)
 
     def _read_par(self) -> tuple[str, str]:
         if not self._asked.wide:
@@ -133,8 +149,8 @@ class AskedProcessorMemory:
     def _read(self, register: str) -> str:
         return self._ir.value(f"call i32 @llvm.arm.mrc(i32 15, i32 0, {register})")
 
-    def _write(self, register: str, value: str) -> None:
-        self._ir.line(f"call void @llvm.arm.mcr(i32 15, i32 0, i32 {value}, {register})")
+    def _write(self, register: str, value: str, *, opc1: int = 0) -> None:
+        self._ir.line(f"call void @llvm.arm.mcr(i32 15, i32 {opc1}, i32 {value}, {register})")
 
     def _unless(self, condition: str, bad: str) -> None:
         good = self._ir.label()

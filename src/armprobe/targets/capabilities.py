@@ -218,21 +218,26 @@ class AskedProcessor:
 
     `memory` is physical memory that may be read, as [start, end) spans of whole pages; all else may be devices. A
     processor with an operation that `translates` (ATS1CPR, DDI 0406C B3.13) answers as its MMU would at this moment,
-    in PAR, which has 64 bits if `wide`; others have the MMU off, or nothing is read.
+    in PAR, which has 64 bits if `wide`; others have the MMU off, or nothing is read. If there is a `hypervisor` mode,
+    it has an operation of its own (ATS1HR).
     """
 
     memory: tuple[tuple[int, int], ...]
     translates: bool
     wide: bool
+    hypervisor: bool = False
 
-    @staticmethod
-    def answers_in(cpsr: int) -> bool:
-        """Whether it does in this mode: user mode may not ask, and hypervisor and monitor have MMUs of their own."""
-        return cpsr & _MODE not in UNANSWERED_MODES
+    @property
+    def unanswered(self) -> tuple[int, ...]:
+        """The modes in which it does not answer: user mode may not ask, and nothing is known of the monitor's."""
+        return (_USER, _MONITOR) if self.hypervisor else (_USER, _MONITOR, HYPERVISOR)
+
+    def answers_in(self, cpsr: int) -> bool:
+        return cpsr & MODE not in self.unanswered
 
 
-#: user, monitor, hypervisor (DDI 0406C B1.3.1)
-UNANSWERED_MODES, _MODE = (0x10, 0x16, 0x1A), 0x1F
+#: bits of CPSR, and modes (DDI 0406C B1.3.1)
+MODE, _USER, _MONITOR, HYPERVISOR = 0x1F, 0x10, 0x16, 0x1A
 
 
 class Clock(Protocol):

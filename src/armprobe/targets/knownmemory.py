@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from armprobe.errors import TargetFault, UsageError
+from armprobe.errors import TargetError, TargetFault, TargetLost, UsageError
 from armprobe.targets.base import Region
 from armprobe.targets.capabilities import AskedProcessor
 from armprobe.targets.connection import Connection
@@ -38,14 +38,21 @@ class KnownMemory:
         self._stated: tuple[Region, ...] = ()
         self._machine: MachineMemory | None = None
         self._copies: EmulatorCopies | None = None
+        #: why no memory is known, where none is
+        self._unknown = f"the stub at {connection.name} does not say what memory there is"
 
     def ask_emulator(self, registers: Mapping[str, Register], architecture: int) -> None:
         """Learn from QEMU what memory its machine has, where the stub is that of QEMU and has no map itself."""
         if self._told:
             return
-        self._machine = MachineMemory.find(
-            self._connection, registers, architecture=architecture, read=self._memory.read_many
-        )
+        try:
+            self._machine = MachineMemory.find(
+                self._connection, registers, architecture=architecture, read=self._memory.read_many
+            )
+        except TargetLost:
+            raise
+        except TargetError as error:
+            self._unknown = error.message
         if self._machine is not None:
             self._copies = EmulatorCopies(
                 lambda command: execute_command(self._connection, command), self._memory.read_many
@@ -133,7 +140,7 @@ class KnownMemory:
             return self._machine.no_memory
         if any(region.readable for region in self.regions):
             return ""
-        return f"the stub at {self._connection.name} does not say what memory there is"
+        return self._unknown
 
     @property
     def vectors(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import Self
 
 from armprobe.errors import ProtocolError, TargetError, TargetFault, TargetLost
 from armprobe.targets.base import Region
-from armprobe.targets.capabilities import AskedProcessor
+from armprobe.targets.capabilities import HYPERVISOR, MODE, AskedProcessor
 from armprobe.targets.connection import Connection
 from armprobe.targets.memorytree import COMMAND, Part, read_tree, seen_by_processors, views_of_processors
 from armprobe.targets.pagetables import LongDescriptors, PageTables, ShortDescriptors
@@ -26,17 +26,22 @@ from armprobe.targets.spans import Span, whole_pages, without
 #: of registers of which a processor has two, that of its secure state has this name more
 _SECURE = "_S"
 _SHOWN = ("SCTLR", "TTBCR", "TTBR0_EL1", "TTBR0", "HCR", "VBAR")
+#: what stands for these registers in hypervisor mode; TTBCR is HTCR there, whose tables have 64 bits always
+_HYPERVISORS = {"SCTLR": "SCTLR_EL2", "TTBCR": "TCR_EL2", "TTBR0": "HTTBR"}
 #: of a processor that has a hypervisor's mode (DDI 0406C B4.1.71): translation in a second stage is on
 _SECOND_STAGE = 1
 #: SCTLR (DDI 0406C B4.1.130): MMU, or MPU, on; format of tables as from ARMv6 on, which ARMv7 has always
 _MMU_ON, _EXTENDED_PAGES = 1, 1 << 23
 #: TTBCR (B4.1.153): tables in 64-bit format; anything but one table for all addresses, in either format
 _LONG, _SPLIT_SHORT, _SPLIT_LONG = 1 << 31, 0x17, 0x7_0087
+#: HTCR.T0SZ
+_SIZE = 7
 _SHORT_BASE, _LONG_BASE = 0xFFFF_C000, (1 << 40) - 32
 #: ID_MMFR0.VMSA (B4.1.89): VMSAv7, which has ATS1CPR; with descriptors of 64 bits
 _VMSA, _VMSA7, _VMSA_LONG = 0xF, 3, 5
 #: exception vectors (B1.8.1)
 _HIGH, _HIGH_VECTORS, _UNDEFINED, _PREFETCH = 1 << 13, 0xFFFF_0000, 4, 12
+_MONITOR = 0x16
 _END = 1 << 32
 #: the name of regions that can't be read
 NOT_SEEN = "ram that the program does not see"
@@ -89,6 +94,7 @@ class MachineMemory:
             ),
             translates=architecture >= 7 and self._vmsa >= _VMSA7,
             wide=self._vmsa >= _VMSA_LONG,
+            hypervisor=_HYPERVISORS["SCTLR"] in registers,
         )
 
     @classmethod
@@ -100,15 +106,13 @@ class MachineMemory:
         architecture: int,
         read: Callable[[Sequence[tuple[int, int]]], list[bytes]],
     ) -> Self | None:
-        """Ask a stub of QEMU what memory its machine has. None where it is another stub, or does not tell."""
+        """Ask a stub of QEMU what memory its machine has. None where it is another stub.
+
+        Raises TargetError where it is QEMU's, and it does not tell, ProtocolError what nobody understands.
+        """
         if connection.ask(b"qqemu.PhyMemMode") != b"0":
             return None
-        try:
-            spaces = read_tree(execute_command(connection, COMMAND))
-        except TargetLost:
-            raise
-        except TargetError:
-            return None
+        spaces = read_tree(execute_command(connection, COMMAND))
         parts = seen_by_processors(spaces)
         ram = [(part.start, part.end) for part in parts if part.kind == "ram"]
         some = [(part.start, part.end) for view in views_of_processors(spaces) for part in view if part.kind == "ram"]
@@ -165,8 +169,8 @@ class MachineMemory:
     def vectors(self) -> tuple[int, ...]:
         """See `Target.vectors`; as the processor has them now."""
         control = self._registers_now()
-        if "SCTLR" not in control:
-            return ()
+        if "VBAR" not in control and "TTBR0_EL1" not in control:
+            return ()  # in hypervisor mode LR says nothing
         base = _HIGH_VECTORS if control["SCTLR"] & _HIGH else control.get("VBAR", 0)
         return base + _UNDEFINED, base + _PREFETCH
 
@@ -275,9 +279,15 @@ class MachineMemory:
     def _registers_now(self) -> dict[str, int]:
         """The control registers by their names, those of the state that the processor is in."""
         if self._control is None:
-            shown = self._ask("SCR", "SCR_S", "cpsr", *_SHOWN, *(name + _SECURE for name in _SHOWN))
+            shown = self._ask(
+                "SCR", "SCR_S", "cpsr", *_SHOWN, *(name + _SECURE for name in _SHOWN), *_HYPERVISORS.values()
+            )
+            if shown.get("cpsr", 0) & MODE == HYPERVISOR:
+                self._control = {name: shown[other] for name, other in _HYPERVISORS.items() if other in shown}
+                self._control["TTBCR"] = self._control.get("TTBCR", 0) & _SIZE | _LONG
+                return self._control
             security = shown.get("SCR_S", shown.get("SCR"))
-            monitor = shown.get("cpsr", 0) & 0x1F == 0x16
+            monitor = shown.get("cpsr", 0) & MODE == _MONITOR
             secure = security is not None and (monitor or not security & 1)
             self._control = {
                 name: shown[name + _SECURE if secure and name + _SECURE in shown else name]
