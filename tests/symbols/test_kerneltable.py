@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from tests.symbols.kernel_memory import ADD_SP, CODE, NOP, PUSH_LR, RETURN, Memory, Module
@@ -33,6 +34,15 @@ def test_modules_have_names_of_their_own_and_places_as_the_kernel_shows_them():
     assert table.place(CODE + 4) == "kernel_function+0x4/0x100"
     assert table.describe(BASE + 4) == "some:first+0x4"
     assert table.is_code(CODE) is None
+
+
+def test_name_that_the_kernel_and_a_module_have_is_the_kernels_unless_the_module_is_named():
+    kernel = replace(KERNEL, symbols=[*KERNEL.symbols, Symbol("first", CODE + 0x100, 4)])
+    (module,) = modules_of(Memory(Module("some", BASE, [NOP], symbols=[("first", 0, "t"), ("other", 0, "t")])))
+    table = kernel_table(kernel, [(module, module_limits(module))])
+    assert [place.address for place in resolve("first", table)] == [CODE + 0x100]
+    assert [place.address for place in resolve("some:first", table)] == [BASE]
+    assert [place.address for place in resolve("fir*", table)] == [BASE, CODE + 0x100]
 
 
 def test_name_in_a_module_that_is_not_loaded_has_the_hint_that_it_may_be_later():

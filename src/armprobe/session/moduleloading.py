@@ -45,6 +45,8 @@ class ModuleLoading:
         awaited = Awaited(file, plant)
         if any(fnmatchcase(name, file) for name in self._modules.names):
             self.planting.plant(awaited)
+        else:
+            self._note_problem(awaited, self._modules.problem(file))
         self.planting.awaited.append(awaited)
         return awaited
 
@@ -79,12 +81,16 @@ class ModuleLoading:
         problem = self._modules.learn(hit.regs.r0)
         for awaited in wanted:
             if problem:
-                awaited.loads += 1
-                awaited.problem = problem
+                self._note_problem(awaited, problem)
             else:
                 self.planting.plant(awaited)
         if self._engine.optimizer.enabled:
             self._engine.optimizer.run()
+
+    def _note_problem(self, awaited: Awaited, problem: str) -> None:
+        """A module has come that can't be probed."""
+        awaited.loads += bool(problem)
+        awaited.problem = problem
 
     def _on_unload(self, hit: Hit) -> None:
         engine = self._engine

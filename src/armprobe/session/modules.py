@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused
 from armprobe.symbols.kernelmodules import (
@@ -62,7 +63,7 @@ class Modules:
                 self._unknown = {EVERY_MODULE: refusal.message}
                 self._build()
             return
-        if found.keys() != self._known.keys():
+        if found.keys() != self._known.keys() or EVERY_MODULE in self._unknown:
             self._unknown = {}
             before, self._known = self._known, {}
             for key, link in found.items():
@@ -107,6 +108,10 @@ class Modules:
     def names(self) -> list[str]:
         """Those of the modules that are known."""
         return [part.name for part in self.symbols.objects]
+
+    def problem(self, file: str) -> str:
+        """Why a module that is loaded and matches the shell pattern can't be probed; "" where there is none."""
+        return next((reason for name, reason in self._unknown.items() if fnmatchcase(name, file)), "")
 
     def name_of(self, address: int) -> str:
         """The name of the module whose struct module is at the address."""

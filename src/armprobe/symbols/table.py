@@ -141,6 +141,10 @@ class SymbolTable:
         index = bisect_right(self.objects, address, key=attrgetter("start")) - 1
         return self.objects[index] if index >= 0 and address < self.objects[index].end else None
 
+    def _in_module(self, symbol: Symbol) -> bool:
+        part = self.object_at(symbol.address)
+        return part is not None and part.module
+
     def object_prefix(self, address: int) -> str:
         """`libc.so.6:` for what lies in a shared object, "" for the program itself."""
         found = self.object_at(address)
@@ -156,7 +160,9 @@ class SymbolTable:
     def named(self, name: str) -> list[Symbol]:
         """All symbols called `name`: as in the file, demangled, or demangled without parameters."""
         place, name = self.split_object(name)
-        return self._within(place, self._by_name.get(name) or self._by_readable_name.get(name, []))
+        found = self._within(place, self._by_name.get(name) or self._by_readable_name.get(name, []))
+        # As for the kernel's own probes, a name alone is the kernel's before it is that of a module.
+        return [symbol for symbol in found if place or not self._in_module(symbol)] or found
 
     def matching(self, pattern: str) -> list[Symbol]:
         """The functions whose name, plain or demangled, matches the shell pattern; one symbol for each address."""
