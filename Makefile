@@ -35,6 +35,7 @@ verify:
 	.venv/bin/python -m armprobe.verification.stress --toggles 100000
 	ARMPROBE_CACHE=$(CURDIR)/.cache/debian .venv/bin/python -m armprobe.verification.kernelsites
 	ARMPROBE_ROUNDS=200 .venv/bin/pytest -q --log-cli-level=INFO tests/integration/test_kernel_rounds.py
+	ARMPROBE_ROUNDS=50 .venv/bin/pytest -q -k again_and_again tests/integration/test_kernel_modules.py
 
 bench:
 	@scripts/venv.sh dev

@@ -31,7 +31,7 @@ ROUTED = "ifconfig eth0 10.1.1.1 up; arp -s 10.1.1.2 52:55:0a:00:02:02"
 DOWN = "ifconfig eth0 down; ifconfig eth0 0.0.0.0"
 TABLES = "cd /sys/module/virtio_net/sections; for name in .init.text __*; do echo $name $(cat $name); done"
 SENT = "cat /sys/class/net/dummy0/statistics/tx_packets"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 10 * ROUNDS)]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def sends(guest, session, command="sends"):
 def test_calls_of_a_module_on_four_processors_are_counted_exactly_and_nothing_stays_behind(dummy):
     with armprobe.attach_kernel(dummy.address) as session:
         before = code_of(session, "dummy")
-        # The instruction behind: its own first one, and the place of the tracer.
+        # Its first instruction, and one behind the place of the tracer.
         calls, inside = session.count_all(["dummy:dummy_xmit", "dummy_xmit+0xc"])
         event = session.define('p:xmit dummy:dummy_xmit skb=%r0 if COMM == "sends"')
         session.optimize_now()

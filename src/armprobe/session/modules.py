@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused
@@ -43,10 +44,21 @@ class Modules:
         self._known: dict[tuple[str | int, ...], tuple[KernelModule, ModuleLimits] | None] = {}
         #: modules that can't be probed, and why
         self._unknown: dict[str, str] = {}
+        #: in which it is looked through
+        self._meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext
         self._head: int | None = None
         self._layout: Layout | None = None
         #: what was read of the list the last time, by address and size
         self._chain: dict[tuple[int, int], bytes] = {}
+
+    def begin(self) -> None:
+        """Find out what is loaded, before there are probes: the kernel runs while what was read is looked through."""
+        self._meanwhile = self._target.meanwhile
+        try:
+            self.refresh()
+        finally:
+            self._meanwhile = nullcontext
+        self.refresh(closely=True)
 
     def refresh(self, *, closely: bool = False) -> None:
         """Find out what is loaded, while the kernel stands still.
@@ -95,14 +107,16 @@ class Modules:
         assert self._layout is not None
         try:
             module = read_module(self._target.read_mapped, link, self._layout)
-            return module, module_limits(module)
+            with self._meanwhile():
+                return module, module_limits(module)
         except Refused as refusal:
             self._unknown[link.name] = refusal.message
             return None
 
     def _build(self) -> None:
         modules = [module for module in self._known.values() if module is not None]
-        self.symbols.become(kernel_table(self._kernel, modules, unknown=self._unknown))
+        with self._meanwhile():
+            self.symbols.become(kernel_table(self._kernel, modules, unknown=self._unknown))
 
     @property
     def names(self) -> list[str]:

@@ -186,7 +186,7 @@ def attach_kernel(
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         with hold_interrupt():
             target.take_memory(functions, size=-(-memory // 4096) * 4096)
-        modules.refresh()
+        modules.begin()
         return Session(
             target,
             symbols=modules.symbols,
