@@ -88,8 +88,17 @@ class GdbserverGuest:
 
     def tell(self, text: str) -> str:
         """Write to the program that was started, wait for its end, and return what it printed."""
-        self._guest.execute(f"printf %s {shlex.quote(text)} >&9; wait $(cat /tmp/started) || true")
+        self.send(text)
+        self._guest.execute("wait $(cat /tmp/started) || true")
         return self.printed()
+
+    def send(self, text: str) -> None:
+        """Write to the program that was started."""
+        self._guest.execute(f"printf %s {shlex.quote(text)} >&9")
+
+    def timers(self, process: int) -> str:
+        """The timers that a program has made."""
+        return self._guest.execute(f"cat /proc/{process}/timers")
 
     def signal(self, process: int, *signals: int) -> None:
         """Send signals to a program."""

@@ -116,7 +116,7 @@ void tick(int signal) { ticks++; }
 _WAITING = (
     _STARTS_A_THREAD
     + """
-enum { READ = 3, NANOSLEEP = 162, CALLS = 64 };
+enum { READ = 3, NANOSLEEP = 162 };
 static char stacks[THREADS][4096] __attribute__((aligned(16)));
 static volatile unsigned results[THREADS], done, over;
 volatile unsigned calls[THREADS];
@@ -161,6 +161,45 @@ void _start(void)
 """
 )
 
+#: THREADS threads call work ROUNDS times each; then the last one ends the process with status 5, or `EXECUTES` busybox,
+#: while the others wait. The first thread may have come to its end (LEADER_EXITS)
+_ENDING_THREADS = (
+    _STARTS_A_THREAD
+    + """
+enum { EXECVE = 11 };
+static char stacks[THREADS][4096] __attribute__((aligned(16)));
+static volatile unsigned done, never;
+static char *const echo[] = {"/bin/busybox", "echo", "executed", 0};
+static void wait_for_ever(void)
+{
+    for (;;)
+        sys(FUTEX, (long)&never, 0, 0, 0);
+}
+__attribute__((noinline, used)) void thread(unsigned i)
+{
+    unsigned x = i;
+    for (unsigned n = 0; n < ROUNDS; n++)
+        x = work(n, x);
+    __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
+    if (i != THREADS - 1)
+        wait_for_ever();
+    while (done != THREADS)
+        ;
+    if (EXECUTES)
+        sys(EXECVE, (long)echo[0], (long)echo, 0, 0);
+    sys(EXIT_GROUP, 5, 0, 0, 0);
+}
+void _start(void)
+{
+    for (unsigned i = 0; i < THREADS; i++)
+        START(0x50f00, stacks[i] + 4096, i);
+    if (LEADER_EXITS)
+        sys(EXIT, 0, 0, 0, 0);
+    wait_for_ever();
+}
+"""
+)
+
 
 _STATIC = ("-static", "-Wl,-Ttext-segment=0x10000")
 _SHARED = ("-shared", "-fPIC")
@@ -170,7 +209,7 @@ def build(source: str, folder: Path, name: str, *options: str, **definitions: in
     """Compile a program in C to A32 code without a library, loaded at 0x10000, unless there are options for others."""
     text, result = folder / f"{name}.c", folder / name
     text.write_text(_SYSTEM_CALL + source)
-    defines = [f"-D{key}={value}" for key, value in definitions.items()]
+    defines = [f"-D{key}={int(value)}" for key, value in definitions.items()]
     subprocess.run(
         ["arm-none-eabi-gcc", "-O1", "-marm", "-march=armv7-a", "-ffreestanding", "-nostdlib", *defines,
          "-o", str(result), str(text), *(options or _STATIC)],
@@ -179,9 +218,19 @@ def build(source: str, folder: Path, name: str, *options: str, **definitions: in
     return result
 
 
-def waiting_program(folder: Path) -> Path:
-    """THREADS threads call work until the program reads a byte; it prints whether all is well, and how many calls."""
-    return build(_WAITING, folder, "waiting", THREADS=THREADS)
+def waiting_program(folder: Path, name: str = "waiting", *, calls: int = 64) -> Path:
+    """THREADS threads call work, sleeping after so many `calls`, until the program reads a byte.
+
+    It prints whether all is well, and how many calls there were.
+    """
+    return build(_WAITING, folder, name, THREADS=THREADS, CALLS=calls)
+
+
+def ending_threads_program(folder: Path, name: str, *, rounds: int, executes: bool, leader_exits: bool) -> Path:
+    """THREADS threads call work so many times each; one of them then ends the process, or has it execute busybox."""
+    return build(
+        _ENDING_THREADS, folder, name, THREADS=THREADS, ROUNDS=rounds, EXECUTES=executes, LEADER_EXITS=leader_exits
+    )
 
 
 def threads_program(folder: Path, *, rounds: int, name: str = "threads") -> Path:
@@ -330,20 +379,21 @@ void _start(void)
 
 
 #: calls step until COUNT signals of a timer have come, whose handler calls work, or waits for a byte of its input; it
-#: prints how many came, and whether SIGUSR1 and SIGUSR2 did
+#: prints how many came, and how often SIGUSR1, SIGUSR2 and SIGURG did
 _TICKS = (
     SIGNAL_HANDLERS
     + """
 static volatile unsigned ticks, x, told;
 __attribute__((noinline)) void step(void) { asm volatile(""); }
 static void tick(int signal) { x = work(ticks, x); ticks++; }
-static void tell(int signal) { told |= signal == 10 ? 1 : 2; }
+static void tell(int signal) { told += signal == 10 ? 1 : signal == 12 ? 0x100 : 0x10000; }
 void _start(void)
 {
     char byte;
     long timer[4] = {0, 30000, 0, 30000}, off[4] = {0, 0, 0, 0};
     handle(10, tell);
     handle(12, tell);
+    handle(23, tell);
     if (COUNT) {
         handle(14, tick);
         sys(104, 0, (long)timer, 0, 0);
@@ -364,7 +414,7 @@ void _start(void)
 def ticking_program(folder: Path, name: str, *, count: int = 0) -> Path:
     """Calls step until it has handled so many signals of a timer, calling work each time, or waits for its input.
 
-    It prints how many signals came, and which others (SIGUSR1: 1, SIGUSR2: 2).
+    It prints how many signals came, and how many others (SIGUSR1: 1 each, SIGUSR2: 0x100, SIGURG: 0x10000).
     """
     return build(_TICKS, folder, name, COUNT=count)
 

@@ -17,6 +17,7 @@ from tests.integration.linux_programs import (
     THREADS,
     blank_program,
     calling_program,
+    ending_threads_program,
     executing_program,
     forking_program,
     loading_program,
@@ -43,9 +44,10 @@ MANY, FEW, SIGNALS, STOPS = 20_000, 10, 25, 20
 ROUND_TRIPS = 30
 #: the command line
 RUN = "from armprobe.cli.main import main; raise SystemExit(main())"
+ROUNDS = 100_000
 #: seconds of work
 LONG = 1_000_000
-SIGUSR1, SIGUSR2, SIGKILL, SIGSEGV, SIGTERM = 10, 12, 9, 11, 15
+SIGUSR1, SIGUSR2, SIGKILL, SIGSEGV, SIGTERM, SIGURG = 10, 12, 9, 11, 15, 23
 TICKS = 30
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -60,6 +62,7 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "long": threads_program(folder, rounds=LONG, name="long"),
         "few": threads_program(folder, rounds=FEW, name="few"),
         "waiting": waiting_program(folder),
+        "busy": waiting_program(folder, "busy", calls=ROUNDS),
         "loading": loading_program(folder, LIBC),
         "one.so": plugin(folder, "one.so"),
         "two.so": plugin(folder, "two.so"),
@@ -73,8 +76,20 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "calls": calling_program(folder, calls=MANY),
         "ticks": ticking_program(folder, "ticks", count=TICKS),
         "told": ticking_program(folder, "told"),
+        **{
+            ending(executes, exits): ending_threads_program(
+                folder, ending(executes, exits), rounds=ROUNDS, executes=executes, leader_exits=exits
+            )
+            for executes in (False, True)
+            for exits in (False, True)
+        },
         "kill": signalling_program(folder, "kill", rounds=0, last=SIGKILL),
     }
+
+
+def ending(executes: bool, leader_exits: bool) -> str:
+    """The program one of whose threads ends all of them, by its name."""
+    return f"ending{'-exec' * executes}{'-alone' * leader_exits}"
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +183,38 @@ def test_leaving_a_session_lets_the_process_run_on_without_a_trace(attach, guest
     attach("few").close()  # nothing of the first session is left to be undone
 
 
+@pytest.mark.parametrize("leader_exits", [False, True])
+@pytest.mark.parametrize("executes", [False, True])
+def test_what_threads_have_counted_is_kept_when_one_of_them_ends_them_all(
+    attach, guest: GdbserverGuest, executes: bool, leader_exits: bool
+):
+    looks: list[int] = []
+    with attach(ending(executes, leader_exits)) as session:
+        calls = session.count("work")
+        stop = session.run(between=lambda: looks.append(calls.hits), every=0.05)
+    message = "executed /bin/busybox, which goes on without probes" if executes else ""
+    assert (stop.reason, stop.exit_code, stop.message) == (StopReason.EXIT, None if executes else 5, message)
+    assert looks == sorted(looks)
+    assert looks[-1] == calls.hits == THREADS * ROUNDS
+    assert guest.finish() == ("executed\n" if executes else "")
+
+
+def test_threads_go_on_that_are_in_detours_when_the_session_ends(guest: GdbserverGuest, programs: dict[str, Path]):
+    process = guest.start("/bin/busy")
+    mapped = guest.mapped(process)
+    for _ in range(3):
+        _run_until(ROUNDS, guest.attach(process), programs["busy"])
+        assert guest.mapped(process) == mapped
+    assert guest.tell("x").startswith("00000000\n")
+
+
+def _run_until(hits: int, address: str, program: Path) -> None:
+    with armprobe.attach_gdb(address, program) as session:
+        calls = session.count("work")
+        session.define("p:works work n=%r0 if %r0 == 1")
+        session.run(between=lambda: calls.hits > hits, every=0.02)
+
+
 # --- a program that runs already
 
 
@@ -218,8 +265,9 @@ def test_a_running_program_is_followed_to_its_end(guest: GdbserverGuest, program
     assert 0 <= int(total, 16) - before - calls.hits <= THREADS
 
 
-def test_a_program_that_was_attached_to_is_restored_after_armprobe_was_killed(guest, programs: dict[str, Path]):
-    process = guest.start("/bin/waiting")
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_program_that_was_attached_to_is_restored_after_armprobe_was_killed(guest, programs, leads: bool):
+    process = guest.start("/bin/waiting", leads=leads)
     mapped = guest.mapped(process)
     address = guest.attach(process)
     with victim(KILLED_ON_THE_WAY, address, programs["waiting"]) as armprobe_process:
@@ -227,7 +275,7 @@ def test_a_program_that_was_attached_to_is_restored_after_armprobe_was_killed(gu
     done = armprobe.restore(address)
     assert done is not None
     assert (done.kept, done.unknown, done.ended) == ([], [], False)
-    assert guest.mapped(process) == mapped
+    assert (guest.mapped(process), guest.timers(process)) == (mapped, "")
     assert guest.tell("x").startswith("00000000\n")
 
 
@@ -250,13 +298,16 @@ session.optimize_now()
 def all_threads_are_there(hit):
     if threads.hits == 4:
         print("now", flush=True)
-        sys.stdin.read()
+        if moment == "traps":
+            sys.stdin.read()
 threads = session.probe("thread", all_threads_are_there)
-session.run()
+if moment == "traps":
+    session.run()
+session.run(between=lambda: None, every=0.05)
 """
 
 
-@pytest.mark.parametrize("moment", ["branches", "traps"])
+@pytest.mark.parametrize("moment", ["running", "traps"])
 def test_a_process_is_restored_after_armprobe_was_killed_and_comes_to_its_end(
     guest: GdbserverGuest, programs: dict[str, Path], moment: str, monkeypatch
 ):
@@ -280,7 +331,7 @@ def test_a_process_is_restored_after_armprobe_was_killed_and_comes_to_its_end(
     assert (done.kept, done.unknown, done.ended, done.restarted) == ([], [], False, False)
     assert done.memory > 32 << 20
     assert found == [mapped]
-    assert bool(done.restored) == (moment == "branches")
+    assert bool(done.restored) == (moment == "running")
     assert done.traps >= 1
     assert guest.finish() == threads_output(LONG)
 
@@ -323,7 +374,7 @@ def test_a_process_is_restored_after_armprobe_was_killed_in_the_midst_of_a_syste
 
 def test_with_once_the_program_goes_with_the_connection(guest: GdbserverGuest, programs: dict[str, Path]):
     address = guest.serve("/bin/long", options="--once")
-    with victim(KILLED, address, programs["long"], "branches") as process:
+    with victim(KILLED, address, programs["long"], "running") as process:
         kill(process)
     assert guest.finish() == ""
     done = armprobe.restore(guest.serve("/bin/long"))
@@ -352,22 +403,56 @@ def test_looks_from_time_to_time_end_no_child(attach, guest: GdbserverGuest):
     looks: list[int] = []
     with attach("lingering") as session:
         calls = session.count("work")
-        assert session.run(between=lambda: looks.append(calls.hits), every=0.02).exit_code == 9
+        assert session.run(between=lambda: looks.append(calls.hits), every=0.1).exit_code == 9
+    assert looks == sorted(looks)
+    assert len(looks) > 1  # the child sleeps for longer
     assert calls.hits == FAMILY_OWN + FAMILY_CHILD
     assert guest.finish() == plain
 
 
-def test_a_process_that_leads_no_group_is_not_interrupted_for_looks(guest: GdbserverGuest, programs: dict[str, Path]):
+def test_a_process_that_leads_no_group_is_looked_at_and_stopped(guest: GdbserverGuest, programs: dict[str, Path]):
     process = guest.start("/bin/waiting", leads=False)
     looks: list[int] = []
+
+    def look() -> bool:
+        looks.append(calls.hits)
+        return len(looks) == STOPS
+
     with armprobe.attach_gdb(guest.attach(process), programs["waiting"]) as session:
         calls = session.count("work")
-        teller = threading.Timer(0.5, guest.tell, ["x"])
-        teller.start()
-        assert session.run(between=lambda: looks.append(calls.hits), every=0.02).exit_code == 7
-        teller.join()
-    assert looks == [calls.hits]
-    assert guest.printed().startswith("00000000\n")
+        assert session.run(between=look, every=0.02).reason is StopReason.INTERRUPT
+        over = threading.Event()
+
+        def stop() -> None:
+            while not over.wait(0.05):  # one that is asked for before the run has begun is forgotten
+                session.stop()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        assert session.run().reason is StopReason.INTERRUPT
+        over.set()
+        stopper.join()
+    assert looks == sorted(looks)
+    assert looks[-1] > 0
+    assert guest.timers(process) == ""
+    assert guest.tell("x").startswith("00000000\n")
+
+
+def test_a_program_gets_its_own_signals_of_the_kind_that_it_is_stopped_with(guest, programs: dict[str, Path]):
+    process = guest.start("/bin/told", leads=False)
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            guest.signal(process, SIGURG)
+        if looks == 6:
+            guest.send("x")
+
+    with armprobe.attach_gdb(guest.attach(process), programs["told"]) as session:
+        assert session.run(between=look, every=0.02).exit_code == 7
+    assert guest.printed() == f"{0:08x}\n{0x10000:08x}\n"
 
 
 @pytest.mark.parametrize(("name", "hits"), [("fork", FAMILY_OWN), ("vfork-exec", FAMILY_OWN + FAMILY_CHILD)])
@@ -444,7 +529,7 @@ def test_signals_that_came_amid_calls_from_outside_reach_a_program_that_is_let_g
     guest.signal(process, SIGUSR1, SIGUSR2)  # it stands still, and gets them with its first call
     with armprobe.attach_gdb(address, programs["told"]) as session:
         session.count("work")
-    assert guest.tell("x") == f"{0:08x}\n{3:08x}\n"
+    assert guest.tell("x") == f"{0:08x}\n{0x101:08x}\n"
 
 
 def test_a_fault_is_the_program_s_own_affair(attach):

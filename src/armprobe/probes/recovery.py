@@ -85,7 +85,7 @@ def recover(target: Target, left: Left) -> Recovery:
 
 def _recover(target: Target, left: Left, done: Recovery) -> None:
     runs = RecoveryRuns(target)
-    ours = [memory for memory in left.memory if _is_marked(target, memory)]
+    ours = [memory for memory in left.memory if is_marked(target, memory)]
     left_in_place = list(left.in_place)  # the list may be that of a journal, which changes
     done.restarted = bool(left.memory) and not ours
     _remove_traps(target, left, done)
@@ -119,7 +119,8 @@ def _recover(target: Target, left: Left, done: Recovery) -> None:
     done.memory += size
 
 
-def _is_marked(target: Target, memory: Memory) -> bool:
+def is_marked(target: Target, memory: Memory) -> bool:
+    """Whether memory is still that which was noted: its mark is there."""
     try:
         return target.read_memory(memory.start, len(memory.mark)) == memory.mark
     except TargetFault:

@@ -28,8 +28,8 @@ _CLASSES = {
     for kind in (
         changes.Words, changes.Unmapped, changes.Traps, changes.TrapsGone, changes.Memory, changes.Writable,
         changes.Code, changes.Pads, changes.PadsGone, changes.Call, changes.CallEnded, changes.CallUndone,
-        changes.HeldFile, changes.KernelMemory, changes.KernelMemoryGone, changes.InPlace, changes.InPlaceGone,
-        changes.Settled, changes.TargetGone,
+        changes.HeldFile, changes.OwnTimer, changes.OwnTimerGone, changes.KernelMemory, changes.KernelMemoryGone,
+        changes.InPlace, changes.InPlaceGone, changes.Settled, changes.TargetGone,
     )
 }  # fmt: skip
 _FIELDS = {name: [field.name for field in fields(kind)] for name, kind in _CLASSES.items()}

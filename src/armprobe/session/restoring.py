@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from armprobe.errors import UsageError
-from armprobe.probes.recovery import Recovery, recover
+from armprobe.errors import TargetError, TargetLost, UsageError
+from armprobe.probes.recovery import Recovery, is_marked, recover
 from armprobe.session.journal import JournalFile, Owner, holding, let_go
-from armprobe.targets.journal import KernelMemoryGone, Left, TargetGone
+from armprobe.targets.journal import KernelMemoryGone, Left, OwnTimerGone, TargetGone
+
+if TYPE_CHECKING:
+    from armprobe.targets.linux_process import LinuxProcess
 
 
 def restore(address: str, *, journal: str | Path | None = None) -> Recovery | None:
@@ -32,6 +36,7 @@ def restore(address: str, *, journal: str | Path | None = None) -> Recovery | No
 def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left) -> Recovery:
     from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.linux_process import LinuxProcess
+    from armprobe.targets.remotefiles import RemoteFile
 
     stub = GdbRemoteTarget.connect(address, journal=file)
     try:
@@ -40,10 +45,28 @@ def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left)
         # It stopped when nobody asked for that: any thread may stand in the midst of a call.
         stub.threads.told = None
         process = LinuxProcess(stub)
-        process.adopt_memory(left.file)
-        return recover(process, left)
+        if left.file is not None:
+            RemoteFile(stub.exchange, left.file).close()
+        process.adopt_memory()
+        if left.timer is not None and any(is_marked(process, memory) for memory in left.memory):
+            process.adopt_timer(left.timer)
+        done = recover(process, left)
+        if left.timer is not None and not done.ended:
+            _end_timer(process, file, done)
+        return done
     finally:
         let_go(stub.detach, file)
+
+
+def _end_timer(process: LinuxProcess, file: JournalFile, done: Recovery) -> None:
+    try:
+        process.end_timer()
+    except TargetLost:
+        raise
+    except TargetError as error:
+        done.kept.append(str(error))
+    else:
+        file.note(OwnTimerGone())
 
 
 def _restore_kernel(address: str, file: JournalFile, owner: Owner, left: Left) -> Recovery:

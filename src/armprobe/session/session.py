@@ -509,9 +509,12 @@ class Session:
         look, shared = between or (lambda: None), self.target.shared_memory
         # A process may have a stub that can't stop it.
         hands_over = self._recorded.callback is not None and self.target.own_faults is None
+        looks = limit is None and (between is not None or hands_over) and can_stretch()
+        if self.target.own_faults is not None:
+            self.target.own_faults.look_every(every if looks else None)
         if shared is not None and shared.live:
             shared.while_running(partial(self._look, look))
-        elif limit is None and (between is not None or hands_over) and can_stretch() and self._stops_alone():
+        elif looks and self._stops_alone():
             return run_in_stretches(
                 lambda: self._run(address, None),
                 self.target.stop,

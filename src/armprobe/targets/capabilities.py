@@ -118,6 +118,12 @@ class OwnFaults(Protocol):
     def show_at(self, place: Callable[[int], int]) -> None:
         """Let the program see a fault at PC as one at `place(PC)`, from now on."""
 
+    def look_every(self, every: float | None) -> None:
+        """Be ready for stops every so many seconds, so that none is anybody else's affair; None: for a rare one.
+
+        It stands still when this is called. Where that can't be done, nothing changes.
+        """
+
     def stops_alone(self) -> bool:
         """Whether `stop` reaches the program and nobody else. It stands still when this is asked for the first time."""
 

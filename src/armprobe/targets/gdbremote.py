@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from armprobe.errors import TargetError, TargetLost, UsageError
 from armprobe.targets.base import NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
@@ -35,6 +35,9 @@ from armprobe.targets.remotewatchpoints import RemoteWatchpoints
 from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
 from armprobe.targets.signals import linux_signal
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
+
+if TYPE_CHECKING:
+    from armprobe.targets.processtimer import ProcessTimer
 
 _INTERRUPT_SIGNAL, _TRAP_SIGNAL, _FIRST_REAL_TIME = 2, 5, 45
 #: seconds that the server has between two lines of what it prints at a command: it may erase flash meanwhile
@@ -115,6 +118,8 @@ class GdbRemoteTarget:
         #: what a server of processes tells besides, once it was asked to (`follow`)
         self.events: ProcessEvents | None = None
         self._follows = abilities.follows
+        #: what stops a process from time to time
+        self.timer: ProcessTimer | None = None
         #: where a process sees a fault at PC
         self.fault_place: Callable[[int], int] = lambda pc: pc
         self._last_fault = (0, 0)
@@ -454,6 +459,8 @@ class GdbRemoteTarget:
         """
         self.memory.forget()
         while True:
+            if self.timer is not None:
+                self.timer.attend(heed=not (step or only))
             reply = self.runner.resume(step=step, only=only)
             taken = self.events is not None and self.events.take(reply)
             if isinstance(taken, Stop):
@@ -465,9 +472,17 @@ class GdbRemoteTarget:
                 return self._end(reply, pc)
             self.threads.stopped(reply.thread)
             self.runner.signal = 0
+            if self.timer is not None and self.timer.sent(reply.code):
+                if self.runner.stopping and not self.timer.ending:
+                    return None
+                if not (step or only or self.timer.ending):
+                    self.timer.slow_down()
+                continue
             if not self.process:
                 # What has stopped already does so no second time; a process gets a signal, which waits.
                 self.runner.sent = 0
+            if self.timer is not None:
+                self.timer.late = 0
             if reply.code == _TRAP_SIGNAL:
                 self._reasons = reply.reasons
                 return None

@@ -12,11 +12,11 @@ from armprobe.errors import Refused, TargetError
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.journal import HeldFile, note
 from armprobe.targets.linuxcalls import CLOSE, FTRUNCATE, MEMFD_CREATE, MFD_CLOEXEC, SystemCalls
+from armprobe.targets.processstatus import ProcessStatus
 from armprobe.targets.remotefiles import READ_WRITE, RemoteFile, read_file
 
 #: as it stands in the list of what a process has mapped, `/memfd:armprobe (deleted)`
 NAME = b"armprobe\0"
-_SECCOMP = re.compile(rb"^Seccomp:\s*[12]$", re.MULTILINE)
 _LONGEST = re.compile(rb"^Max file size +(\d+)", re.MULTILINE)
 
 
@@ -28,10 +28,11 @@ def make_file(stub: GdbRemoteTarget, calls: SystemCalls, *, size: int, name: int
     if stub.events is None:
         raise Refused("the stub does not follow the process to its end")
     process = stub.events.process
-    status, limits = (read_file(stub.exchange, f"/proc/{process}/{kind}") for kind in ("status", "limits"))
+    status = ProcessStatus.read(stub.exchange, process)
+    limits = read_file(stub.exchange, f"/proc/{process}/limits")
     if status is None or limits is None:
         raise Refused("the stub does not read /proc")
-    if _SECCOMP.search(status):
+    if status.limited:
         raise Refused("the process is allowed certain system calls only (seccomp)")
     longest = _LONGEST.search(limits)
     if longest is not None and int(longest[1]) < size:

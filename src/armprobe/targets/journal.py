@@ -135,6 +135,19 @@ class HeldFile:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTimer:
+    """The process has a timer for us, which its kernel calls `number`; it `ticks`, or stands."""
+
+    number: int
+    ticks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTimerGone:
+    """The process has it no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelMemory:
     """A kernel gave [start, end), which `functions` take back; `mark` stands at its start. (0, 0): it is about to.
 
@@ -184,7 +197,8 @@ class TargetGone:
 
 Change = (
     Words | Unmapped | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
-    | HeldFile | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled | TargetGone
+    | HeldFile | OwnTimer | OwnTimerGone | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled
+    | TargetGone
 )  # fmt: skip
 
 
@@ -232,6 +246,7 @@ class Left:
     kernel: KernelMemory | None = None
     #: what the stub calls a file that it may hold still
     file: int | None = None
+    timer: OwnTimer | None = None
     #: of sessions that are over; nobody else may use that memory
     in_place: list[InPlace] = field(default_factory=list)
 
@@ -248,7 +263,8 @@ class Left:
     @property
     def unfinished(self) -> bool:
         """Whether a session did not come to its end."""
-        return any((self.words, self.traps, self.memory, self.code, self.pads, self.calls, self.kernel))
+        left = (self.words, self.traps, self.memory, self.code, self.pads, self.calls, self.kernel)
+        return any(left) or self.timer is not None
 
     def add(self, change: Change) -> None:
         match change:
@@ -283,6 +299,10 @@ class Left:
                 self.calls.pop()
             case HeldFile(number):
                 self.file = number
+            case OwnTimer():
+                self.timer = change
+            case OwnTimerGone():
+                self.timer = None
             case KernelMemory():
                 self.kernel = change
             case KernelMemoryGone():
@@ -301,7 +321,7 @@ class Left:
     def clear(self) -> None:
         for part in (self.words, self.traps, self.memory, self.code, self.pads, self.calls, self.in_place):
             part.clear()
-        self.kernel = None
+        self.kernel = self.timer = None
         self.writable = ()
 
     def _add_word(self, address: int, before: bytes, after: bytes) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from armprobe.errors import TargetFault
+from armprobe.errors import Refused, TargetFault
 from armprobe.isa.reading import TPIDRURO, Load
 from armprobe.targets.auxiliary import architecture_of, auxiliary_vector
 from armprobe.targets.base import TRAP, Region, Registers, Stop, TrapHandler
@@ -21,7 +22,7 @@ from armprobe.targets.capabilities import AskedKernel, BulkMemory, ExecutableMem
 from armprobe.targets.emulatedrun import EmulatedRun
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.heldfile import NAME
-from armprobe.targets.journal import MARK, Journal
+from armprobe.targets.journal import MARK, Journal, OwnTimer
 from armprobe.targets.keptdata import KeptData, mark_as_ours
 from armprobe.targets.linkmap import AT_BASE, AT_ENTRY
 from armprobe.targets.linuxcalls import (
@@ -40,13 +41,16 @@ from armprobe.targets.mailbox import Mailbox
 from armprobe.targets.processclock import CLOCK_SIZE, ProcessClock, clock_code
 from armprobe.targets.processmaps import read_maps
 from armprobe.targets.processmemory import MappedMemory, SharedData
+from armprobe.targets.processtimer import SCRATCH, ProcessTimer
 from armprobe.targets.questions import Questions
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
-from armprobe.targets.remotefiles import RemoteFile, read_file
+from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.useremulator import SHARED_FILE, UserEmulator
 
 _PAGE = 0x1000
+#: how soon a process stops that can only be stopped by a timer of its own
+_STOP_SECONDS = 0.2
 #: the architecture from which on Linux has the thread in TPIDRURO
 _THREAD_REGISTER = 7
 #: the entry point in the header of an ELF file, from its start
@@ -89,6 +93,8 @@ class LinuxProcess:
         self.auxiliary = auxiliary_vector(stub)
         #: the page of code that belongs to no probe
         self._own: Region | None = None
+        #: whether it leads a process group, which gdbserver interrupts
+        self._leads = True
         #: how code reads memory that comes and goes
         self.translation: AskedKernel | None = None
         self.clock: ProcessClock | None = None
@@ -102,12 +108,17 @@ class LinuxProcess:
         self.architecture = architecture_of(stub, self.auxiliary)
         if self._kept is not None:
             stub.follow(self._kept.keep)
-            stub.runner.can_interrupt = stub.events is None or stub.events.leads
+            self._leads = stub.events is None or stub.events.leads
+            stub.runner.can_interrupt = self._leads
         # Not every program makes system calls itself, but its dynamic linker does.
         linker, program = (self.auxiliary.get(kind, 0) for kind in (AT_BASE, AT_ENTRY))
         near = [place for place in (linker, program, stub.read_registers().pc) if place]
         self._calls = SystemCalls(stub, near=near, regions=self.regions)
         self._calls.instead = lambda: self._storing
+        self._timer = None
+        if stub.events is not None:
+            self._timer = ProcessTimer(stub, self._calls)
+            stub.timer = self._timer
         self._rest = ()  # it is about to map more
 
     def take_memory(self, vdso: Vdso | None = None) -> None:
@@ -145,14 +156,21 @@ class LinuxProcess:
             for file in (*self._emulator.process.placeholders, SHARED_FILE):
                 calls.call(CLOSE, file)
 
-    def adopt_memory(self, file: int | None) -> None:
-        """Take what a session that was killed had the process map: it can be given back from now on.
-
-        The stub may hold a `file` for it still, and closes it now.
-        """
+    def adopt_memory(self) -> None:
+        """Take what a session that was killed had the process map: it can be given back from now on."""
         self._memory = MappedMemory(self._calls)
-        if file is not None:
-            RemoteFile(self.stub.exchange, file).close()
+
+    def adopt_timer(self, left: OwnTimer) -> None:
+        """Take the timer of the process that such a session has left."""
+        if self._timer is not None:
+            self._timer.adopt(left)
+            self.stub.runner.can_interrupt = self._leads and not self._timer.every
+
+    def end_timer(self) -> None:
+        """Take the timer from the process. Raises TargetError."""
+        if self._timer is not None:
+            self._timer.delete()
+            self.stub.runner.can_interrupt = self._leads
 
     @property
     def stops_at_calls(self) -> str:
@@ -362,7 +380,19 @@ class LinuxProcess:
         return self
 
     def stops_alone(self) -> bool:
-        return self._emulator is not None or (self.stub.events is not None and self.stub.events.is_alone())
+        if self._emulator is not None or (self._timer is not None and self._timer.every):
+            return True
+        return self.stub.events is not None and self.stub.events.is_alone()
+
+    def look_every(self, every: float | None) -> None:
+        events = self.stub.events
+        if self._timer is None or self._own is None or events is None:
+            return
+        if every is None:
+            every = 0.0 if events.is_alone() else _STOP_SECONDS
+        with suppress(Refused):
+            self._timer.set(every, self._own.end - SCRATCH)
+        self.stub.runner.can_interrupt = self._leads and not self._timer.every
 
     def show_at(self, place: Callable[[int], int]) -> None:
         self.stub.fault_place = place
@@ -384,6 +414,7 @@ class LinuxProcess:
         if self._memory is None or self._kept is None:
             return
         self._calls.unsettle()
+        self.end_timer()
         self._kept.unmap(self._calls)
         threads = [self.threads.read_registers(thread).pc for thread in self.threads.ids()]
         if self._own is not None and not any(pc in self._own for pc in threads):

@@ -19,6 +19,7 @@ from armprobe.targets.journal import Call, CallUndone, note
 from armprobe.targets.remotefiles import read_file
 
 CLOSE, GETPID, MUNMAP, FTRUNCATE, MPROTECT, PRCTL, MMAP2, MEMFD_CREATE = 6, 20, 91, 93, 125, 172, 192, 385
+TIMER_CREATE, TIMER_SETTIME, TIMER_DELETE = 257, 258, 261
 MFD_CLOEXEC = 1
 PR_SET_PDEATHSIG = 1
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from armprobe.errors import ProtocolError
 from armprobe.targets.base import Stop, StopReason
 from armprobe.targets.connection import Connection
+from armprobe.targets.processstatus import ProcessStatus
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
@@ -56,12 +57,20 @@ class ProcessEvents:
         #: the thread that sleeps until its child of vfork, by whose process number it is found, has its own memory
         self._vforked: dict[int, ThreadId] = {}
         self._early = False
+        self._heeded: set[int] | None = None
         #: whether an interrupt, which the stub sends to the process group, reaches this process alone; None: not known
         self._alone: bool | None = None
         threads.follow(self.process)
-        passed = ";".join(f"{signal:x}" for signal in _HARMLESS)
         own = ";".join(f"{signal:x}" for signal in range(1, _UNKNOWN) if signal not in (_INT, _TRAP))
-        connection.exchange([_OFFER, f"QPassSignals:{passed}".encode(), f"QProgramSignals:{own}".encode()])
+        connection.exchange([_OFFER, f"QProgramSignals:{own}".encode()])
+        self.heed(set())
+
+    def heed(self, signals: set[int]) -> None:
+        """Hear of these signals, in GDB's numbering, though they do nothing by default."""
+        if signals != self._heeded:
+            self._heeded = signals
+            passed = ";".join(f"{signal:x}" for signal in _HARMLESS if signal not in signals)
+            self._connection.ask(f"QPassSignals:{passed}".encode())
 
     def keep_early(self) -> None:
         """Have `keep` called as long as the memory can be read: before signals and system calls that may end it.
@@ -122,9 +131,8 @@ class ProcessEvents:
         linux, _ = linux_signal(signal)
         if not self._early or not ends_by_default(linux):
             return
-        status = read_file(self._connection.exchange, f"/proc/{self.process}/status") or b""
-        masks = [line.split()[1] for line in status.splitlines() if line.startswith((b"SigCgt:", b"SigIgn:"))]
-        if not any(int(mask, 16) >> (linux - 1) & 1 for mask in masks):
+        status = ProcessStatus.read(self._connection.exchange, self.process)
+        if status is None or not status.handles(linux):
             self._keep()
 
     def _release(self, child: ThreadId) -> None:
