@@ -22,7 +22,7 @@ from armprobe.targets.gdbremote import GdbRemoteTarget
 
 RAM = Region(0x20000, 0x40000, name="ram")
 #: patience with a stub that says nothing; the other tests do not wait at all
-SHORT = 0.05
+SHORT = 0.25
 
 
 @contextmanager
