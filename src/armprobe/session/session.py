@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -12,7 +10,6 @@ from armprobe.codegen.map_layout import MapKind
 from armprobe.errors import TargetError, UsageError
 from armprobe.events.batch import Batch, Origin
 from armprobe.events.timebase import TimeBase
-from armprobe.probes.astray import Astray
 from armprobe.probes.binding import read_definition
 from armprobe.probes.compiled import OnHost
 from armprobe.probes.definition import MAXACTIVE, parse_removal
@@ -25,9 +22,8 @@ from armprobe.probes.latencies import Latencies
 from armprobe.probes.maps import Map, key_parts, map_shape
 from armprobe.probes.probe import Hit, HostHandler, Probe, check_handlers
 from armprobe.probes.sleepers import SlotInUse
-from armprobe.probes.stops import explain_stop, program_place, shown_place
+from armprobe.probes.stops import program_place, shown_place
 from armprobe.probes.watch import Watch, WatchHandler
-from armprobe.session.arrival import run_to
 from armprobe.session.awaited import Awaited
 from armprobe.session.event import Event
 from armprobe.session.libraries import Libraries
@@ -36,11 +32,12 @@ from armprobe.session.making import ProbeMaker, When
 from armprobe.session.moduleloading import ModuleLoading
 from armprobe.session.modules import Modules
 from armprobe.session.recorded import Recorded
-from armprobe.session.stretches import STRETCH_SECONDS, can_stretch, run_in_stretches
+from armprobe.session.running import Runs
+from armprobe.session.stretches import STRETCH_SECONDS
 from armprobe.symbols.image import Image
 from armprobe.symbols.location import data_address, resolve
 from armprobe.symbols.table import SymbolTable
-from armprobe.targets.base import LiveTarget, Region, Registers, Stop, StopReason, Target
+from armprobe.targets.base import LiveTarget, Region, Registers, Stop, Target
 from armprobe.targets.capabilities import Access
 from armprobe.targets.interrupt import hold_interrupt
 from armprobe.targets.journal import TargetGone, note
@@ -97,10 +94,11 @@ class Session:
             self._loading = Loading(self._engine, libraries, symbols, self._recorded)
         elif modules is not None:
             self._loading = ModuleLoading(self._engine, modules, self._recorded)
-        self._closed = self._stop_asked = False
+        self._closed = False
         self._watches: list[Watch] = []
-        self._copies: list[tuple[int, int]] = []
-        self._astray = Astray(self._engine, image)
+        self._runs = Runs(
+            self._engine, self._recorded, image=image, modules=modules, broken=self.close, gone=self._end
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +142,7 @@ class Session:
     @property
     def copies(self) -> tuple[tuple[int, int], ...]:
         """Probes that the program has copied with its code, and that were taken out of the copy: place and its copy."""
-        return tuple(self._copies)
+        return tuple(self._runs.copies)
 
     @property
     def in_place(self) -> tuple[SlotInUse, ...]:
@@ -504,93 +502,17 @@ class Session:
         them, and goes on: see `copies`. Where that can't be proven, it stops there, with a message.
         """
         self._check_open()
-        self._stop_asked = False
         address = None if until is None else self.locate(until)
-        look, shared = between or (lambda: None), self.target.shared_memory
-        # A process may have a stub that can't stop it.
-        hands_over = self._recorded.callback is not None and self.target.own_faults is None
-        looks = limit is None and (between is not None or hands_over) and can_stretch()
-        if self.target.own_faults is not None:
-            self.target.own_faults.look_every(every if looks else None)
-        if shared is not None and shared.live:
-            shared.while_running(partial(self._look, look))
-        elif looks and self._stops_alone():
-            return run_in_stretches(
-                lambda: self._run(address, None),
-                self.target.stop,
-                look,
-                every=every,
-                ended=lambda: self._stop_asked,
-                may_stop=self._stops_alone,
-            )
-        stop = self._run(address, limit)
-        look()
-        return stop
+        return self._runs.run(address, limit, between=between, every=every)
 
-    def _stops_alone(self) -> bool:
-        """Whether a stop from time to time is nobody else's affair."""
-        return self.target.own_faults is None or self.target.own_faults.stops_alone()
-
-    def _look(self, look: Callable[[], object]) -> None:
-        """Do this while the target runs, which ends if it returns True."""
-        self._drain()
-        if look() is True:
-            self.stop()
-
-    def _run(self, address: int | None, limit: int | None) -> Stop:
-        """One stretch of a run."""
-        engine = self._engine
-        if self.target.shared_memory is not None and self.optimization:
-            # Stops are dear there, and may be impossible once there are threads.
-            engine.optimizer.run()
-        engine.forget_code()
+    def _end(self) -> None:
+        """The target has ended: there is nothing left to restore."""
+        note(self.target.journal, TargetGone())
+        self._closed = True
         try:
-            stop = self._run_target(address, limit)
-        except BaseException:
-            if not engine.dispatcher.handling:  # else the run that called the handler ends, too
-                self.close()
-            raise
-        if stop.gone:
-            # There is nothing left to restore.
-            note(self.target.journal, TargetGone())
-            self._closed = True
-            try:
-                engine.keep_results()
-            finally:
-                self._detach()
-            return explain_stop(engine, stop)
-        engine.instruments.drain()
-        if self.modules is not None:
-            self.modules.refresh()
-        if stop.reason in (StopReason.LIMIT, StopReason.INTERRUPT) and not engine.threads_run:
-            # Whoever looks at registers now wants to see the program, not our code.
-            engine.leaving.leave_slots(lambda: self.target.run(engine.dispatcher.on_trap, limit=1))
-            return replace(stop, pc=self.target.read_registers().pc)
-        return explain_stop(engine, stop)
-
-    def _run_target(self, address: int | None, limit: int | None) -> Stop:
-        engine = self._engine
-        if address is not None and engine.threads_run:
-            return run_to(engine, address, lambda: self._run_target(None, None))
-        if limit is not None:
-            stop = self.target.run(engine.dispatcher.on_trap, until=address, limit=limit)
-        else:
-            with self._astray.watching():
-                stop = self._run_past_copies(address)
-        if address is not None and stop.reason is StopReason.ADDRESS and stop.pc != address:
-            # It is about to start threads, from which on nobody can stop it.
-            return run_to(engine, address, lambda: self._run_target(None, None))
-        return stop
-
-    def _run_past_copies(self, address: int | None) -> Stop:
-        """Run on where the program is only stopped because it has copied code with probes in it, and may go on."""
-        engine = self._engine
-        while True:
-            stop = self.target.run(engine.dispatcher.on_trap, until=address)
-            mended = self._astray.mend(stop)
-            if mended is None:
-                return self._astray.explain(stop)
-            self._copies += [(site.address, place) for site, place in mended]
+            self._engine.keep_results()
+        finally:
+            self._detach()
 
     def stop(self) -> None:
         """Ask a running target to stop; may be called from a handler.
@@ -598,8 +520,7 @@ class Session:
         Of a process with threads under an emulator, the thread that asked for that handler stays where it is; others
         run on up to where they ask. Called elsewhere, it ends such a process.
         """
-        self._stop_asked = True
-        self.target.stop()
+        self._runs.stop()
 
     # --- looking
 

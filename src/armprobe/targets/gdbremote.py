@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from armprobe.errors import TargetError, TargetLost, UsageError
 from armprobe.targets.base import NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
@@ -30,26 +30,14 @@ from armprobe.targets.remotememory import RemoteMemory
 from armprobe.targets.remotemonitor import execute_command
 from armprobe.targets.remoterun import RemoteRun
 from armprobe.targets.remotesetup import can_read_by_command, negotiate
+from armprobe.targets.remotestops import TRAP_SIGNAL, RemoteStops
 from armprobe.targets.remotethreads import RemoteThreads
 from armprobe.targets.remotewatchpoints import RemoteWatchpoints
-from armprobe.targets.rsp import Output, StopKind, StopReply, error_of, stop_reply
-from armprobe.targets.signals import linux_signal
+from armprobe.targets.rsp import Output, StopKind, error_of, stop_reply
 from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTimer, QemuProcessors
 
-if TYPE_CHECKING:
-    from armprobe.targets.processtimer import ProcessTimer
-
-_INTERRUPT_SIGNAL, _TRAP_SIGNAL, _FIRST_REAL_TIME = 2, 5, 45
 #: seconds that the server has between two lines of what it prints at a command: it may erase flash meanwhile
 _COMMAND_SECONDS = 60.0
-#: signals, in GDB's numbering, that stand for a fault of the program: kind of access, and what happened
-_FAULTS = {
-    4: ("undefined", "undefined instruction"),
-    7: ("", "emulation trap"),
-    8: ("", "arithmetic exception"),
-    10: ("", "bus error"),
-    11: ("", "bad address"),
-}
 
 
 class GdbRemoteTarget:
@@ -105,8 +93,6 @@ class GdbRemoteTarget:
         self._described = abilities.described
         self.journal = journal
         self._breakpoints = RemoteBreakpoints(connection, journal)
-        #: what the last stop was for, besides its signal
-        self._reasons: dict[str, str] = {}
         self._own_breakpoints = abilities.breakpoints
         frequency = abilities.timer_frequency
         self.clock = GenericTimer(frequency) if frequency else None
@@ -115,19 +101,11 @@ class GdbRemoteTarget:
         #: whether it is a process of an operating system
         self.process = abilities.process if process is None else process
         self.watchpoints = RemoteWatchpoints(self._breakpoints, self.threads, self.read_memory, masks=not self.process)
-        #: what a server of processes tells besides, once it was asked to (`follow`)
-        self.events: ProcessEvents | None = None
         self._follows = abilities.follows
-        #: what stops a process from time to time
-        self.timer: ProcessTimer | None = None
-        #: where a process sees a fault at PC
-        self.fault_place: Callable[[int], int] = lambda pc: pc
-        self._last_fault = (0, 0)
         self.runner = RemoteRun(
             connection, self.threads, vcont=abilities.resumes, output=output, interrupt=interrupt, tell=tell
         )
-        #: what a process stops with when it is interrupted
-        self._stop_signal = _INTERRUPT_SIGNAL
+        self.stops = RemoteStops(connection, self.threads, self.runner, process=self.process, forget=self.memory.forget)
 
     @classmethod
     def connect(
@@ -215,13 +193,13 @@ class GdbRemoteTarget:
                     if not on_trap(pc):
                         return Stop(StopReason.TRAP, pc)
                     continue
-                self._reasons = {}
-                stop = self._go(pc, step=limit is not None)
+                self.stops.reasons = {}
+                stop = self.stops.go(pc, step=limit is not None)
                 if stop is not None:
                     return stop
-                watched = self.watchpoints.find(self._reasons)
+                watched = self.watchpoints.find(self.stops.reasons)
                 if watched is not None:
-                    stop = self.watchpoints.take(watched, partial(self._go, pc, step=True, only=True))
+                    stop = self.watchpoints.take(watched, partial(self.stops.go, pc, step=True, only=True))
                     if stop is not None:
                         return stop
                     continue
@@ -238,7 +216,7 @@ class GdbRemoteTarget:
                         continue
                     if not self.process or pc in self._breakpoints:
                         return Stop(StopReason.TRAP, pc)
-                    self.runner.signal = _TRAP_SIGNAL  # the process's own
+                    self.runner.signal = TRAP_SIGNAL  # the process's own
 
     def stop(self) -> None:
         self.runner.stop()
@@ -278,6 +256,11 @@ class GdbRemoteTarget:
             self.memory.ask_emulator(self._described, self.architecture)
         if stated:
             self.memory.state(stated)
+
+    @property
+    def events(self) -> ProcessEvents | None:
+        """What a server of processes tells besides, once it was asked to (`follow`)."""
+        return self.stops.events
 
     @property
     def round_trips(self) -> int:
@@ -345,7 +328,7 @@ class GdbRemoteTarget:
         self.write_registers(registers)
         while True:
             try:
-                stop = self._go(registers.pc, step=False, only=True, withholding=True)
+                stop = self.stops.go(registers.pc, step=False, only=True, withholding=True)
             except TargetError:
                 if self._connection.alive:
                     self.write_registers(saved)
@@ -371,25 +354,7 @@ class GdbRemoteTarget:
         `keep` is called when that has come, while the stub can still be asked. Raises ProtocolError.
         """
         if self._follows:
-            self.events = ProcessEvents(self._connection, self.threads, self._breakpoints, keep=keep)
-
-    def learn_stop_signal(self, place: int) -> None:
-        """Find out which signal an interrupted process stops with. At `place` there is an endless loop."""
-        saved = self.read_registers()
-        registers = saved.copy()
-        registers.pc = place
-        self.write_registers(registers)
-        self.runner.stopping = True
-        reply = self.runner.resume(only=True)
-        self.runner.stopping = False
-        while reply.kind is StopKind.STOPPED and reply.code < _FIRST_REAL_TIME:
-            self.runner.signal = reply.code
-            reply = self.runner.resume(only=True)
-        if reply.kind is not StopKind.STOPPED:
-            raise TargetLost(f"{self.name} ended before its start: {self._end(reply, place).message}")
-        self.runner.signal = self.runner.sent = 0
-        self._stop_signal = reply.code
-        self.write_registers(saved)
+            self.stops.events = ProcessEvents(self._connection, self.threads, self._breakpoints, keep=keep)
 
     def push_registers(self) -> None:
         """Tell the stub now of registers that were written, not when the target goes on."""
@@ -423,7 +388,7 @@ class GdbRemoteTarget:
         withheld = self.runner.withheld
         while withheld.several and self.runner.can_interrupt:
             self.runner.stopping = True
-            self._go(0, step=False)
+            self.stops.go(0, step=False)
         (reply,) = self._connection.exchange([b"QNonStop:1"])
         if reply == b"OK":
             (reply,) = self._connection.exchange([self.runner.action()])
@@ -433,8 +398,8 @@ class GdbRemoteTarget:
     def _take_interrupt(self) -> None:
         """Let the process run up to an interrupt that waits for it: it would end it when nobody is there any more."""
         self.runner.stopping = True
-        while self._go(0, step=False) is None and self.runner.sent:
-            self.runner.signal = _TRAP_SIGNAL  # its own: all of ours are gone
+        while self.stops.go(0, step=False) is None and self.runner.sent:
+            self.runner.signal = TRAP_SIGNAL  # its own: all of ours are gone
 
     @contextmanager
     def _stops_at(self, until: int | None) -> Iterator[None]:
@@ -449,88 +414,3 @@ class GdbRemoteTarget:
         finally:
             if self._connection.alive:
                 self._breakpoints.remove([until], owner=owner)
-
-    # Running
-
-    def _go(self, pc: int, *, step: bool, only: bool = False, withholding: bool = False) -> Stop | None:
-        """Let the target run, or one thread take a step, and wait; the stop that ends the run for sure, or None.
-
-        `withholding`: the program gets its signals later, but for what may be a fault of its own.
-        """
-        self.memory.forget()
-        while True:
-            if self.timer is not None:
-                self.timer.attend(heed=not (step or only))
-            reply = self.runner.resume(step=step, only=only)
-            taken = self.events is not None and self.events.take(reply)
-            if isinstance(taken, Stop):
-                return taken
-            if taken:
-                self.runner.signal = 0
-                continue
-            if reply.kind is not StopKind.STOPPED:
-                return self._end(reply, pc)
-            self.threads.stopped(reply.thread)
-            self.runner.signal = 0
-            if self.timer is not None and self.timer.sent(reply.code):
-                if self.runner.stopping and not self.timer.ending:
-                    return None
-                if not (step or only or self.timer.ending):
-                    self.timer.slow_down()
-                continue
-            if not self.process:
-                # What has stopped already does so no second time; a process gets a signal, which waits.
-                self.runner.sent = 0
-            if self.timer is not None:
-                self.timer.late = 0
-            if reply.code == _TRAP_SIGNAL:
-                self._reasons = reply.reasons
-                return None
-            if reply.code == 0 or (reply.code == _INTERRUPT_SIGNAL and not self.process):
-                # Ours, or that of somebody who holds the emulator's monitor.
-                self.runner.stopping = True
-                return None
-            if self.process and reply.code == self._stop_signal and self.runner.sent:
-                # Signals of real time queue up, others do not.
-                self.runner.sent = self.runner.sent - 1 if reply.code >= _FIRST_REAL_TIME else 0
-                if self.runner.stopping:
-                    return None
-                continue
-            # The program's own signal: it gets it when it goes on.
-            self.runner.signal = reply.code
-            if self.process:
-                if withholding and reply.code not in _FAULTS:
-                    self.runner.withheld.add(self.threads.current, reply.code)
-                    self.runner.signal = 0
-                elif reply.code in _FAULTS:
-                    self._show_fault(reply.code)
-                elif reply.code == _INTERRUPT_SIGNAL:
-                    self.runner.was_for_program()
-                if self.events is not None:
-                    self.events.before_signal(reply.code)
-                continue
-            if reply.code in _FAULTS:
-                at = self.read_registers().pc
-                access, message = _FAULTS[reply.code]
-                return Stop(StopReason.FAULT, at, address=at, access=access, message=message)
-
-    def _show_fault(self, signal: int) -> None:
-        """Let the process see its fault where the program would have had it."""
-        registers = self.read_registers()
-        place = self.fault_place(registers.pc)
-        if place != registers.pc:
-            registers.pc = place
-            self.write_registers(registers)
-        self._last_fault = signal, place
-
-    def _end(self, reply: StopReply, pc: int) -> Stop:
-        self._connection.lose(
-            f"the program behind {self._connection.name} ended, and its memory went with it",
-            hint="stop before its end: until=..., or --until LOCATION",
-        )
-        if reply.kind is StopKind.EXITED:
-            return Stop(StopReason.EXIT, pc, exit_code=reply.code, gone=True)
-        number, name = linux_signal(reply.code)
-        if reply.code == self._last_fault[0]:
-            pc = self._last_fault[1]
-        return Stop(StopReason.EXIT, pc, message=f"was ended by {name}", signal=number, gone=True)

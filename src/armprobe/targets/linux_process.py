@@ -118,7 +118,7 @@ class LinuxProcess:
         self._timer = None
         if stub.events is not None:
             self._timer = ProcessTimer(stub, self._calls)
-            stub.timer = self._timer
+            stub.stops.timer = self._timer
         self._rest = ()  # it is about to map more
 
     def take_memory(self, vdso: Vdso | None = None) -> None:
@@ -147,7 +147,7 @@ class LinuxProcess:
         if not self.stops_at_calls or vdso is not None:
             self.clock, self.no_clock = ProcessClock(clock, self._time), ""
         if self._emulator is not None:
-            self.stub.learn_stop_signal(place + 4)
+            self.stub.stops.learn_stop_signal(place + 4)
         calls.settle(place)
         if self._emulator is not None and self._ours is not None:
             self._ours.open_mailbox(calls, architecture=self.architecture)
@@ -395,7 +395,7 @@ class LinuxProcess:
         self.stub.runner.can_interrupt = self._leads and not self._timer.every
 
     def show_at(self, place: Callable[[int], int]) -> None:
-        self.stub.fault_place = place
+        self.stub.stops.fault_place = place
 
     # Beyond the protocol
 
