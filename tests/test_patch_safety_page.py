@@ -65,7 +65,12 @@ WRITERS = {
     "patching/execute.py": ("text", "the steps of a plan: slots, sites, islands, traps; and the way back if one fails"),
     "patching/slots.py": ("memory for slots", "marks that say whose it is; at the end what stood there before"),
     "probes/asking.py": ("memory for slots", "the routine by which threads of a process ask for handlers"),
+    "probes/astray.py": (
+        "traps, memory for slots",
+        "on boards, traps at the program's handlers of exceptions while it runs; the return from an exception",
+    ),
     "probes/callers.py": ("data", "return addresses, where pads of return probes stand for them"),
+    "probes/copies.py": ("text", "copies of code that the program made with probes in it: its own words again"),
     "probes/in_place.py": (
         "memory for slots",
         "what an earlier session left in place, once nothing points there any more",
@@ -76,6 +81,7 @@ WRITERS = {
     "probes/maps.py": ("data", "maps of compiled handlers"),
     "probes/probe.py": ("what a handler asks for", "`hit.write`, through `probes/program.py`"),
     "probes/program.py": ("what a user asks for", "memory of the program; refused where a probe has changed code"),
+    "probes/readable_memory.py": ("memory for slots", "the routine by which handlers on boards read memory"),
     "probes/recovery.py": (
         "text, memory for slots",
         "what a session that was killed left: by plans, the memory it used, the traps it had the target set",

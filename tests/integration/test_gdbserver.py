@@ -31,9 +31,10 @@ from tests.integration.linux_programs import (
     waiting_program,
 )
 from tests.integration.test_killed import kill, victim
-from tests.targets.contract import BASE, Contract, Make
+from tests.targets.contract import BASE, NOP, Contract, Make
 
 import armprobe
+from armprobe.errors import TargetFault
 from armprobe.targets.base import Region, StopReason, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linuxcalls import GETPID
@@ -120,6 +121,14 @@ class TestContract(Contract):
         yield make
         for target in attached:
             target.detach()
+
+    def test_write_that_faults_changes_nothing(self, make: Make) -> None:
+        """gdbserver writes up to the end of what is mapped; nobody knows here where that is."""
+        target, start = make([NOP]), BASE + PAGE - 2
+        before = target.read_memory(BASE, PAGE)
+        with pytest.raises(TargetFault, match=f"^cannot write 4 bytes at 0x{start:08x}: the stub answers E01$"):
+            target.write_memory(start, b"\xff\xff\xff\xff")
+        assert target.read_memory(BASE, PAGE) in (before, before[:-2] + b"\xff\xff")
 
 
 # --- threads
