@@ -272,6 +272,24 @@ def test_another_thread_may_stop_the_run():
         stopper.join()
 
 
+def test_a_stop_waits_for_the_steps_that_a_handler_has_taken():
+    with attached() as (target, _):
+        target.breakpoints.insert([BASE + 4])
+
+        def on_trap(address: int) -> bool:
+            target.stop()
+            saved = target.read_registers()
+            registers = saved.copy()
+            registers.pc = BASE
+            target.write_registers(registers)
+            assert target.run(lambda _: False, limit=1) == Stop(StopReason.LIMIT, BASE + 4)
+            saved.pc = address + 4
+            target.write_registers(saved)
+            return True
+
+        assert target.run(on_trap) == Stop(StopReason.INTERRUPT, BASE + 8)
+
+
 def test_a_packet_that_comes_in_pieces_is_waited_for():
     ours, stubs = socket.socketpair()
     with ours, stubs:

@@ -169,10 +169,13 @@ class GdbRemoteTarget:
     def run(self, on_trap: TrapHandler, *, until: int | None = None, limit: int | None = None) -> Stop:
         """Run until the program ends, `until` is about to be executed, `limit` instructions ran, or `stop` is called.
 
-        With a limit the stopped thread alone takes single steps, each of which is a round trip.
+        With a limit the stopped thread alone takes single steps, each of which is a round trip. Where it is a handler
+        that has it take them, whoever wants the run to stop waits for that.
         """
         if limit is not None and limit < 1:
             raise UsageError(f"limit is a number of instructions, 1 or more, not {limit}")
+        if self.runner.handling and limit is not None:
+            return self._take_steps(limit)
         self.runner.stopping = False
         if not self.process:
             self.runner.sent = 0  # one that came too late for the last run is not heeded by a target that stands
@@ -217,6 +220,21 @@ class GdbRemoteTarget:
                     if not self.process or pc in self._breakpoints:
                         return Stop(StopReason.TRAP, pc)
                     self.runner.signal = TRAP_SIGNAL  # the process's own
+
+    def _take_steps(self, limit: int) -> Stop:
+        """Let the stopped thread execute so many instructions, on the way of a run that goes on afterwards."""
+        wanted, executed = False, 0
+        while executed < limit:
+            wanted |= self.runner.stopping
+            self.runner.stopping = False
+            before = self.read_registers().pc
+            stop = self.stops.go(before, step=True)
+            if stop is not None:
+                return stop
+            # An interrupt may have come in place of the step.
+            executed += not self.runner.stopping or self.read_registers().pc != before
+        self.runner.stopping |= wanted
+        return Stop(StopReason.LIMIT, self.read_registers().pc)
 
     def stop(self) -> None:
         self.runner.stop()

@@ -21,7 +21,7 @@ from armprobe.targets.processstatus import ProcessStatus
 from armprobe.targets.remotebreakpoints import RemoteBreakpoints
 from armprobe.targets.remotefiles import read_file
 from armprobe.targets.remotethreads import RemoteThreads
-from armprobe.targets.rsp import StopKind, StopReply, ThreadId, data_of, number, thread_id
+from armprobe.targets.rsp import StopKind, StopReply, ThreadId, data_of, number, stop_reply, thread_id
 from armprobe.targets.signals import ends_by_default, linux_signal
 
 _OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;fork-events+;vfork-events+;exec-events+"
@@ -29,7 +29,9 @@ _OFFER = b"qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;fork-event
 _EXIT, _EXECVE, _EXIT_GROUP, _EXECVEAT = 1, 11, 248, 387
 #: signals, in GDB's numbering, that do nothing by default: URG, CONT, CHLD, WINCH
 _HARMLESS = (16, 19, 20, 28)
-_INT, _TRAP, _UNKNOWN = 2, 5, 143
+_INT, _TRAP, _STOP, _UNKNOWN = 2, 5, 17, 143
+#: that a new program gets before its first instruction, at most
+_MOST_SIGNALS = 20
 
 
 class ProcessEvents:
@@ -96,7 +98,7 @@ class ProcessEvents:
             self._share(_child(reasons["vfork"]), thread)
         elif "exec" in reasons and thread is not None and thread.process is not None:
             if thread.process == self.process:
-                return self._executed(reasons["exec"])
+                return self._executed(reasons["exec"], thread)
             self._connection.ask(b"D;%x" % thread.process)
             self._left(thread.process)
         elif "syscall_entry" in reasons:
@@ -165,14 +167,31 @@ class ProcessEvents:
         if not self._early:
             self._keep()
 
-    def _executed(self, path: str) -> Stop:
+    def _executed(self, path: str, thread: ThreadId) -> Stop:
         """Let go of what the process has become: its probes went with its memory."""
         self._keep_late()
+        self._take_stray_stops(thread)
         self._connection.ask(b"D;%x" % self.process)
         name = data_of(path.encode(), what="a path").decode("utf-8", "replace")
         message = f"executed {name}, which goes on without probes"
         self._connection.lose(f"the program behind {self._connection.name} {message}")
         return Stop(StopReason.EXIT, 0, message=message, gone=True)
+
+    def _take_stray_stops(self, thread: ThreadId) -> None:
+        """Let the new program execute its first instruction.
+
+        gdbserver may just have stopped the thread that executed it, for a tick of a timer, and that is another thread
+        now: of the SIGSTOP that is on its way it knows nothing, and who is let go of before it comes stands still.
+        """
+        signal = 0
+        for _ in range(_MOST_SIGNALS):
+            letter = b"S%02x" % signal if signal else b"s"
+            self._connection.start(b"vCont;%b:%b" % (letter, str(thread).encode()))
+            answer = self._connection.wait(timeout=self._connection.timeout)
+            reply = None if answer is None else stop_reply(answer)
+            if not isinstance(reply, StopReply) or reply.kind is not StopKind.STOPPED or reply.code == _TRAP:
+                return
+            signal = 0 if reply.code == _STOP else reply.code
 
 
 def _child(text: str) -> ThreadId:
