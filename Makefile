@@ -44,6 +44,7 @@ bench:
 	.venv/bin/python benchmarks/kernel_hit_cost.py
 	.venv/bin/python benchmarks/kernel_register.py
 	.venv/bin/python benchmarks/process_hit_cost.py
+	.venv/bin/python benchmarks/gdbserver_call_cost.py
 	.venv/bin/python benchmarks/frida_hit_cost.py
 	.venv/bin/python benchmarks/decode.py
 

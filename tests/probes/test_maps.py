@@ -34,6 +34,15 @@ def make(kind: MapKind, size: int = 1, **options: object) -> Map:
     return Map("sizes", MapShape(kind, size), MAPS, _memory=Memory(), **options)
 
 
+def laid_out(shapes: dict[str, MapShape]) -> dict[str, Map]:
+    """Maps one behind the other."""
+    maps, address = {}, MAPS
+    for name, shape in shapes.items():
+        maps[name] = Map(name, shape, address)
+        address += shape.bytes + 7 & ~7
+    return maps
+
+
 def test_a_map_is_read_as_it_was_written():
     histogram = make(MapKind.HISTOGRAM, 8)
     histogram[3] += 1
@@ -135,10 +144,7 @@ def test_target_and_host_leave_the_same_bytes(architecture, atomic):
         "counter": MapShape(MapKind.COUNTER), "histogram": MapShape(MapKind.HISTOGRAM, 20),
         "wide": MapShape(MapKind.HISTOGRAM, 100), "table": MapShape(MapKind.TABLE, 37),
     }  # fmt: skip
-    maps, address = {}, MAPS
-    for name, shape in shapes.items():
-        maps[name] = Map(name, shape, address)
-        address += shape.bytes + 7 & ~7
+    maps = laid_out(shapes)
     both = BothSides(define(SOURCE, **maps), architecture=architecture, atomic=atomic)
     generator = random.Random(architecture)
     for _ in range(300):
@@ -170,10 +176,7 @@ def test_numbers_are_read_as_they_are(architecture, atomic):
         "counter": MapShape(MapKind.COUNTER), "numbers": MapShape(MapKind.TABLE, 12),
         "buckets": MapShape(MapKind.HISTOGRAM, 6), "last": MapShape(MapKind.TABLE, 4),
     }  # fmt: skip
-    maps, address = {}, MAPS
-    for name, shape in shapes.items():
-        maps[name] = Map(name, shape, address)
-        address += shape.bytes + 7 & ~7
+    maps = laid_out(shapes)
     both = BothSides(define(READS, **maps), architecture=architecture, atomic=atomic)
     stored = Map("numbers", shapes["numbers"], maps["numbers"].address, _memory=both)
     generator, total, numbers, buckets = random.Random(architecture), 0, Counter(), Counter()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.map_layout import CELLS, MapKind, MapShape
-from armprobe.codegen.map_search import cell, look_for
+from armprobe.codegen.map_search import cell, look_for, look_for_number
 from armprobe.codegen.map_writer import find_bucket
 from armprobe.codegen.words import Type
 
@@ -40,16 +40,7 @@ def read_map(ir: Lines, symbol: str, shape: MapShape, key: str | Sequence[str] |
 
 def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, total: str, end: str) -> None:
     """Find the cell of a number, and take what it has."""
-    zero, other, found = (ir.label() for _ in range(3))
-    ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
-    ir.begin(zero)
-    ir.line(f"store i32 {shape.size}, ptr {index}")
-    ir.jump(found)
-    ir.begin(other)
-    look = look_for(ir, base, shape, key, index, end)
-    ir.begin(look.same)
-    ir.jump(found)
-    ir.begin(look.free)
+    look, found = look_for_number(ir, base, shape, key, index, end)
     ir.jump(end)
     look.search.close()
     ir.begin(found)

@@ -53,6 +53,21 @@ def look_for(ir: Lines, base: str, shape: MapShape, key: str | Sequence[str], in
     return Look(search, place, same, free)
 
 
+def look_for_number(ir: Lines, base: str, shape: MapShape, key: str, index: str, none: str) -> tuple[Look, str]:
+    """The same for any number: at the free cell, with a label that is yet to be begun, where the cell is found."""
+    zero, other, found = (ir.label() for _ in range(3))
+    ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
+    ir.begin(zero)
+    ir.line(f"store i32 {shape.size}, ptr {index}")
+    ir.jump(found)
+    ir.begin(other)
+    look = look_for(ir, base, shape, key, index, none)
+    ir.begin(look.same)
+    ir.jump(found)
+    ir.begin(look.free)
+    return look, found
+
+
 def word_places(ir: Lines, place: str, count: int) -> list[str]:
     """Where a cell keeps the words of its key."""
     return [ir.offset(place, 4 * (1 + number)) for number in range(count)]

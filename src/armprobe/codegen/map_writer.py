@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.map_layout import CELLS, FREE, READY, TAKEN, MapKind, MapShape
-from armprobe.codegen.map_search import cell, look_for, word_places
+from armprobe.codegen.map_search import cell, look_for, look_for_number, word_places
 from armprobe.codegen.words import Type
 
 
@@ -56,16 +56,7 @@ def find_bucket(ir: Lines, shape: MapShape, key: str, kind: Type, index: str, no
 
 def _find(ir: Lines, base: str, shape: MapShape, key: str, index: str, missed: str) -> None:
     """Leave the cell of a key in `index`, where there is one; claim a free one for a new key."""
-    zero, other, found = (ir.label() for _ in range(3))
-    ir.branch(ir.value(f"icmp eq i32 {key}, 0"), zero, other)
-    ir.begin(zero)
-    ir.line(f"store i32 {shape.size}, ptr {index}")
-    ir.jump(found)
-    ir.begin(other)
-    look = look_for(ir, base, shape, key, index, missed)
-    ir.begin(look.same)
-    ir.jump(found)
-    ir.begin(look.free)
+    look, found = look_for_number(ir, base, shape, key, index, missed)
     if ir.atomic:
         # Somebody may have been faster: with the same key, which is as good, or with another.
         pair = ir.value(f"cmpxchg ptr {look.place}, i32 0, i32 {key} monotonic monotonic")
