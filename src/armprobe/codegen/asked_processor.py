@@ -10,6 +10,7 @@ from __future__ import annotations
 from armprobe.codegen.assembler import LR, SP, Assembler, Label
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.masking import Masking
+from armprobe.codegen.memory import check
 from armprobe.errors import InternalError
 from armprobe.targets.capabilities import HYPERVISOR, MODE, AskedProcessor
 
@@ -74,14 +75,7 @@ class AskedProcessorMemory:
             self._unless(f"icmp eq i32 {mode}, {unanswered}", bad)
         self._masking.mask(status)
         physical = self._translate(address, mode, bad) if self._asked.translates else self._flat(address, bad)
-        good = ir.label()
-        for start, end in self._asked.memory:
-            onward = ir.label()
-            distance = ir.value(f"sub i32 {physical}, {start}")
-            ir.branch(ir.value(f"icmp ult i32 {distance}, {end - start}"), good, onward)
-            ir.begin(onward)
-        ir.jump(bad)
-        ir.begin(good)
+        check(ir, physical, 1, self._asked.memory, bad)
         return address
 
     def done(self) -> None:
