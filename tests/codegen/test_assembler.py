@@ -20,7 +20,7 @@ from armprobe.codegen.assembler import (
 from armprobe.errors import InternalError, Refused, TableError
 from armprobe.isa.branch import reaches
 from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES, expand_immediate
-from armprobe.isa.relocate import Constant, Jump, Word
+from armprobe.isa.steps import Constant, Jump, Word
 
 BASE = 0x0001_0000
 MIB = 1 << 20

@@ -9,7 +9,8 @@ import pytest
 from armprobe.errors import Refused
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES
-from armprobe.isa.relocate import Constant, Jump, Relocation, Step, relocate
+from armprobe.isa.relocate import relocate
+from armprobe.isa.steps import Constant, Jump, Relocation, Step
 from armprobe.verification.cases import case_of
 from armprobe.verification.compare import Comparison
 from armprobe.verification.report import describe

@@ -9,7 +9,8 @@ import pytest
 
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import ALWAYS, Insn, condition_holds
-from armprobe.isa.relocate import Constant, Relocation, Word, relocate
+from armprobe.isa.relocate import relocate
+from armprobe.isa.steps import Constant, Relocation, Word
 from armprobe.verification import ledger, sweep
 from armprobe.verification.cases import case_of, make_case
 from armprobe.verification.compare import Comparison

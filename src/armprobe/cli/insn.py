@@ -13,8 +13,9 @@ from armprobe.cli.disassembly import disassemble
 from armprobe.errors import Refused, UsageError
 from armprobe.isa.decoder import decode, find_row
 from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES, Insn
-from armprobe.isa.relocate import Constant, Jump, Relocation, Step, Word, relocate
+from armprobe.isa.relocate import relocate
 from armprobe.isa.rows import Row
+from armprobe.isa.steps import CompareJump, Constant, InBlock, Jump, Relocation, Step, Word
 from armprobe.isa.usage import FLAG_BITS
 
 _HEX = re.compile(r"(0[xX])?[0-9a-fA-F]{1,8}")
@@ -144,6 +145,10 @@ def _step(step: Step, address: int) -> str:
             return f"{REGISTER_NAMES[register]} := 0x{value:08x}"
         case Jump(target):
             return f"go on at 0x{target:08x}"
+        case InBlock(word):
+            return f".short 0x{word:04x}, as in an IT block"
+        case CompareJump(register, nonzero, target):
+            return f"go on at 0x{target:08x} if {REGISTER_NAMES[register]} is {'not ' if nonzero else ''}zero"
 
 
 def _registers(core: int, vector: int) -> list[str]:

@@ -15,8 +15,8 @@ from armprobe.errors import InternalError, Refused
 from armprobe.isa.branch import far_jump, reaches
 from armprobe.isa.decoder import table
 from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES
-from armprobe.isa.relocate import Constant, Jump, Step, Word
 from armprobe.isa.rows import Row
+from armprobe.isa.steps import CompareJump, Constant, InBlock, Jump, Step, Word
 
 SP, LR, PC = 13, 14, 15
 _WORD = 0xFFFFFFFF
@@ -288,6 +288,8 @@ class Assembler:
                     self.emit_constant(register, value)
                 case Jump(target):
                     self.emit_jump(target)
+                case InBlock() | CompareJump():
+                    raise InternalError(f"A32 has no such step: {step}")
 
     @contextmanager
     def exactly(self, size: int) -> Iterator[None]:

@@ -25,7 +25,7 @@ from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_
 from armprobe.codegen.waiting import Waiting, emit_wait
 from armprobe.errors import Refused
 from armprobe.isa.insn import CONDITIONS
-from armprobe.isa.relocate import Relocation
+from armprobe.isa.steps import Relocation
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,15 @@ _OFFSET_BITS = {
 }
 
 
+def reaches_t32(source: int, target: int) -> bool:
+    """Tell whether `b.w` without a condition at `source` can go to `target`; both are even, and below 2**32.
+
+    A branch that would wrap around the end of the address space does not count.
+    """
+    exists = 0 <= source < 1 << 32 and 0 <= target < 1 << 32 and not (source | target) & 1
+    return exists and -(1 << 24) <= target - (source + 4) < 1 << 24
+
+
 def branch_t32(mnemonic: str, source: int, target: int, *, cond: int = ALWAYS) -> bytes:
     """Encode `b` (16 bits), `b.w`, `bl` or `blx` (to A32 code) at `source` that goes to `target`.
 

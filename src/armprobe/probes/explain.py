@@ -10,7 +10,7 @@ from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.detour import SlotCode
 from armprobe.errors import Refused
 from armprobe.isa.insn import Insn
-from armprobe.isa.relocate import Relocation
+from armprobe.isa.steps import Relocation
 from armprobe.patching.classify import Classification, classify
 from armprobe.patching.plan import TRAPS_OF_THE_TARGET
 from armprobe.probes.probe import Probe

@@ -15,7 +15,8 @@ from armprobe.isa.decoder import decode
 from armprobe.isa.flow import EXCLUSIVE_REACH, exclusive_sequence
 from armprobe.isa.insn import ALWAYS, Insn
 from armprobe.isa.liveness import EVERYTHING_LIVE, live_after
-from armprobe.isa.relocate import Relocation, relocate
+from armprobe.isa.relocate import relocate
+from armprobe.isa.steps import Relocation
 from armprobe.patching.plan import Write
 from armprobe.patching.slots import Slot
 from armprobe.patching.window import prove_window

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from armprobe.codegen.detour import SlotCode
 from armprobe.isa.insn import Insn
-from armprobe.isa.relocate import Relocation
+from armprobe.isa.steps import Relocation
 from armprobe.patching.slots import Slot
 from armprobe.probes.probe import Probe
 from armprobe.probes.state import SiteState

@@ -9,7 +9,8 @@ from random import Random
 from armprobe.codegen.assembler import Assembler
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, condition_holds
-from armprobe.isa.relocate import Constant, Relocation, Word, relocate
+from armprobe.isa.relocate import relocate
+from armprobe.isa.steps import Constant, Relocation, Word
 from armprobe.verification.cases import SP, Case
 from armprobe.verification.layout import CODE, CODE_SIZE, COPIES, COPY_SIZE, DATA, REGION_SIZE, SLOTS, STACK, STOP_WORD
 from armprobe.verification.machine import End, Machine, Memory, new_memory

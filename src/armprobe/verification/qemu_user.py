@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from armprobe.errors import Refused
-from armprobe.isa.relocate import Relocation
+from armprobe.isa.steps import Relocation
 from armprobe.verification.cases import SP, Case, make_case
 from armprobe.verification.compare import Comparison, original_pc, register_differences
 from armprobe.verification.layout import (
