@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from armprobe.cli.patch_text import parse
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.patching import classify
 from armprobe.verification.patchmodel.catalogue import CATALOGUE, Entry
 from armprobe.verification.patchmodel.explore import check

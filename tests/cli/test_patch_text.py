@@ -10,7 +10,7 @@ import pytest
 
 from armprobe.cli.patch_text import parse
 from armprobe.errors import Refused, UsageError
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 
 A32, T32 = InstructionSet.A32, InstructionSet.T32
 A32_TEXTS = [

@@ -10,6 +10,7 @@ import re
 
 from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NUMBERS
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.usage import FLAG_BITS, Usage
 
 
@@ -22,13 +23,15 @@ def parse(text: str) -> list[tuple[int, str, str, str]]:
     return cases
 
 
-def check(case: tuple[int, str, str, str]) -> None:
+def check(
+    case: tuple[int, str, str, str], instruction_set: InstructionSet = InstructionSet.A32, *, it: int = 0
+) -> None:
     """Fail unless the word decodes to the row and uses what the line says."""
     word, disassembly, row, text = case
-    insn = decode(word)
+    insn = decode(word, instruction_set, it=it)
     assert insn.row.name == row, f"0x{word:08x} ({disassembly}) decodes to {insn.row.name}, not {row}"
     expected = usage_of(text)
-    found = insn.row.usage(word)
+    found = insn.row.usage(word, it)
     assert found == expected, f"0x{word:08x} ({disassembly}) uses\n{found}, not\n{expected}"
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from armprobe.errors import Refused, TableError
 from armprobe.isa.decoder import decode, find_row, table
-from armprobe.isa.rows import TableBuilder, check_table, parse_pattern
+from armprobe.isa.instruction_set import InstructionSet
+from armprobe.isa.row_pattern import parse_pattern
+from armprobe.isa.rows import TableBuilder, check_table
 from armprobe.verification.sample import sample
 
 PLAIN = "cond:4 0001 imm24:24"
@@ -166,11 +168,15 @@ def test_should_be_bits_are_unpredictable_and_undefined_comes_first():
     assert row.invalid(0xE1800002) == ("unpredictable", "imm == 2")
 
 
-# The A32 table
+# The tables
+
+both_sets = pytest.mark.parametrize("instruction_set", InstructionSet)
 
 
-def test_the_table_keeps_the_rules():
-    check_table(table())
+@both_sets
+def test_the_table_keeps_the_rules(instruction_set):
+    check_table(table(instruction_set))
+    assert {row.instruction_set for row in table(instruction_set)} == {instruction_set}
 
 
 def unshadowed(row, earlier):
@@ -180,7 +186,7 @@ def unshadowed(row, earlier):
         shadow = next((other for other in earlier if other.matches(word)), None)
         if shadow is None:
             return word
-        for bit in range(28):
+        for bit in range(28 if row.conditional else 8 * row.length):
             if shadow.mask >> bit & 1 and not taken >> bit & 1:
                 found = search(word ^ 1 << bit, taken | 1 << bit)
                 if found is not None:
@@ -190,44 +196,51 @@ def unshadowed(row, earlier):
     return search(row.value | row.should_value | (0xE0000000 if row.conditional else 0), row.mask)
 
 
-def test_no_row_is_shadowed():
-    rows = table()
+@both_sets
+def test_no_row_is_shadowed(instruction_set):
+    rows = table(instruction_set)
     for row in rows:
         word = unshadowed(row, [other for other in rows[: rows.index(row)] if row.group and other.group == row.group])
         assert word is not None, f"no word reaches {row.name}: earlier rows of its group take all"
-        assert find_row(word) is row, f"{row.name}: 0x{word:08x} goes to {find_row(word)}"
+        found = find_row(word, instruction_set)
+        assert found is row, f"{row.name}: 0x{word:08x} goes to {found}"
 
 
 def valid_words(row):
     for word in sample([row], 300, seed=1):
         try:
-            insn = decode(word)
+            insn = decode(word, row.instruction_set)
         except Refused:
             continue
         if insn.row is row:
             yield insn
 
 
-def test_every_row_has_valid_words():
-    without = [row.name for row in table() if next(valid_words(row), None) is None]
+@both_sets
+def test_every_row_has_valid_words(instruction_set):
+    without = [row.name for row in table(instruction_set) if next(valid_words(row), None) is None]
     assert without == []
 
 
-def test_every_word_matches_rows_of_one_group_and_the_first_of_them_is_found():
-    rows = table()
+@both_sets
+def test_every_word_matches_rows_of_one_group_and_the_first_of_them_is_found(instruction_set):
+    rows = table(instruction_set)
     generator = random.Random(7)
-    for _ in range(2500):
+    for number in range(2500):
         word = generator.getrandbits(32)
+        if instruction_set is InstructionSet.T32:
+            word = word | 0xE8000000 if number % 2 else word % 0xE800
         matching = [row for row in rows if row.matches(word)]
-        assert find_row(word) is (matching[0] if matching else None), f"0x{word:08x}"
+        assert find_row(word, instruction_set) is (matching[0] if matching else None), f"0x{word:08x}"
         if len(matching) > 1:
             assert matching[0].group, f"0x{word:08x}"
             assert {row.group for row in matching} == {matching[0].group}, f"0x{word:08x}"
 
 
 @pytest.mark.slow
-def test_what_is_copied_verbatim_never_reads_pc():
-    for row in table():
+@both_sets
+def test_what_is_copied_verbatim_never_reads_pc(instruction_set):
+    for row in table(instruction_set):
         # an exception reads all registers: its handler may
         if row.relocate == "verbatim" and "exception" not in row.effects:
             for insn in valid_words(row):

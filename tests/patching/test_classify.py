@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from armprobe.errors import UsageError
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.patching import Change, classify
 
 A32 = InstructionSet.A32

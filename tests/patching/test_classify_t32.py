@@ -8,7 +8,7 @@ import re
 import pytest
 
 from armprobe.errors import UsageError
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.patching import Change, classify, mixture
 
 

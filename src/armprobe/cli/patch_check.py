@@ -12,7 +12,7 @@ from armprobe.cli.insn import parse_hex
 from armprobe.cli.patch_text import parse
 from armprobe.cli.text import many, print_json
 from armprobe.errors import InternalError, UsageError
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.patching.classify import Classification, classify
 from armprobe.verification.patchmodel.explore import Result, check
 from armprobe.verification.patchmodel.pair import Setting, safe, units, unsafe

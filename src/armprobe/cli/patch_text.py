@@ -8,7 +8,8 @@ from collections.abc import Callable
 from armprobe.errors import UsageError
 from armprobe.isa.branch import branch_word
 from armprobe.isa.branch_t32 import branch_t32
-from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NUMBERS, InstructionSet
+from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NUMBERS
+from armprobe.isa.instruction_set import InstructionSet
 
 _HEX = re.compile(r"(0x)?[0-9a-f]+")
 _NUMBER = re.compile(r"#?(0x[0-9a-f]+|[0-9]+)")

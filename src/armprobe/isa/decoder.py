@@ -6,55 +6,69 @@ from functools import cache, lru_cache
 
 from armprobe.errors import Undefined, Unpredictable
 from armprobe.isa.insn import Insn
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.rows import Row
 
-
-@cache
-def table() -> tuple[Row, ...]:
-    """The A32 rows. Imported on first use: building them takes some 30 ms that `armprobe --help` need not pay."""
-    from armprobe.isa.a32 import ROWS
-
-    return ROWS
+#: by the bytes of an encoding: bits that tell its rows apart well
+_KEY_BITS = {2: 0xFFC0, 4: 0xFFF000F0}
 
 
 @cache
-def _candidates(key: int) -> tuple[Row, ...]:
-    """Rows that words with these bits 31:20 and 7:4 may match, in table order.
+def table(instruction_set: InstructionSet = InstructionSet.A32) -> tuple[Row, ...]:
+    """The rows of an instruction set. Imported on first use: building them takes some 30 ms a set."""
+    if instruction_set is InstructionSet.A32:
+        from armprobe.isa import a32 as tables
+    else:
+        from armprobe.isa import t32 as tables  # type: ignore[no-redef]
+    return tables.ROWS
 
-    The condition 0b1110 stands for all fifteen, so that the cache stays small.
-    """
-    mask = 0xFFF000F0
-    probe = (key >> 4) << 20 | (key & 15) << 4
+
+@cache
+def _candidates(instruction_set: InstructionSet, length: int, key: int) -> tuple[Row, ...]:
+    """Rows that words whose _KEY_BITS are `key` may match, in table order."""
+    mask = _KEY_BITS[length]
     return tuple(
         row
-        for row in table()
-        if not (row.value ^ probe) & row.mask & mask and not (row.conditional and key >> 12 == 15)
+        for row in table(instruction_set)
+        if row.length == length
+        and not (row.value ^ key) & row.mask & mask
+        and not (row.conditional and key >> 28 == 15)
     )
 
 
-def find_row(word: int) -> Row | None:
+def find_row(word: int, instruction_set: InstructionSet = InstructionSet.A32) -> Row | None:
     """The row whose fixed bits `word` matches, valid or not; None if there is none."""
-    key = (word >> 20) << 4 & 0xFFF0 | (word >> 4) & 15
-    if key >> 12 != 15:
-        key = key & 0x0FFF | 0xE000
-    for row in _candidates(key):
+    length = 2 if instruction_set is InstructionSet.T32 and word < 0x10000 else 4
+    key = word & _KEY_BITS[length]
+    if instruction_set is InstructionSet.A32 and key < 0xF0000000:
+        key = key & 0x0FFFFFFF | 0xE0000000  # for all fifteen conditions: the cache stays small
+    for row in _candidates(instruction_set, length, key):
         if word & row.mask == row.value:
             return row
     return None
 
 
 @lru_cache(maxsize=1 << 16)
-def decode(word: int) -> Insn:
-    """Decode an A32 instruction word.
+def decode(word: int, instruction_set: InstructionSet = InstructionSet.A32, *, it: int = 0) -> Insn:
+    """Decode an instruction word.
 
-    Raises Undefined if no row matches or the row calls the word UNDEFINED, Unpredictable if it calls it UNPREDICTABLE.
+    A T32 word is what `instruction_set.join` makes of two halfwords; `it` is the ITSTATE that it is executed with (see
+    `itstate`). Raises Undefined if no row matches or the row calls the word UNDEFINED, Unpredictable if it calls it
+    UNPREDICTABLE.
     """
-    row = find_row(word)
+    row = find_row(word, instruction_set)
     if row is None:
-        raise Undefined(f"0x{word:08x} matches no A32 instruction", hint="is it data, Thumb code, or big-endian?")
-    problem = row.invalid(word)
+        hint = "is it data, Thumb code, or big-endian?"
+        if instruction_set is InstructionSet.T32:
+            hint = "is it data, A32 code, or half of an instruction?"
+        raise Undefined(f"{_shown(word, instruction_set)} matches no {instruction_set.value} instruction", hint=hint)
+    problem = row.invalid(word, it)
     if problem is not None:
         kind, reason = problem
         error = Undefined if kind == "undefined" else Unpredictable
-        raise error(f"0x{word:08x} is {kind.upper()} ({row.name}: {reason})")
-    return Insn(word, row)
+        raise error(f"{_shown(word, instruction_set)} is {kind.upper()} ({row.name}: {reason})")
+    return Insn(word, row, it)
+
+
+def _shown(word: int, instruction_set: InstructionSet) -> str:
+    return f"0x{word:0{4 if instruction_set is InstructionSet.T32 and word < 0x10000 else 8}x}"

@@ -44,7 +44,7 @@ def flow(insn: Insn, address: int) -> Flow:
     call = insn.row.relocate in ("call", "call_register")
     # A row that does not list what it writes may or may not write PC: so do those that take an exception.
     leaves = insn.writes_pc and insn.row.writes is not None
-    falls_through = not leaves or call or insn.cond != ALWAYS
+    falls_through = not leaves or call or insn.cond != ALWAYS or insn.row.relocate == "compare_branch"
     return Flow(
         next=address + insn.length & _ADDRESS_MASK if falls_through else None,
         target=target,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
+from armprobe.isa import itstate
+from armprobe.isa.instruction_set import InstructionSet, to_bytes
 from armprobe.isa.rows import Row
 from armprobe.isa.usage import FLAG_BITS, Usage
 
@@ -19,13 +20,6 @@ ALWAYS = 14
 _N, _Z, _C, _V = (FLAG_BITS[flag] for flag in "NZCV")
 #: flags each condition tests (DDI 0406C table A8-1)
 CONDITION_FLAGS = (_Z, _Z, _C, _C, _N, _N, _V, _V, _C | _Z, _C | _Z, _N | _V, _N | _V, _N | _Z | _V, _N | _Z | _V, 0, 0)
-
-
-class InstructionSet(Enum):
-    """The instruction set a word belongs to. Tables, so far, are for A32 alone; T32 covers its 16-bit encodings."""
-
-    A32 = "A32"
-    T32 = "T32"
 
 
 def condition_holds(cond: int, cpsr: int) -> bool:
@@ -43,34 +37,46 @@ def expand_immediate(imm12: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Insn:
-    """A valid instruction: the word and the row it matches."""
+    """A valid instruction: the word and the row it matches.
+
+    `it` is the ITSTATE it is executed with (see `itstate`): 0 outside of an IT block, and in A32.
+    """
 
     word: int
     row: Row
+    it: int = 0
 
     @property
     def instruction_set(self) -> InstructionSet:
-        return InstructionSet.A32
+        return self.row.instruction_set
 
     @property
     def length(self) -> int:
         """Bytes the instruction occupies."""
-        return 4
+        return self.row.length
+
+    @property
+    def code(self) -> bytes:
+        """The instruction as it lies in memory, little-endian."""
+        return to_bytes(self.word, self.instruction_set)
 
     @property
     def cond(self) -> int:
-        """The condition, ALWAYS (14) where the encoding has none."""
-        return self.word >> 28 if self.row.conditional else ALWAYS
+        """The condition: of the encoding if it has one, else of the IT block; ALWAYS (14) where there is none."""
+        if "cond" in self.row.fields:
+            shift, mask = self.row.fields["cond"]
+            return self.word >> shift & mask
+        return ALWAYS if "unconditional" in self.row.effects else itstate.condition(self.it)
 
     @property
     def fields(self) -> dict[str, int]:
-        """The fields of the word by the names of its row."""
-        return self.row.extract(self.word)
+        """The fields of the word by the names of its row, and what the row derives from them (`Row.let`)."""
+        return self.row.values(self.word)
 
     @property
     def usage(self) -> Usage:
         """What the instruction uses when its condition holds, with the flags its condition tests."""
-        usage = self.row.usage(self.word)
+        usage = self.row.usage(self.word, self.it)
         tested = CONDITION_FLAGS[self.cond]
         return usage._replace(flags_read=usage.flags_read | tested) if tested else usage
 
@@ -84,9 +90,4 @@ class Insn:
 
     def target(self, address: int) -> int | None:
         """Where an immediate branch at `address` goes (bit 0 clear), None for any other instruction."""
-        fields = self.row.fields
-        if "imm24" not in fields or self.row.relocate not in ("branch", "call"):
-            return None
-        offset = ((self.word & 0xFFFFFF) ^ 0x800000) - 0x800000
-        half = (self.word >> 24 & 1) if "H" in fields else 0
-        return (address + 8 + offset * 4 + half * 2) & 0xFFFFFFFF
+        return self.row.branch_target(self.word, address + self.instruction_set.pc_offset)

@@ -19,7 +19,9 @@ immediate offset that is refused; with an offset in a register nobody knows.
 
 from __future__ import annotations
 
+from armprobe.errors import Refused
 from armprobe.isa.insn import Insn
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.relocate_a32 import relocate_a32
 from armprobe.isa.steps import Relocation
 
@@ -30,4 +32,8 @@ def relocate(insn: Insn, address: int, *, architecture: int = 7) -> Relocation:
     `architecture` is that of the target: before 7, an ALU instruction that writes PC does not interwork, and the plan
     keeps it so. Raises Refused with the reason.
     """
+    if insn.instruction_set is not InstructionSet.A32:
+        raise Refused(
+            f"0x{insn.word:04x} ({insn.row.name}) at 0x{address:08x} is T32, which armprobe does not relocate"
+        )
     return relocate_a32(insn, address, architecture)

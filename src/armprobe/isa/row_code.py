@@ -1,4 +1,4 @@
-"""The columns of a row as code: small expressions over its fields become functions of a word.
+"""The columns of a row as code: small expressions over its fields become functions of a word and ITSTATE.
 
 One function a row, compiled on first use: evaluating the columns term by term would cost ten times as much.
 """
@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 from armprobe.errors import TableError
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.usage import ALL_CORE, ALL_FLAGS, ALL_VECTOR, FLAG_BITS, Usage
 
 if TYPE_CHECKING:
@@ -37,9 +38,14 @@ def _core_term(row: Row, term: str) -> str:
     if term == "registers":
         return "registers"
     base, plus, offset = term.partition("+")
-    if base in row.fields and row.fields[base][1] == 15:
+    if (base in row.fields and row.fields[base][1] in (7, 15)) or (base[0] == "R" and base in _derived(row)):
         return f"1 << {base}" if not plus else f"(1 << ({base} + {int(offset)})) & 0xffff"
     raise TableError(f"{row.name}: {term!r} is no core register of the row")
+
+
+def _derived(row: Row) -> list[str]:
+    """The names that the row derives from its fields; one may be that of a field, which it completes."""
+    return [part.partition("=")[0].strip() for part in row.let.split(";") if part.strip()]
 
 
 def _vector_term(row: Row, term: str) -> str:
@@ -76,11 +82,23 @@ def _preamble(row: Row) -> list[str]:
     return lines
 
 
-_HELPERS: dict[str, object] = {"count": int.bit_count, "make_usage": Usage._make}
+def _place_in_block(row: Row) -> list[str]:
+    """Names for what ITSTATE tells (DDI 0406C A2.5.2)."""
+    if row.instruction_set is InstructionSet.A32:
+        return []
+    return ["    in_it = it & 15 != 0", "    last_in_it = it & 15 == 8"]
 
 
-def _define(row: Row, name: str, lines: list[str]) -> Callable[..., object]:
-    source = f"def {name}(word):\n" + "\n".join(_preamble(row) + lines)
+def _signed(value: int, bits: int) -> int:
+    """`value`, of so many bits, as a number in two's complement."""
+    return (value ^ 1 << bits - 1) - (1 << bits - 1)
+
+
+_HELPERS: dict[str, object] = {"count": int.bit_count, "signed": _signed, "make_usage": Usage._make}
+
+
+def _define(row: Row, name: str, lines: list[str], *, context: str = "it") -> Callable[..., object]:
+    source = f"def {name}(word, {context}):\n" + "\n".join(_preamble(row) + lines)
     scope: dict[str, object] = {"__builtins__": {}, **_HELPERS}
     try:
         exec(compile(source, f"<row {row.name}>", "exec"), scope)  # noqa: S102  the text is ours: a table's columns
@@ -96,7 +114,7 @@ def _define(row: Row, name: str, lines: list[str]) -> Callable[..., object]:
 
 def compile_invalid(row: Row) -> Callable[..., object]:
     """What kind of invalid a word that matches is, and why: (kind, reason), or None."""
-    lines = []
+    lines = _place_in_block(row)
     for kind, column in (("undefined", row.undefined), ("unpredictable", row.unpredictable)):
         for condition in column.split(";"):
             if condition.strip():
@@ -107,9 +125,20 @@ def compile_invalid(row: Row) -> Callable[..., object]:
     return _define(row, "invalid", [*lines, "    return None"])
 
 
+def compile_target(row: Row) -> Callable[..., object]:
+    """Where a word that matches branches to."""
+    return _define(row, "target", [f"    return ({row.target}) & 0xffffffff"], context="pc")
+
+
+def compile_values(row: Row) -> Callable[..., object]:
+    """The fields of a word that matches and the names that its row derives from them, as a dictionary."""
+    items = ", ".join(f"{name!r}: {name}" for name in dict.fromkeys((*row.fields, *_derived(row))))
+    return _define(row, "values", [f"    return {{{items}}}"])
+
+
 def compile_usage(row: Row) -> Callable[..., object]:
     """The Usage of a word that matches."""
-    lines: list[str] = []
+    lines = _place_in_block(row)
     columns: tuple[tuple[str, str | None, int, Callable[[Row, str], str]], ...] = (
         ("reads", row.reads, ALL_CORE, _core_term),
         ("writes", row.writes, ALL_CORE, _core_term),

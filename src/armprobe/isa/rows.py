@@ -8,8 +8,9 @@ A pattern describes every bit of the word, most significant first, in tokens sep
     name:width  a field
     name=bits   a field that has one value only, such as `Rn=1111` in a literal load
 
-A row whose pattern starts with `cond:4` does not match words with 0b1111 in the condition field: those are the
-unconditional space (DDI 0406C A5.7).
+An A32 row whose pattern starts with `cond:4` does not match words with 0b1111 in the condition field: those are the
+unconditional space (DDI 0406C A5.7). In T32 only B has a condition; a 32-bit encoding is its first halfword above its
+second.
 
 The other columns are small expressions over the fields; `Row` documents them. A column left out is pessimistic: it
 means every register, every flag, memory and stack.
@@ -18,14 +19,14 @@ means every register, every flag, memory and stack.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 
 from armprobe.errors import TableError
-from armprobe.isa.row_code import compile_invalid, compile_usage
+from armprobe.isa.instruction_set import InstructionSet
+from armprobe.isa.row_code import compile_invalid, compile_target, compile_usage, compile_values
+from armprobe.isa.row_pattern import parse_pattern
 from armprobe.isa.usage import Usage
 
 #: What a word does beyond registers, flags and memory. `effects` columns may use these words only.
@@ -45,7 +46,9 @@ EFFECTS = frozenset(
         "monitor_load",  # load-exclusive
         "monitor_store",  # store-exclusive
         "privileged",  # needs, or behaves differently at, PL1 or higher
+        "it_state",  # makes the next one to four instructions conditional (IT)
         "spsr",  # reads or writes SPSR or a banked register
+        "unconditional",  # is executed in an IT block whether its condition holds or not
         "unprivileged",  # memory access with user rights
         "wait",  # may suspend the processor
     }
@@ -60,6 +63,11 @@ STRATEGIES = frozenset(
         "branch",  # B
         "call",  # BL, BLX (immediate)
         "exchange",  # BX
+        "compare_branch",  # CBZ, CBNZ
+        "table_branch",  # TBB, TBH
+        "literal",  # as verbatim unless the base is PC; then Align(PC, 4) is its value
+        "address",  # ADR: Align(PC, 4) and an offset
+        "it",  # IT: means nothing without the instructions that follow it
         "call_register",  # BLX (register)
         "drop",  # an address hint without architectural effect
         "refuse",  # never: `reason` says why
@@ -76,14 +84,17 @@ class Row:
     vreads, vwrites VFP/Advanced SIMD registers: `Sd Dn Qm` for a single, double or quad register of the fields
                     (D:Vd, N:Vn, M:Vm), `Vd` for D or Q by the field Q, `Dd*COUNT`, `D[EXPR]`, `S[EXPR]`
     flags_read, flags_written  out of N Z C V Q GE, written together (`NZCV`), with `if EXPR` as above.
-                    The condition field is not listed: every row with `cond` reads what its condition tests.
+                    The condition is not listed: every instruction that has one reads what it tests.
     memory          `none`, `load`, `store`, `load store`
     stack           expression: bytes written below SP (None: unknown). Left out: 0 for rows that store nothing
     let             names derived from fields, `wback = P == 0 or W == 1; ...`, usable in all expressions
     undefined, unpredictable  conditions separated by `;`; each is its own reason
+    target          where an immediate branch goes, from its fields and `pc`, the PC it reads
     effects         words out of EFFECTS
     relocate        a name out of STRATEGIES, with `reason` when it is `refuse`
     ref             section of DDI 0406C, or of DDI 0487 where marked
+
+    Expressions of T32 rows may use `in_it` and `last_in_it`, which tell about the place in an IT block.
     """
 
     name: str
@@ -109,22 +120,42 @@ class Row:
     unpredictable: str = ""
     effects: frozenset[str] = frozenset()
     ref: str = ""
+    target: str = ""
+    instruction_set: InstructionSet = InstructionSet.A32
+    #: bytes an instruction occupies
+    length: int = 4
     #: rows of one ordered group may overlap: the first that matches wins. 0: no overlap allowed
     group: int = 0
     _compiled: dict[str, Callable[..., object]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def conditional(self) -> bool:
-        """Whether the encoding has a condition field."""
-        return "cond" in self.fields
+        """Whether the encoding has the condition field of A32, bits 31:28."""
+        return "cond" in self.fields and self.fields["cond"][0] == 28
+
+    @property
+    def bits(self) -> int:
+        """All bits of a word, as a mask."""
+        return (1 << 8 * self.length) - 1
 
     def matches(self, word: int) -> bool:
         """Whether the fixed bits of `word` are those of the row."""
-        return word & self.mask == self.value and not ("cond" in self.fields and word >> 28 == 15)
+        if word & self.mask != self.value or (self.conditional and word >> 28 == 15):
+            return False
+        return self.length == 4 or word <= self.bits
 
     def extract(self, word: int) -> dict[str, int]:
         """The fields of `word` by name."""
         return {name: (word >> shift) & mask for name, (shift, mask) in self.fields.items()}
+
+    def values(self, word: int) -> dict[str, int]:
+        """The fields of `word` by name, with the names that `let` derives from them."""
+        if not self.let:
+            return self.extract(word)
+        function = self._compiled.get("values")
+        if function is None:
+            function = self._compiled["values"] = compile_values(self)
+        return function(word, 0)  # type: ignore[return-value]
 
     @property
     def free_fields(self) -> dict[str, tuple[int, int]]:
@@ -152,65 +183,31 @@ class Row:
             word = word & ~(mask << shift) | number << shift
         return word
 
-    def invalid(self, word: int) -> tuple[str, str] | None:
-        """("undefined" | "unpredictable", reason) if `word`, which matches the row, is not valid; else None."""
+    def invalid(self, word: int, it: int = 0) -> tuple[str, str] | None:
+        """("undefined" | "unpredictable", reason) if `word`, which matches the row, is not valid; else None.
+
+        `it` is the ITSTATE it is executed with, which is 0 outside of T32's IT blocks.
+        """
         check = self._compiled.get("invalid")
         if check is None:
             check = self._compiled["invalid"] = compile_invalid(self)
-        return check(word)  # type: ignore[return-value]
+        return check(word, it)  # type: ignore[return-value]
 
-    def usage(self, word: int) -> Usage:
+    def usage(self, word: int, it: int = 0) -> Usage:
         """What `word` uses, as if its condition were true and without what the condition itself reads."""
         function = self._compiled.get("usage")
         if function is None:
             function = self._compiled["usage"] = compile_usage(self)
-        return function(word)  # type: ignore[return-value]
+        return function(word, it)  # type: ignore[return-value]
 
-
-_TOKEN = re.compile(
-    r"(?P<name>[A-Za-z_]\w*)(?::(?P<width>\d+)|=(?P<fixed>[01]+))|(?P<bits>(?:[01-]|\([01]\))+)",
-)
-_BIT = re.compile(r"\([01]\)|[01-]")
-
-
-def parse_pattern(name: str, pattern: str, width: int = 32) -> tuple[int, int, int, int, dict[str, tuple[int, int]]]:
-    """Parse a pattern into (mask, value, should_mask, should_value, fields); raise TableError when it is not exact."""
-    mask = value = should_mask = should_value = 0
-    fields: dict[str, tuple[int, int]] = {}
-    position = width
-    for token in pattern.split():
-        match = _TOKEN.fullmatch(token)
-        if match is None:
-            raise TableError(f"{name}: cannot read {token!r} in pattern {pattern!r}")
-        if match["name"]:
-            size = len(match["fixed"]) if match["fixed"] else int(match["width"])
-            position -= size
-            if match["name"] in fields:
-                raise TableError(f"{name}: field {match['name']!r} stands twice in {pattern!r}")
-            if size == 0:
-                raise TableError(f"{name}: field {match['name']!r} has no bits in {pattern!r}")
-            fields[match["name"]] = (position, (1 << size) - 1)
-            if match["fixed"] and position >= 0:
-                mask |= (1 << size) - 1 << position
-                value |= int(match["fixed"], 2) << position
-            continue
-        for bit in _BIT.findall(token):
-            position -= 1
-            if position < 0:
-                break
-            if bit in "01":
-                mask |= 1 << position
-                value |= int(bit) << position
-            elif bit != "-":
-                should_mask |= 1 << position
-                should_value |= int(bit[1]) << position
-    if position != 0:
-        raise TableError(f"{name}: pattern describes {width - position} bits, not {width}: {pattern!r}")
-    return mask, value, should_mask, should_value, fields
-
-
-#: numbers of ordered groups, unique over all tables: groups of two tables are two groups
-_GROUPS = count(1)
+    def branch_target(self, word: int, pc: int) -> int | None:
+        """Where `word`, an immediate branch that reads `pc` as PC, goes (bit 0 clear); None for any other row."""
+        if not self.target:
+            return None
+        function = self._compiled.get("target")
+        if function is None:
+            function = self._compiled["target"] = compile_target(self)
+        return function(word, pc)  # type: ignore[return-value]
 
 
 #: groups of all tables have different numbers: a group declares overlaps within one table only
@@ -220,8 +217,10 @@ _group_numbers = itertools.count(1)
 class TableBuilder:
     """Collects the rows of one table; `row` adds one, `ordered` declares that the rows within may overlap."""
 
-    def __init__(self) -> None:
+    def __init__(self, instruction_set: InstructionSet = InstructionSet.A32, *, length: int = 4) -> None:
         self.rows: list[Row] = []
+        self._instruction_set = instruction_set
+        self._length = length
         self._group = 0
 
     @contextmanager
@@ -229,7 +228,7 @@ class TableBuilder:
         """Rows added within may overlap one another: the first match wins."""
         if self._group:
             raise TableError("ordered groups do not nest")
-        self._group = next(_GROUPS)
+        self._group = next(_group_numbers)
         try:
             yield
         finally:
@@ -253,11 +252,12 @@ class TableBuilder:
         let: str = "",
         undefined: str = "",
         unpredictable: str = "",
+        target: str = "",
         effects: str = "",
         ref: str = "",
     ) -> None:
         """Add a row; raise TableError if its pattern, strategy or effects are not of the notation."""
-        mask, value, should_mask, should_value, fields = parse_pattern(name, pattern)
+        mask, value, should_mask, should_value, fields = parse_pattern(name, pattern, 8 * self._length)
         if relocate not in STRATEGIES:
             raise TableError(f"{name}: unknown relocation strategy {relocate!r}")
         if (relocate == "refuse") != bool(reason):
@@ -269,7 +269,7 @@ class TableBuilder:
             Row(
                 name, pattern, mask, value, should_mask, should_value, fields, relocate, reason, reads, writes, vreads,
                 vwrites, flags_read, flags_written, memory, stack, let, undefined, unpredictable,
-                frozenset(effects.split()), ref, self._group,
+                frozenset(effects.split()), ref, target, self._instruction_set, self._length, self._group,
             )
         )  # fmt: skip
 
@@ -286,12 +286,14 @@ def check_table(rows: Iterable[Row]) -> None:
             raise TableError(f"{row.name}: the name stands twice")
         names.add(row.name)
         for other in seen:
-            if (row.value ^ other.value) & row.mask & other.mask:
+            if row.length != other.length or (row.value ^ other.value) & row.mask & other.mask:
                 continue
             if not (row.group and row.group == other.group) and _share_a_word(row, other):
                 raise TableError(f"{row.name}: overlaps {other.name}, and no ordered group declares it")
         compile_invalid(row)
         compile_usage(row)
+        if row.target:
+            compile_target(row)
         seen.append(row)
 
 

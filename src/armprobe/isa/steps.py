@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from armprobe.isa.insn import Insn, InstructionSet
+from armprobe.isa.insn import Insn
+from armprobe.isa.instruction_set import InstructionSet
 
 
 @dataclass(frozen=True, slots=True)

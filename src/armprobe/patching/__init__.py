@@ -1,6 +1,6 @@
 """Bytes we change: what may change live, plans, their execution, and memory for the code we make."""
 
-from armprobe.patching.classify import Change, Classification, classify, is_wide, mixture
+from armprobe.patching.classify import Change, Classification, classify, mixture
 from armprobe.patching.execute import PatchedBytes, execute, plan_restore, restore
 from armprobe.patching.plan import MoveThreads, PatchPlan, Sync, Write, plan_patch
 from armprobe.patching.slots import Island, Pool, PoolStatistics, Slot, SlotAllocator
@@ -23,7 +23,6 @@ __all__ = [
     "Write",
     "classify",
     "execute",
-    "is_wide",
     "mixture",
     "plan_patch",
     "plan_restore",

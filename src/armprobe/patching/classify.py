@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from armprobe.errors import UsageError
-from armprobe.isa.insn import ALWAYS, InstructionSet
+from armprobe.isa.insn import ALWAYS
+from armprobe.isa.instruction_set import InstructionSet, is_wide
 
 _MANUAL = "DDI 0406C A3.5.4"
 
@@ -101,11 +102,6 @@ def mixture(old: int, new: int) -> tuple[int, int] | None:
     if old >> 28 == new >> 28 or not (old ^ new) & 0xFFFFFF:
         return None
     return old & 0xF0000000 | new & 0x0FFFFFFF, new & 0xF0000000 | old & 0x0FFFFFFF
-
-
-def is_wide(halfword: int) -> bool:
-    """Whether a T32 instruction that begins with this halfword has 32 bits (DDI 0406C A6.1)."""
-    return halfword >> 11 >= 0b11101
 
 
 # --- A32

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from armprobe.errors import ArmprobeError, InternalError, Refused, TargetError, TargetLost
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.patching.plan import (
     ClearTraps,
     MoveThreads,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from armprobe.errors import UsageError
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.patching.classify import Change, Classification, classify
 
 #: how traps change that the target sets by itself

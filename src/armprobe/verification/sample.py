@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 
+from armprobe.isa.instruction_set import InstructionSet, is_wide
 from armprobe.isa.rows import Row
 
 SP, PC = 13, 15
@@ -29,22 +30,30 @@ def sample(rows: Sequence[Row], per_row: int, *, seed: int) -> Iterator[int]:
     for row in rows:
         yield from _words(row, per_row, random)
     for n in range(per_row * len(rows) // 10):
+        row = random.choice(rows)
         if n % 2:
-            yield random.getrandbits(32)
+            yield _of_its_size(row, random.getrandbits(8 * row.length))
         else:
-            row = random.choice(rows)
-            yield _words_of(row, random) ^ 1 << random.choice([bit for bit in range(32) if row.mask >> bit & 1])
+            turned = random.choice([bit for bit in range(32) if row.mask >> bit & 1])
+            yield _of_its_size(row, _words_of(row, random) ^ 1 << turned)
+
+
+def _of_its_size(row: Row, word: int) -> int:
+    """`word`, with bits turned where it would be an encoding of the other size than those of the row."""
+    if row.instruction_set is InstructionSet.A32 or is_wide(word >> 16 or word) == (row.length == 4):
+        return word
+    return word | 0xE8000000 if row.length == 4 else word & 0x7FFF
 
 
 def _words_of(row: Row, random: Random) -> int:
     """One word of the row: every free bit is random, should-be bits are as they should be."""
-    free = ~(row.mask | row.should_mask) & 0xFFFFFFFF
-    word = row.value | row.should_value | random.getrandbits(32) & free
+    free = ~(row.mask | row.should_mask) & row.bits
+    word = row.value | row.should_value | random.getrandbits(8 * row.length) & free
     return word & ~(1 << 28) if row.conditional and word >> 28 == 15 else word
 
 
 def _words(row: Row, count: int, random: Random) -> Iterator[int]:
-    free = ~(row.mask | row.should_mask) & 0xFFFFFFFF
+    free = ~(row.mask | row.should_mask) & row.bits
     if 1 << free.bit_count() <= count:
         yield from _all_words(row, free)
         count //= 8

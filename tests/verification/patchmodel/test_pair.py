@@ -6,8 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from armprobe.isa.insn import InstructionSet
-from armprobe.patching import Change, classify, is_wide
+from armprobe.isa.instruction_set import InstructionSet, is_wide
+from armprobe.patching import Change, classify
 from armprobe.verification.patchmodel.explore import check
 from armprobe.verification.patchmodel.pair import Setting, is_trap, safe, unsafe
 

@@ -12,12 +12,15 @@ row = partial(table.row, flags_read="", flags_written="", memory="none")
 # fmt: off
 # Branch, branch with link, and block data transfer
 
-row("B_A1", "cond:4 1010 imm24:24", reads="pc", writes="pc", relocate="branch", ref="A5.5")
-row("BL_immediate_A1", "cond:4 1011 imm24:24", reads="pc", writes="lr pc", relocate="call", ref="A5.5")
+row("B_A1", "cond:4 1010 imm24:24", reads="pc", writes="pc",
+    target="pc + 4 * signed(imm24, 24)", relocate="branch", ref="A5.5")
+row("BL_immediate_A1", "cond:4 1011 imm24:24", reads="pc", writes="lr pc",
+    target="pc + 4 * signed(imm24, 24)", relocate="call", ref="A5.5")
 
 # Unconditional instructions
 
-row("BLX_immediate_A2", "1111 101 H:1 imm24:24", reads="pc", writes="lr pc", relocate="call", ref="A5.7")
+row("BLX_immediate_A2", "1111 101 H:1 imm24:24", reads="pc", writes="lr pc",
+    target="pc + 4 * signed(imm24, 24) + 2 * H", relocate="call", ref="A5.7")
 
 # Miscellaneous instructions
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from armprobe.isa.branch import branch_word
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.verification.patchmodel.vocabulary import (
     AT_SECOND,
     CODE,

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import combinations
 
-from armprobe.isa.insn import InstructionSet
-from armprobe.patching.classify import Change, Classification, classify, is_wide, mixture
+from armprobe.isa.instruction_set import InstructionSet, is_wide
+from armprobe.patching.classify import Change, Classification, classify, mixture
 from armprobe.verification.patchmodel.memory import Values
 from armprobe.verification.patchmodel.state import Violation
 from armprobe.verification.patchmodel.vocabulary import FIRST, SECOND

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from armprobe.isa.insn import InstructionSet
-from armprobe.patching.classify import Change, classify, is_wide
+from armprobe.isa.instruction_set import InstructionSet, is_wide
+from armprobe.patching.classify import Change, classify
 from armprobe.verification.patchmodel.vocabulary import (
     CSE_ON_ALL,
     Action,

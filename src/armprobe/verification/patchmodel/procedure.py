@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.verification.patchmodel.pair import Setting
 from armprobe.verification.patchmodel.vocabulary import (
     Arm,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from armprobe.isa.insn import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.verification.patchmodel import fetch, memory
 from armprobe.verification.patchmodel.state import FINISHED, Core, Mode, Shared, Violation
 from armprobe.verification.patchmodel.victim import cell_name, instruction_before

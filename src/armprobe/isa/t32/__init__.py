@@ -1,0 +1,11 @@
+"""The T32 instruction set, one module per part of the manual (DDI 0406C chapters A6 to A8, B9; DDI 0487 part F).
+
+Where ARMv7 forbids SP as an operand and ARMv8 allows it, the tables follow ARMv7: a target may be either. Instructions
+that are new in ARMv8 have its rules.
+"""
+
+from __future__ import annotations
+
+from armprobe.isa.t32 import narrow
+
+ROWS = tuple(row for module in (narrow,) for row in module.table.rows)
