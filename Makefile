@@ -23,7 +23,7 @@ test:
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict src
 	.venv/bin/lint-imports
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist worksteal
 
 verify:
 	@scripts/venv.sh dev

@@ -390,7 +390,7 @@ static void tell(int signal) { told += signal == 10 ? 1 : signal == 12 ? 0x100 :
 void _start(void)
 {
     char byte;
-    long timer[4] = {0, 30000, 0, 30000}, off[4] = {0, 0, 0, 0};
+    long timer[4] = {0, 100000, 0, 100000}, off[4] = {0, 0, 0, 0};
     handle(10, tell);
     handle(12, tell);
     handle(23, tell);

@@ -127,31 +127,58 @@ def test_a_tick_whose_thread_is_gone_is_nobody_s():
     assert not made.ending
 
 
-def test_it_ticks_no_faster_than_a_tick_can_be_dealt_with(monkeypatch: pytest.MonkeyPatch):
-    now = 0.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    process = BoardProcess()
-    call = process.call
+class Ticks:
+    """Ticks of a timer of a process where a call from outside, and a tick, take so many seconds."""
 
-    def slow_call(number: int, *arguments: int) -> int:
-        nonlocal now
-        now += 0.5
-        return call(number, *arguments)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, takes: float) -> None:
+        self.now, self.takes = 0.0, takes
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        self.process = BoardProcess()
+        self.process.info = struct.pack("<4i", URG[0], 0, SI_TIMER, NUMBER)
+        self._call, self.process.call = self.process.call, self._slow_call  # type: ignore[method-assign]
+        self.timer = timer(self.process)
 
-    process.call = slow_call  # type: ignore[method-assign]
-    made = timer(process)
-    made.set(0.1, SCRATCH)
-    assert made.every == 1.0
-    process.info = struct.pack("<4i", URG[0], 0, SI_TIMER, NUMBER)
-    for seconds in (1.0, 1.6, 1.6, 1.6, 1.0, 1.6, 1.6, 1.6):
-        now += seconds
-        assert made.sent(URG[1])
-        made.slow_down()
-        assert made.every == 1.0
-    now += 1.6
-    assert made.sent(URG[1])
-    made.slow_down()
-    assert made.every == 2.0
+    def _slow_call(self, number: int, *arguments: int) -> int:
+        self.now += self.takes
+        return self._call(number, *arguments)
+
+    def come(self, count: int) -> list[float]:
+        """How far ticks are apart after each of so many more."""
+        found = []
+        for _ in range(count):
+            self.now += max(self.timer.every, self.takes)
+            assert self.timer.sent(URG[1])
+            self.timer.slow_down()
+            found.append(round(self.timer.every, 6))
+        return found
+
+
+@pytest.mark.parametrize(("wanted", "takes", "every"), [(0.05, 0.001, 0.05), (0.001, 0.001, 0.01), (0.05, 0.1, 0.4)])
+def test_it_ticks_no_faster_than_a_tick_can_be_dealt_with(monkeypatch, wanted: float, takes: float, every: float):
+    ticks = Ticks(monkeypatch, takes=takes)
+    ticks.timer.set(wanted, SCRATCH)
+    assert ticks.come(6) == [every] * 6
+
+
+def test_ticks_are_further_apart_when_dealing_with_them_comes_to_take_longer(monkeypatch):
+    ticks = Ticks(monkeypatch, takes=0.001)
+    ticks.timer.set(0.05, SCRATCH)
+    ticks.takes = 0.2
+    assert ticks.come(3) == [0.05, 0.05, 0.6]
+    ticks.takes = 0.5
+    assert ticks.come(6) == [0.6] * 6
+    ticks.timer.set(0, SCRATCH)
+    ticks.timer.set(0.05, SCRATCH)
+    assert ticks.timer.every == pytest.approx(0.6)
+
+
+def test_a_tick_that_comes_late_after_a_stop_for_something_else_tells_nothing(monkeypatch):
+    ticks = Ticks(monkeypatch, takes=0.001)
+    ticks.timer.set(0.05, SCRATCH)
+    for _ in range(10):
+        ticks.now += 10
+        ticks.timer.disturbed()
+        assert ticks.come(2) == [0.05, 0.05]
 
 
 def test_one_that_is_left_behind_is_taken_away():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -31,11 +32,12 @@ def run_in_stretches(
 ) -> Stop:
     """Call `run` again and again, `between` after each, until it ends by itself, or is to end.
 
-    `stop` is called every so many seconds, from a thread, and ends a stretch, if it `may_stop`. `ended` says whether
-    somebody else asked for a stop. `between` ends the run by returning True. Ctrl-C ends it, too; a second one raises
-    KeyboardInterrupt.
+    `stop` is called from a thread when a stretch has lasted so many seconds, and ends it, if it `may_stop`: the target
+    has that time however long stops and looks take. `ended` says whether somebody else asked for a stop. `between` ends
+    the run by returning True. Ctrl-C ends it, too; a second one raises KeyboardInterrupt.
     """
     over, interrupted = threading.Event(), threading.Event()
+    began: float | None = None
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
@@ -44,9 +46,14 @@ def run_in_stretches(
         stop()
 
     def stop_from_time_to_time() -> None:
-        while not over.wait(every):
-            if may_stop():
-                stop()
+        left = every
+        while not over.wait(left):
+            start = began
+            left = every if start is None else start + every - time.monotonic()
+            if left <= 0:
+                left = every
+                if may_stop():
+                    stop()
 
     clock = threading.Thread(target=stop_from_time_to_time, name="armprobe-clock", daemon=True)
     heeds = (
@@ -58,7 +65,9 @@ def run_in_stretches(
     clock.start()
     try:
         while True:
+            began = time.monotonic()
             stopped = run()
+            began = None
             wanted = between() is True
             if stopped.reason is not StopReason.INTERRUPT or interrupted.is_set() or ended() or wanted:
                 return stopped

@@ -6,13 +6,15 @@ is one that does nothing to the program, should gdbserver be killed. Children do
 is executed has none.
 
 What is due while the process stands still stops it as soon as it goes on. So nobody hears of it while one thread alone
-takes a step or makes a call; and it ticks no faster than it can be dealt with, or the process would come nowhere.
+takes a step or makes a call; and as the process would come nowhere if ticks were no further apart than it takes to deal
+with one, they are a multiple of that apart.
 """
 
 from __future__ import annotations
 
 import struct
 import time
+from collections import deque
 from contextlib import suppress
 
 from armprobe.errors import Refused, TargetError
@@ -32,10 +34,11 @@ _EVENT, _EVENT_SIZE = struct.Struct("<3I"), 64
 #: siginfo_t: signal, error, code, timer
 _INFO = struct.Struct("<4i")
 _SI_TIMER = -2
-#: seconds between two ticks at least; and so many times what a call from outside takes, which takes longer than a tick
-_LEAST_SECONDS, _CALLS = 0.01, 2
-#: when more ticks in a row come so much later than they should, dealing with one takes longer than they are apart
-_LATE_TICKS, _LATE = 3, 1.5
+#: seconds between two ticks at least; and so many times what a call from outside takes, which is about what a tick does
+_LEAST_SECONDS, _CALLS = 0.01, 4
+#: so many ticks in a row that come so late tell that the next one is always due when one was dealt with, and how long
+#: that takes: they come so many times further apart then
+_GAPS, _LATE, _SHARE = 3, 1.1, 3
 
 
 class ProcessTimer:
@@ -48,12 +51,14 @@ class ProcessTimer:
         self._heeded: set[int] = set()
         self._scratch = 0
         self._wanted = self.every = 0.0
-        #: what a call took, and when the last tick came
-        self._call_seconds = self._ticked = 0.0
+        #: seconds between two ticks that leave the process time
+        self._least = _LEAST_SECONDS
+        #: when the last tick came, if nothing has stopped the process since
+        self._ticked: float | None = None
         #: whether the thread that the last tick stopped is there no more: another one ends the process, or executes
         self.ending = False
-        #: how many ticks in a row came late, with nothing else in between
-        self.late = 0
+        #: seconds between the last ticks, with nothing else in between
+        self._gaps = deque[float](maxlen=_GAPS)
 
     def adopt(self, left: OwnTimer) -> None:
         """Take the timer that a session which was killed has left."""
@@ -72,7 +77,7 @@ class ProcessTimer:
         try:
             if self._number is None:
                 self._create()
-            self._set(max(every, _LEAST_SECONDS, _CALLS * self._call_seconds) if every else 0.0)
+            self._set(max(every, self._least) if every else 0.0)
         except TargetError as error:
             raise Refused(error.message) from None
         self._wanted = every
@@ -107,23 +112,32 @@ class ProcessTimer:
         if (code, timer) != (_SI_TIMER, self._number):
             return False
         now = time.monotonic()
-        late, self._ticked = now - self._ticked > _LATE * self.every, now
-        self.late = self.late + 1 if late else 0
+        if self._ticked is not None:
+            self._gaps.append(now - self._ticked)
+        self._ticked = now
         return True
+
+    def disturbed(self) -> None:
+        """Learn that the process has stood for something else: when the next tick comes says nothing."""
+        self._ticked = None
+        self._gaps.clear()
 
     def slow_down(self) -> None:
         """Let ticks be fewer if they come too fast. The process stands at one."""
-        if self.late > _LATE_TICKS and self._scratch:
-            self.late = 0
+        if len(self._gaps) < _GAPS or not self._scratch:
+            return
+        shortest = min(self._gaps)
+        if shortest > _LATE * self.every:
+            self._least = _SHARE * shortest
             with suppress(TargetError):
-                self._set(2 * self.every)
+                self._set(self._least)
 
     def _create(self) -> None:
         signal, heeded = self._choose_signal()
         self._stub.write_memory(self._scratch, _EVENT.pack(0, signal, 0).ljust(_EVENT_SIZE, b"\0"))
         begin = time.monotonic()
         self._calls.call(TIMER_CREATE, _MONOTONIC, self._scratch, self._scratch + _EVENT_SIZE)
-        self._call_seconds = time.monotonic() - begin
+        self._least = max(_LEAST_SECONDS, _CALLS * (time.monotonic() - begin))
         self._number = int.from_bytes(self._stub.read_memory(self._scratch + _EVENT_SIZE, 4), "little")
         self._heeded = {heeded}
 
@@ -137,6 +151,7 @@ class ProcessTimer:
         self._calls.call(TIMER_SETTIME, self._number, 0, self._scratch, 0)
         note(self._stub.journal, OwnTimer(self._number, ticks=bool(every)))
         self.every, self._ticked = every, time.monotonic()
+        self._gaps.clear()
 
     def _choose_signal(self) -> tuple[int, int]:
         """One that some thread may get, and that does nothing to the program."""

@@ -79,16 +79,18 @@ class RemoteStops:
             self._threads.stopped(reply.thread)
             self._runner.signal = 0
             if self.timer is not None and self.timer.sent(reply.code):
-                if self._runner.stopping and not self.timer.ending:
-                    return None
-                if not (step or only or self.timer.ending):
+                if self.timer.ending:
+                    continue
+                if not (step or only):
                     self.timer.slow_down()
+                if self._runner.stopping:
+                    return None
                 continue
             if not self._process:
                 # What has stopped already does so no second time; a process gets a signal, which waits.
                 self._runner.sent = 0
             if self.timer is not None:
-                self.timer.late = 0
+                self.timer.disturbed()
             if reply.code == TRAP_SIGNAL:
                 self.reasons = reply.reasons
                 return None
