@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 
 from armprobe.errors import Undefined, Unpredictable
 from armprobe.isa.insn import Insn
-from armprobe.isa.instruction_set import InstructionSet
+from armprobe.isa.instruction_set import InstructionSet, show
 from armprobe.isa.rows import Row
 
 #: by the bytes of an encoding: bits that tell its rows apart well
@@ -61,14 +61,10 @@ def decode(word: int, instruction_set: InstructionSet = InstructionSet.A32, *, i
         hint = "is it data, Thumb code, or big-endian?"
         if instruction_set is InstructionSet.T32:
             hint = "is it data, A32 code, or half of an instruction?"
-        raise Undefined(f"{_shown(word, instruction_set)} matches no {instruction_set.value} instruction", hint=hint)
+        raise Undefined(f"{show(word, instruction_set)} matches no {instruction_set.value} instruction", hint=hint)
     problem = row.invalid(word, it)
     if problem is not None:
         kind, reason = problem
         error = Undefined if kind == "undefined" else Unpredictable
-        raise error(f"{_shown(word, instruction_set)} is {kind.upper()} ({row.name}: {reason})")
+        raise error(f"{show(word, instruction_set)} is {kind.upper()} ({row.name}: {reason})")
     return Insn(word, row, it)
-
-
-def _shown(word: int, instruction_set: InstructionSet) -> str:
-    return f"0x{word:0{4 if instruction_set is InstructionSet.T32 and word < 0x10000 else 8}x}"

@@ -31,6 +31,11 @@ def join(first: int, second: int) -> int:
     return first << 16 | second if is_wide(first) else first
 
 
+def show(word: int, instruction_set: InstructionSet) -> str:
+    """Return an instruction in hexadecimal, with the digits that its size has."""
+    return f"0x{word:0{4 if instruction_set is InstructionSet.T32 and word < 0x10000 else 8}x}"
+
+
 def to_bytes(word: int, instruction_set: InstructionSet) -> bytes:
     """Return an instruction as it lies in memory, little-endian."""
     if instruction_set is InstructionSet.A32:

@@ -6,6 +6,9 @@ that are new in ARMv8 have its rules.
 
 from __future__ import annotations
 
-from armprobe.isa.t32 import narrow
+from armprobe.isa.t32 import data_processing, derived, load_store, media, narrow, system
 
-ROWS = tuple(row for module in (narrow,) for row in module.table.rows)
+ROWS = (
+    *(row for module in (narrow, data_processing, load_store, media, system) for row in module.table.rows),
+    *derived.ROWS,
+)
