@@ -48,6 +48,7 @@ _WAITS = (
     'until [ "$(readlink /proc/$process/exe)" = {program} ] && grep -q ") S " /proc/$process/stat; '
     "do usleep 10000; done"
 )
+_INPUT = "rm -f /tmp/input; mkfifo /tmp/input; exec 9<>/tmp/input"
 _LISTENS = "until grep -q '^Listening' /tmp/told 2>/dev/null; do usleep 10000; done"
 #: more than the host has make the guest slow: kernels patch themselves with all processors standing still
 PROCESSORS = 2
@@ -65,8 +66,8 @@ class GdbserverGuest:
 
         What is left of the program before is ended: with gdbserver, the kernel ends all that it started.
         """
-        line = f"gdbserver {options} 0.0.0.0:{_PORT} {shlex.join(command)} </dev/null >/tmp/printed 2>/tmp/told"
-        self._guest.execute(f"{_END}; {line} & echo $! >/tmp/gdbserver; {_LISTENS}")
+        line = f"gdbserver {options} 0.0.0.0:{_PORT} {shlex.join(command)} </tmp/input >/tmp/printed 2>/tmp/told 9>&-"
+        self._guest.execute(f"{_END}; {_INPUT}; {line} & echo $! >/tmp/gdbserver; {_LISTENS}")
         return self.address
 
     def start(self, command: str, *, leads: bool = True) -> int:
@@ -74,10 +75,8 @@ class GdbserverGuest:
 
         It `leads` a process group.
         """
-        self._guest.execute(
-            f"{_END}; rm -f /tmp/input; mkfifo /tmp/input; exec 9<>/tmp/input; "
-            f"{'setsid' if leads else ''} {command} </tmp/input >/tmp/printed 9>&- & echo $! >/tmp/started"
-        )
+        line = f"{'setsid' if leads else ''} {command} </tmp/input >/tmp/printed 9>&-"
+        self._guest.execute(f"{_END}; {_INPUT}; {line} & echo $! >/tmp/started")
         return int(self._guest.execute(f"process=$(cat /tmp/started); {_WAITS.format(program=command)}; echo $process"))
 
     def attach(self, process: int) -> str:
@@ -93,7 +92,7 @@ class GdbserverGuest:
         return self.printed()
 
     def send(self, text: str) -> None:
-        """Write to the program that was started."""
+        """Write to the program that was started, or served, last."""
         self._guest.execute(f"printf %s {shlex.quote(text)} >&9")
 
     def timers(self, process: int) -> str:
