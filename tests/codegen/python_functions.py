@@ -116,6 +116,9 @@ class BothSides:
     def get(self, number: int, key: int) -> int:
         return self._host_maps[number].get(key)
 
+    def pop(self, number: int, key: int) -> int:
+        return self._host_maps[number].pop(key)
+
     def record(self, values: Mapping[str, int | bytes | None]) -> None:
         layout = self.program.layout
         assert layout is not None

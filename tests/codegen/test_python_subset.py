@@ -186,7 +186,7 @@ def refusal(source: str, **names: object) -> UsageError:
         ("for i in range(4, 0, 0): pass", "range(4, 0, 0): pass", "the step of a range is not 0", ""),
         ("for i, j in range(4): pass", "i, j in range(4): pass", "a loop has one variable", ""),
         ("raise ValueError", "raise ValueError", "raise is not there in compiled handlers", ""),
-        ("del r0", "del r0", "del is not there in compiled handlers", ""),
+        ("del r0", "r0", "keys of tables are removed, and nothing else", "write del MAP[KEY]"),
         ("import os", "import os", "import is not there in compiled handlers", ""),
         ("global r9", "global r9", "global is not there in compiled handlers", ""),
         ("with r0: pass", "with r0: pass", "with is not there in compiled handlers", ""),

@@ -14,6 +14,7 @@ from tests.probes.program import END, LOOP, start
 
 from armprobe.codegen.map_layout import CELLS, READY, TAKEN, KeyPart, MapKind, MapShape, first_cell
 from armprobe.errors import Refused, UsageError
+from armprobe.probes.map_cells import Cells
 from armprobe.probes.maps import Map
 
 
@@ -349,8 +350,7 @@ def test_keys_made_of_parts_are_added_to_exactly_when_the_handler_is_interrupted
 
     def look(reader: _Reader) -> dict[tuple[str, int], int]:
         found = Map("table", table.shape, MAPS, _memory=reader)
-        data = reader.read_memory(MAPS, table.shape.bytes)
-        cells.add(sum(found._state(data, cell) == READY for cell in range(table.shape.cells)))
+        cells.add(len([*Cells(table.shape, reader.read_memory(MAPS, table.shape.bytes)).taken()]))
         assert found.overflow == 0
         return found.values()
 

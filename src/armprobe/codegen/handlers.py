@@ -25,7 +25,7 @@ from armprobe.codegen.filters import Filter, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.latency import add_latency, begin_call, end_call
 from armprobe.codegen.llvm import compile_module
-from armprobe.codegen.map_reader import read_map
+from armprobe.codegen.map_reader import pop_key, read_map
 from armprobe.codegen.map_writer import update_map
 from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
@@ -397,6 +397,7 @@ class _Function:
                 ir, f"{prefix}map{number}", program.maps[number], key, kind, amount, replace=replace
             ),
             read_map=lambda number, key, kind: read_map(ir, f"{prefix}map{number}", program.maps[number], key, kind),
+            pop_key=lambda number, key: pop_key(ir, f"{prefix}map{number}", program.maps[number], key),
             record=record,
             skip=self._skip,
             result_word=self._result,

@@ -11,6 +11,8 @@ gives on and around the end, that holds the key or is free; MAX_STEPS cells are 
 Where keys are made of parts, numbers and strings, a cell is FREE, or TAKEN by whoever writes the key into it, or
 READY. Nobody waits for a key to be written, as it might be an interrupt that waits: who finds a cell taken goes on to
 the next. So a key may have several cells, and its number is the sum of theirs.
+
+Where keys can be removed, each cell has a state, a reach and the words of its key: see `armprobe.codegen.map_removal`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ MAX_CELLS = 1 << 16
 #: 2^32 divided by the golden ratio: spreads keys that are close together, as addresses are
 HASH = 0x9E3779B1
 FREE, TAKEN, READY = 0, 1, 2
+#: where keys can be removed, the bits of a state: what the cell is, how many hold it, and a count of what came and went
+CLAIMED, TRYING, MEMBER, LEAVING = 1, 2, 4, 5
+KIND_BITS, HOLD, TAKE = 7, 1 << 3, 1 << 19
+HOLDS = TAKE - HOLD
 _WORD = 0xFFFFFFFF
 
 
@@ -47,7 +53,7 @@ class KeyPart:
 class MapShape:
     """What a map is; `size` is the number of buckets, or of keys that are no zero (a counter: 1).
 
-    `key` are the parts of the keys of a table; empty: they are u32.
+    `key` are the parts of the keys of a table; empty: they are u32. `removable`: keys can be removed.
 
     The buckets of a histogram that observes values are powers of two where `step` is 0, else of `step` values each,
     from `base` on.
@@ -58,10 +64,16 @@ class MapShape:
     step: int = 0
     base: int = 0
     key: tuple[KeyPart, ...] = ()
+    removable: bool = False
+
+    @property
+    def has_states(self) -> bool:
+        """Whether a cell has a state, and all words are keys."""
+        return bool(self.key) or self.removable
 
     @property
     def cells(self) -> int:
-        return self.size + (self.kind is MapKind.TABLE and not self.key)
+        return self.size + (self.kind is MapKind.TABLE and not self.has_states)
 
     @property
     def keys(self) -> int:
@@ -74,13 +86,22 @@ class MapShape:
 
     @property
     def key_words(self) -> int:
-        """The words of a key that is made of parts."""
-        return sum(part.words for part in self.key)
+        """The words of a key."""
+        return sum(part.words for part in self.key) or 1
+
+    @property
+    def key_offset(self) -> int:
+        """Where a cell has the words of its key, behind its state."""
+        return 8 if self.removable else 4
 
     @property
     def key_bytes(self) -> int:
         """What a cell has besides its number."""
-        return 4 * (1 + self.key_words)
+        return self.key_offset + 4 * self.key_words if self.has_states else 4
+
+    def has_key(self, state: int) -> bool:
+        """Whether a cell in that state has a key."""
+        return bool(state & MEMBER) if self.removable else state == READY
 
     @property
     def steps(self) -> int:

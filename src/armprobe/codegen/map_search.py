@@ -27,7 +27,7 @@ def look_for(ir: Lines, base: str, shape: MapShape, key: str | Sequence[str], in
 
     `index` keeps the number of the cell at hand.
     """
-    _begin_at(ir, shape, [key] if isinstance(key, str) else key, index)
+    begin_at(ir, shape, [key] if isinstance(key, str) else key, index)
     search = begin_search(ir, index, size=shape.size, steps=shape.steps, none=none)
     same, other, free = ir.label(), ir.label(), ir.label()
     if isinstance(key, str):
@@ -79,7 +79,7 @@ def cell(ir: Lines, base: str, index: str) -> str:
     return ir.offset(ir.offset(base, CELLS), offset)
 
 
-def _begin_at(ir: Lines, shape: MapShape, words: Sequence[str], index: str) -> None:
+def begin_at(ir: Lines, shape: MapShape, words: Sequence[str], index: str) -> None:
     """Leave in `index` where the search for a key begins: `map_layout.first_cell`."""
     mixed = "0"
     for word in words:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from armprobe.codegen.ir import Lines
 from armprobe.codegen.map_layout import CELLS, FREE, READY, TAKEN, MapKind, MapShape
+from armprobe.codegen.map_removal import RemovableKey
 from armprobe.codegen.map_search import cell, look_for, look_for_number, word_places
 from armprobe.codegen.words import Type
 
@@ -30,7 +31,24 @@ def update_map(
         change(ir.offset(base, CELLS), amount, bits=64)
         return
     missed, end = ir.label(), ir.label()
-    index = ir.variable("i32")
+    if shape.removable:
+        place = RemovableKey(ir, base, shape, key)
+        place.find_or_add(lambda: change(place.number, amount, bits=64), missed)
+    else:
+        index = ir.variable("i32")
+        _find_cell(ir, base, shape, key, kind, index, missed)
+        change(cell(ir, base, index), amount, bits=64)
+    ir.jump(end)
+    ir.begin(missed)
+    ir.add(base, bits=64)
+    ir.jump(end)
+    ir.begin(end)
+
+
+def _find_cell(
+    ir: Lines, base: str, shape: MapShape, key: str | Sequence[str], kind: Type | None, index: str, missed: str
+) -> None:
+    """Leave the cell that an update changes in `index`; go to `missed` where there is none."""
     if not isinstance(key, str):
         _find_parts(ir, base, shape, key, index, missed)
     elif shape.kind is MapKind.TABLE:
@@ -38,12 +56,6 @@ def update_map(
     else:
         assert kind is not None
         find_bucket(ir, shape, key, kind, index, missed)
-    change(cell(ir, base, index), amount, bits=64)
-    ir.jump(end)
-    ir.begin(missed)
-    ir.add(base, bits=64)
-    ir.jump(end)
-    ir.begin(end)
 
 
 def find_bucket(ir: Lines, shape: MapShape, key: str, kind: Type, index: str, none: str) -> None:

@@ -42,6 +42,8 @@ class Emitter:
     update_map: Callable[[int, str | list[str] | None, Type | None, str, bool], None]
     #: the same, but for the amount
     read_map: Callable[[int, str | list[str] | None, Type | None], str]
+    #: the same, and remove the key
+    pop_key: Callable[[int, str | list[str]], str]
     #: values of fields, (address, length) for strings; and the bits of those that could not be read
     record: Callable[[list[str | tuple[str, str]], str], None]
     #: leave the function with a value of that type, or with its registers as they are; control does not come back
@@ -260,6 +262,10 @@ class Emitter:
                 return self._match(node)
             case tree.MapRead(_, number, key):
                 return self.read_map(number, *self._key(number, key))
+            case tree.MapPop(_, number, key):
+                text, _ = self._key(number, key)
+                assert text is not None
+                return self.pop_key(number, text)
             case tree.Inline():
                 return self._inline(node)
             case tree.ReadText():
@@ -370,8 +376,8 @@ def emit_condition(
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
         ir, layout=None, maps=(), readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
-        at_entry=_never, update_map=_never, read_map=_never, record=_never, skip=_never, result_word=_never,
-        set_result=_never, fault=fault, out=end,
+        at_entry=_never, update_map=_never, read_map=_never, pop_key=_never, record=_never, skip=_never,
+        result_word=_never, set_result=_never, fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")
     ir.jump(end)

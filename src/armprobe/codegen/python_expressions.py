@@ -11,7 +11,7 @@ from typing import Any
 
 from armprobe.codegen import python_tree as tree
 from armprobe.codegen.python_calls import check_call
-from armprobe.codegen.python_maps import check_map_read
+from armprobe.codegen.python_maps import check_map_pop, check_map_read
 from armprobe.codegen.python_moments import check_moment
 from armprobe.codegen.python_objects import find_object, read_object
 from armprobe.codegen.python_outcome import check_result
@@ -78,7 +78,7 @@ def _check(scope: Scope, node: ast.expr) -> Value:
             return tree.Choice(first.type, condition, first, second)
         case ast.Call():
             refuse_text(scope, node)
-            result = check_text_method(scope, node) or check_call(scope, node)
+            result = check_text_method(scope, node) or check_map_pop(scope, node) or check_call(scope, node)
             if isinstance(result, tree.Inline) and result.result is None:
                 raise scope.source.error(
                     node, "this call has no value", hint="let the function return one on every way"

@@ -66,6 +66,9 @@ class Surroundings(Protocol):
     def get(self, number: int, key: Key) -> int:
         """Read a number of it."""
 
+    def pop(self, number: int, key: Key) -> int:
+        """Remove a key of it: the number that it had."""
+
     def time(self) -> int: ...
 
     def cpu(self) -> int: ...
@@ -259,8 +262,8 @@ def _build(scope: Scope, at_hit: list[Surroundings], state: list[State], most: i
     names |= scope.outside
     names["__emit"] = partial(_emit, at_hit, most)
     shapes = [shape for shape in map(scope.handler.shape_of, scope.handler.maps) if shape is not None]
-    names["__add"], names["__put"] = partial(_add, at_hit, shapes), partial(_put, at_hit)
-    names["__get"] = partial(_get, at_hit, shapes)
+    names["__add"], names["__put"] = partial(_add, at_hit, shapes), partial(_put, at_hit, shapes)
+    names["__get"], names["__pop"] = partial(_get, at_hit, shapes), partial(_pop, at_hit, shapes)
     names["__skip"], names["__set_result"] = _skip, partial(_set_result, at_hit)
     names["__bucket"] = bucket_of
     names["__shapes"] = shapes
@@ -300,8 +303,12 @@ def _key(shape: MapShape, key: Any) -> Key:
     )
 
 
-def _put(at_hit: list[Surroundings], number: int, key: int, value: int) -> None:
-    at_hit[-1].put(number, key, value)
+def _pop(at_hit: list[Surroundings], shapes: Sequence[MapShape], number: int, key: Any) -> int:
+    return at_hit[-1].pop(number, _key(shapes[number], key))
+
+
+def _put(at_hit: list[Surroundings], shapes: Sequence[MapShape], number: int, key: Any, value: int) -> None:
+    at_hit[-1].put(number, _key(shapes[number], key), value)
 
 
 def _skip(words: int, value: int = 0) -> None:
@@ -357,6 +364,14 @@ class _Rewriter(ast.NodeTransformer):
         key, value = self.visit(target.slice), self.visit(node.value)
         return ast.copy_location(ast.Expr(self._update("__put", target.value, key, value)), node)
 
+    def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
+        removed: list[ast.stmt] = []
+        for target in node.targets:
+            assert isinstance(target, ast.Subscript)
+            pop = self._update("__pop", target.value, self.visit(target.slice))
+            removed.append(ast.copy_location(ast.Expr(pop), node))
+        return removed
+
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if not is_map(self._scope, node.value):
             return self.generic_visit(node)
@@ -374,6 +389,8 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(function, ast.Attribute) and function.attr == "add":
             amount = node.args[0] if node.args else ast.Constant(1)
             return ast.copy_location(self._update("__add", function.value, ast.Constant(0), amount), node)
+        if isinstance(function, ast.Attribute) and function.attr == "pop":
+            return ast.copy_location(self._update("__pop", function.value, node.args[0]), node)
         if isinstance(function, ast.Attribute) and function.attr == "observe":
             number = ast.Constant(self._number(function.value))
             shape = ast.Subscript(ast.Name("__shapes", ast.Load()), number, ast.Load())

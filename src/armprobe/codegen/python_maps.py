@@ -1,4 +1,4 @@
-"""Checks what compiled handlers do with maps: they add, replace, observe and read."""
+"""Checks what compiled handlers do with maps: they add, replace, observe, read and remove."""
 
 from __future__ import annotations
 
@@ -60,9 +60,42 @@ def check_map_add(
 def check_map_put(scope: Scope, node: ast.Assign, target: ast.Subscript, value: ast.expr) -> tree.Statement:
     """MAP[KEY] = n."""
     number, key = _place(scope, node, target)
-    if isinstance(key, tuple):
-        raise scope.source.error(node, "a table whose keys are made of parts is added to", hint="write MAP[KEY] += 1")
+    if isinstance(key, tuple) and not _map_of(scope, target.value)[1].removable:
+        raise scope.source.error(node, "a table whose keys are made of parts is added to",
+                                 hint="write MAP[KEY] += 1, or make the table with removable=True")  # fmt: skip
     return tree.MapUpdate(number, key, _amount(scope, value), replace=True)
+
+
+def check_map_delete(scope: Scope, node: ast.Delete) -> list[tree.Statement]:
+    """del TABLE[KEY]."""
+    removed: list[tree.Statement] = []
+    for target in node.targets:
+        if not isinstance(target, ast.Subscript):
+            raise scope.source.error(target, "keys of tables are removed, and nothing else", hint="write del MAP[KEY]")
+        removed.append(tree.Evaluate(_removal(scope, target, target)))
+    return removed
+
+
+def check_map_pop(scope: Scope, call: ast.Call) -> tree.MapPop | None:
+    """TABLE.pop(KEY) as a value; None for any other call."""
+    function = call.func
+    if not isinstance(function, ast.Attribute) or function.attr != "pop":
+        return None
+    if call.keywords or len(call.args) != 1:
+        raise scope.source.error(call, "pop() takes one key", hint="it gives 0 where the key is not there")
+    where = ast.copy_location(ast.Subscript(function.value, call.args[0], ast.Load()), call)
+    return _removal(scope, call, where)
+
+
+def _removal(scope: Scope, node: ast.AST, target: ast.Subscript) -> tree.MapPop:
+    _, shape = _map_of(scope, target.value)
+    if shape.kind is not MapKind.TABLE:
+        raise scope.source.error(node, f"a {shape.kind.value} has no keys that could be removed", hint="a table has")
+    if not shape.removable:
+        raise scope.source.error(node, "the keys of this table are there for good",
+                                 hint="make it with session.table(..., removable=True)")  # fmt: skip
+    number, key = _place(scope, node, target)
+    return tree.MapPop(U64, number, key)
 
 
 def _place(

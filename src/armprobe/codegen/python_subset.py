@@ -16,7 +16,7 @@ from armprobe.codegen import python_tree as tree
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_calls import assigned_names, check_call, positional_parameters
 from armprobe.codegen.python_expressions import check_operation, check_truth, check_value, register_named
-from armprobe.codegen.python_maps import check_map_add, check_map_call, check_map_put
+from armprobe.codegen.python_maps import check_map_add, check_map_call, check_map_delete, check_map_pop, check_map_put
 from armprobe.codegen.python_moments import is_task_name
 from armprobe.codegen.python_objects import Names, find_object, is_same, read_object, variable_of
 from armprobe.codegen.python_outcome import check_set_result, check_skip, is_result
@@ -33,7 +33,7 @@ from armprobe.symbols.data import Object
 MAX_FIELDS = 31
 _WORDS = {ast.While: "while", ast.Assert: "assert", ast.Raise: "raise", ast.Try: "try", ast.With: "with",
           ast.Import: "import", ast.ImportFrom: "import", ast.FunctionDef: "a function in a function",
-          ast.ClassDef: "a class", ast.Delete: "del", ast.Global: "global", ast.Nonlocal: "nonlocal",
+          ast.ClassDef: "a class", ast.Global: "global", ast.Nonlocal: "nonlocal",
           ast.Match: "match", ast.AnnAssign: "an annotation"}  # fmt: skip
 _HINTS = {ast.While: "for ... in range(N) is, with a plain number N: it ends", ast.AnnAssign: "write NAME = VALUE"}
 
@@ -218,6 +218,8 @@ def _check_statement(scope: Scope, node: ast.stmt) -> list[tree.Statement]:
             return [check_map_add(scope, node, target, op, value)]
         case ast.Assign([ast.Subscript() as target], value):
             return [check_map_put(scope, node, target, value)]
+        case ast.Delete():
+            return check_map_delete(scope, node)
         case ast.Expr(ast.Call(ast.Attribute()) as call) if (update := check_map_call(scope, call)) is not None:
             return update
         case ast.Expr(ast.Call() as call):
@@ -348,7 +350,7 @@ def _check_call_statement(scope: Scope, call: ast.Call) -> tree.Statement:
         return _check_emit(scope, call)
     if isinstance(call.func, ast.Name) and call.func.id == "skip" and scope.is_helper("skip"):
         return check_skip(scope, call)
-    value = check_call(scope, call)
+    value = check_map_pop(scope, call) or check_call(scope, call)
     return tree.Evaluate(typed(scope, call, value))
 
 

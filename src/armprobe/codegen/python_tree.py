@@ -180,6 +180,15 @@ class MapRead:
 
 
 @dataclass(frozen=True, slots=True)
+class MapPop:
+    """Remove a key from the table with the number `map`: the number, u64, that it had, 0 where it is not there."""
+
+    type: Type
+    map: int
+    key: Expression | tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inline:
     """A call: the body runs until a Return, whose value is left in the variable `result` (None: there is none)."""
 
@@ -208,6 +217,7 @@ Expression = (
     | ReadText
     | MatchText
     | MapRead
+    | MapPop
     | Inline
 )
 

@@ -221,6 +221,9 @@ class _Surroundings:
     def get(self, number: int, key: Key) -> int:
         return self.maps[number].get(key)
 
+    def pop(self, number: int, key: Key) -> int:
+        return self.maps[number].pop(key)
+
     def time(self) -> int:
         return self.hit.time
 

@@ -107,7 +107,8 @@ class Instruments:
         """Make an empty map. Raises Refused when there is no memory for it."""
         slot = self._slots.allocate(shape.bytes, align=8, pool=Pool.DATA)
         self._target.write_memory(slot.address, bytes(shape.bytes))
-        self._maps.append(Map(name, shape, slot.address, log2, self._target))
+        live = self._target.mailbox is not None
+        self._maps.append(Map(name, shape, slot.address, log2, live, _memory=self._target))
         return self._maps[-1]
 
     def add_latencies(self, name: str) -> Latencies:

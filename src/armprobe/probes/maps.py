@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from armprobe.codegen.map_layout import (
-    CELL_BYTES,
-    CELLS,
-    FREE,
-    MAX_CELLS,
-    READY,
-    KeyPart,
-    MapKind,
-    MapShape,
-    bucket_of,
-    first_cell,
-)
+from armprobe.codegen.map_layout import CELL_BYTES, MAX_CELLS, KeyPart, MapKind, MapShape, bucket_of
 from armprobe.errors import UsageError
-from armprobe.events.values import decode_text
+from armprobe.probes.map_cells import Cells, number_offset
 
 _CELL = (1 << 64) - 1
 _BAR = 40
@@ -49,6 +38,8 @@ class Map:
     address: int = field(repr=False)
     #: whether the buckets are powers of two: bucket n has the numbers from 2**n on, bucket 0 the 0 as well
     log2: bool = False
+    #: whether the target may run while it is read
+    live: bool = field(default=False, repr=False)
     _memory: _Memory | None = field(default=None, repr=False)
     _final: bytes = field(default=b"", repr=False)
 
@@ -57,20 +48,13 @@ class Map:
 
         A key that is made of parts is a string, or a tuple where there are several.
         """
-        data, shape = self._data(), self.shape
+        cells, shape = self._cells(), self.shape
         found: dict[Any, int] = {}
-        if shape.key:
-            for cell in range(shape.cells):
-                if self._state(data, cell) == READY:
-                    number = _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
-                    key = self._shown(data, cell)
-                    found[key] = found.get(key, 0) + number & _CELL
-            return {key: found[key] for key in sorted(found) if found[key]}
-        for cell in range(shape.cells):
-            number = _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
-            if number:
-                found[_word(data, shape.keys + 4 * cell, 4) if shape.kind is MapKind.TABLE else cell] = number
-        return dict(sorted(found.items()))
+        for cell in cells.taken() if shape.has_states else range(shape.cells):
+            key = cells.key(cell) if shape.kind is MapKind.TABLE else cell
+            if number := cells.number(cell):
+                found[key] = found.get(key, 0) + number & _CELL
+        return {key: found[key] for key in sorted(found) if found[key]}
 
     @property
     def total(self) -> int:
@@ -80,7 +64,7 @@ class Map:
     @property
     def overflow(self) -> int:
         """Updates that found no place."""
-        return _word(self._data(), 0, CELL_BYTES)
+        return self._cells().word(0, CELL_BYTES)
 
     def __getitem__(self, key: Any) -> int:
         """The number of a key; 0 for one that is not there."""
@@ -88,16 +72,8 @@ class Map:
 
     def get(self, key: Any) -> int:
         """The same as target code does it: the strings in a key are those in memory, also as bytes."""
-        data, shape = self._data(), self.shape
-        if shape.key:
-            words = key_words(shape, key)
-            places = [cell for cell in _cells(shape, words) if self._state(data, cell) == READY]
-            return sum(self._number(data, cell) for cell in places if self._words(data, cell) == words) & _CELL
-        if shape.kind is MapKind.TABLE and key:
-            places = [cell for cell in _cells(shape, (key,)) if _word(data, shape.keys + 4 * cell, 4) == key]
-        else:
-            places = [key or shape.cells - 1] if shape.kind is MapKind.TABLE else [key][: 0 <= key < shape.size]
-        return self._number(data, places[0]) if places else 0
+        cells = self._cells()
+        return sum(map(cells.number, self._places(cells, key))) & _CELL
 
     def __setitem__(self, key: Any, number: int) -> None:
         """Set a number, as `put`; `map[key] += 1` in a host handler."""
@@ -105,15 +81,31 @@ class Map:
 
     def put(self, key: Any, number: int) -> None:
         """Set a number, modulo 2**64. A key without a place counts as overflow."""
-        if self.shape.key:
-            number -= self[key]  # a key may have several cells
-            self.add(number, key)
-            return
-        offset = self._place(key)
-        if offset is None:
-            self._add(0, 1)
+        places = self._places(self._cells(), key)
+        if len(places) == 1:
+            self._write(number_offset(places[0]), (number & _CELL).to_bytes(CELL_BYTES, "little"))
         else:
-            self._write(offset, (number & _CELL).to_bytes(CELL_BYTES, "little"))
+            self.add(number - self.get(key), key)  # a key may have several cells
+
+    def __delitem__(self, key: Any) -> None:
+        """Remove a key, as `pop`."""
+        self.pop(key)
+
+    def pop(self, key: Any) -> int:
+        """Remove a key from a table that was made with `removable`: the number that it had, 0 without one.
+
+        Raises UsageError for other maps.
+        """
+        if not self.shape.removable:
+            raise UsageError(f"the keys of {self.name!r} are there for good",
+                             hint="make it with session.table(..., removable=True)")  # fmt: skip
+        cells = self._cells()
+        number = 0
+        for cell in self._places(cells, key):
+            number = cells.number(cell)
+            for offset, data in cells.remove(cell):
+                self._write(offset, data)
+        return number
 
     def observe(self, value: int) -> None:
         """Add 1 to the bucket of a value, in a histogram."""
@@ -159,57 +151,34 @@ class Map:
             return f"{first} to {first + self.shape.step - 1}"
         return f"{1 << key if key else 0} to {(2 << key) - 1}" if self.log2 else str(key)
 
+    def _places(self, cells: Cells, key: Any) -> list[int]:
+        """The cells of a key: those that there are."""
+        shape = self.shape
+        if shape.kind is MapKind.TABLE:
+            return cells.places(key_words(shape, key))
+        return [key] if 0 <= key < shape.size else []
+
     def _place(self, key: Any) -> int | None:
-        """The offset of the cell of a key; a new key gets a free one. None where there is no place."""
-        shape = self.shape
-        if shape.key:
-            return self._place_of_parts(key_words(shape, key))
-        if shape.kind is not MapKind.TABLE:
-            return CELLS + CELL_BYTES * key if 0 <= key < shape.size else None
-        if key == 0:
-            return CELLS + CELL_BYTES * shape.size
-        data = self._data()
-        for cell in _cells(shape, (key,)):
-            held = _word(data, shape.keys + 4 * cell, 4)
-            if not held:
-                self._write(shape.keys + 4 * cell, key.to_bytes(4, "little"))
-            if held in (0, key):
-                return CELLS + CELL_BYTES * cell
-        return None
-
-    def _place_of_parts(self, words: tuple[int, ...]) -> int | None:
-        """The same for a key that is made of parts, given as its words."""
-        data, shape = self._data(), self.shape
-        for cell in _cells(shape, words):
-            state, place = self._state(data, cell), shape.keys + shape.key_bytes * cell
-            if state == FREE:
-                self._write(place, struct.pack(f"<{1 + len(words)}I", READY, *words))
-            if state == FREE or (state == READY and self._words(data, cell) == words):
-                return CELLS + CELL_BYTES * cell
-        return None
-
-    def _number(self, data: bytes, cell: int) -> int:
-        return _word(data, CELLS + CELL_BYTES * cell, CELL_BYTES)
-
-    def _state(self, data: bytes, cell: int) -> int:
-        return _word(data, self.shape.keys + self.shape.key_bytes * cell, 4)
-
-    def _words(self, data: bytes, cell: int) -> tuple[int, ...]:
-        shape = self.shape
-        return struct.unpack_from(f"<{shape.key_words}I", data, shape.keys + shape.key_bytes * cell + 4)
-
-    def _shown(self, data: bytes, cell: int) -> Any:
-        """The key of a cell: its parts, or the one that there is."""
-        place, parts = self.shape.keys + self.shape.key_bytes * cell + 4, []
-        for part in self.shape.key:
-            held = bytes(data[place : place + 4 * part.words])
-            parts.append(decode_text(held, len(held)) if part.text else int.from_bytes(held, "little"))
-            place += 4 * part.words
-        return parts[0] if len(parts) == 1 else tuple(parts)
+        """The offset of the number of a key; a new key gets a free cell. None where there is no place."""
+        cells, shape = self._cells(), self.shape
+        places = self._places(cells, key)
+        if not places and shape.kind is MapKind.TABLE:
+            cell, writes = cells.add(key_words(shape, key))
+            for offset, data in writes:
+                self._write(offset, data)
+            return None if cell is None else number_offset(cell)
+        return number_offset(places[0]) if places else None
 
     def _add(self, offset: int, amount: int) -> None:
-        value = _word(self._data(), offset, CELL_BYTES) + amount & _CELL
+        value = self._cells().word(offset, CELL_BYTES) + amount & _CELL
         self._write(offset, value.to_bytes(CELL_BYTES, "little"))
+
+    def _cells(self) -> Cells:
+        shape = self.shape
+        if not self.live or not shape.removable or self._memory is None:
+            return Cells(shape, self._data())
+        keys = self._memory.read_memory(self.address + shape.keys, shape.bytes - shape.keys)
+        return Cells(shape, self._data()).without_changes_since(keys)
 
     def _data(self) -> bytes:
         return self._final if self._memory is None else self._memory.read_memory(self.address, self.shape.bytes)
@@ -220,24 +189,19 @@ class Map:
         self._memory.write_memory(self.address + offset, data)
 
 
-def _cells(shape: MapShape, words: tuple[int, ...]) -> Iterator[int]:
-    """The cells that are looked at for a key."""
-    first = first_cell(words, shape.size)
-    return ((first + step) % shape.size for step in range(shape.steps))
-
-
 def key_words(shape: MapShape, key: Any) -> tuple[int, ...]:
     """The words of a key: numbers, and strings as str or bytes. Raises UsageError for what is no key."""
+    wanted = shape.key or (KeyPart(),)
     given = key if isinstance(key, tuple) else (key,)
     words: list[int] = []
-    for part, one in zip(shape.key, given, strict=False):
+    for part, one in zip(wanted, given, strict=False):
         if isinstance(one, int):
             words.append(one & 0xFFFFFFFF)
         if isinstance(one, str | bytes):
             text = (one.encode() if isinstance(one, str) else one).partition(b"\0")[0]
             words += struct.unpack(f"<{part.words}I", text[: 4 * part.words].ljust(4 * part.words, b"\0"))
-    if len(given) != len(shape.key) or len(words) != shape.key_words:
-        parts = ", ".join(f"a string of {4 * part.words} bytes" if part.text else "a number" for part in shape.key)
+    if len(given) != len(wanted) or len(words) != shape.key_words:
+        parts = ", ".join(f"a string of {4 * part.words} bytes" if part.text else "a number" for part in wanted)
         raise UsageError(f"{key!r} is no key of this table: that is {parts}")
     return tuple(words)
 
@@ -257,7 +221,9 @@ def key_parts(key: str | Sequence[str]) -> tuple[KeyPart, ...]:
     return () if names == ["u32"] else tuple(parts)
 
 
-def map_shape(kind: MapKind, size: int, *, step: int = 0, base: int = 0, key: tuple[KeyPart, ...] = ()) -> MapShape:
+def map_shape(
+    kind: MapKind, size: int, *, step: int = 0, base: int = 0, key: tuple[KeyPart, ...] = (), removable: bool = False
+) -> MapShape:
     """The shape of a map with `size` buckets or keys. Raises UsageError for sizes that make no sense."""
     if not 0 <= step < 1 << 32 or not 0 <= base < 1 << 32:
         raise UsageError(f"buckets are of 1 to 2**32 - 1 values, from 0 to 2**32 - 1 on, not of {step} from {base} on")
@@ -265,13 +231,9 @@ def map_shape(kind: MapKind, size: int, *, step: int = 0, base: int = 0, key: tu
         raise UsageError("buckets that begin at a base have a step", hint="histogram(NAME, step=16, base=64)")
     if not 1 <= size <= MAX_CELLS:
         raise UsageError(f"a {kind.value} has 1 to {MAX_CELLS} places, not {size}")
-    return MapShape(kind, size, step, base, key)
+    return MapShape(kind, size, step, base, key, removable)
 
 
 def shape_of(value: object) -> MapShape | None:
     """The shape of a map, None for anything else."""
     return value.shape if isinstance(value, Map) else None
-
-
-def _word(data: bytes, offset: int, size: int) -> int:
-    return int.from_bytes(data[offset : offset + size], "little")

@@ -316,17 +316,22 @@ class Session:
         shape = map_shape(MapKind.HISTOGRAM, buckets, step=step, base=base)
         return self._engine.instruments.add_map(name, shape, log2=log2 and not step)
 
-    def table(self, name: str, capacity: int, *, key: str | Sequence[str] = "u32") -> Map:
+    def table(self, name: str, capacity: int, *, key: str | Sequence[str] = "u32", removable: bool = False) -> Map:
         """Make numbers in target memory by key, u32; compiled handlers write `table[lr] += 1`.
 
         With `key`, keys are strings, `"char[16]"` (of which 16 bytes count; 4 to 64), or made of parts, as
         `("char[16]", "u32")`: `table[hit.comm] += 1`, `table[hit.comm, hit.pid] += 1`. Then what is there is not
         replaced by handlers.
 
+        With `removable`, handlers may remove keys, `del table[r0]` or `table.pop(r0)`, and their places are free for
+        others; they may replace numbers whatever the keys are. An update costs more then: docs/handlers.md.
+
         It takes `capacity` keys, and 0. Give it twice the room that you expect to need: up to 64 keys are looked at for
         a place, and an update without one is only counted, in `overflow`.
         """
-        return self._engine.instruments.add_map(name, map_shape(MapKind.TABLE, capacity, key=key_parts(key)))
+        return self._engine.instruments.add_map(
+            name, map_shape(MapKind.TABLE, capacity, key=key_parts(key), removable=removable)
+        )
 
     def count(self, where: str | int, *, false_conditions: bool = False) -> Probe:
         """Count the executions of the instruction at `where` in the target: `hits` of the probe returned.
