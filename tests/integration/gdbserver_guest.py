@@ -41,8 +41,9 @@ _PORT = 5555
 #: TCP_LISTEN in /proc/net/tcp
 _LISTENING = "0A"
 _END = "[ -e /tmp/gdbserver ] && kill -9 $(cat /tmp/gdbserver) 2>/dev/null; rm -f /tmp/told"
-#: of a process that has ended, and that nobody has asked for yet, there is no program left
-_GONE = "while [ -e /proc/$(sed -n 's/.* pid = //p' /tmp/told)/exe ]; do usleep 10000; done"
+_SERVED = "$(sed -n 's/.* pid = //p' /tmp/told)"
+#: of a process that has ended, and that nobody has asked for yet, there is no memory left
+_GONE = f"while grep -qs . /proc/{_SERVED}/task/*/maps; do usleep 10000; done"
 #: before it executes the program, the process is a shell; while it does, it does not sleep
 _WAITS = (
     'until [ "$(readlink /proc/$process/exe)" = {program} ] && grep -q ") S " /proc/$process/stat; '
@@ -114,8 +115,7 @@ class GdbserverGuest:
 
     def mapped(self, process: int | None = None) -> str:
         """What the program has mapped: that which was served last, or another."""
-        number = process or "$(sed -n 's/.* pid = //p' /tmp/told)"
-        return self._guest.execute(f"cat /proc/{number}/maps")
+        return self._guest.execute(f"sort -u /proc/{process or _SERVED}/task/*/maps")
 
     def run(self, *command: str) -> str:
         """Run a program without gdbserver; return what it printed."""

@@ -112,18 +112,22 @@ void tick(int signal) { ticks++; }
 
 
 #: THREADS threads call work, and sleep a millisecond after each CALLS of them, while the first one waits for a byte of
-#: its standard input. Then it does all their work again by itself, and prints 0 if it comes to the same, and the calls
+#: its standard input, or, where that one ends at once (LEADER_EXITS), another one. Then it does all their work again by
+#: itself, and prints 0 if it comes to the same, and the calls
 _WAITING = (
     _STARTS_A_THREAD
     + """
 enum { READ = 3, NANOSLEEP = 162 };
-static char stacks[THREADS][4096] __attribute__((aligned(16)));
+static char stacks[THREADS + 1][4096] __attribute__((aligned(16)));
 static volatile unsigned results[THREADS], done, over;
 volatile unsigned calls[THREADS];
+static void wait_for_input(void);
 __attribute__((noinline, used)) void thread(unsigned i)
 {
     static const long moment[2] = {0, 1000000};
     unsigned x = i;
+    if (i == THREADS)
+        wait_for_input();
     do {
         for (unsigned n = 0; n < CALLS; n++) {
             x = work(n, x);
@@ -136,10 +140,8 @@ __attribute__((noinline, used)) void thread(unsigned i)
     sys(FUTEX, (long)&done, 1, 1, 0);
     sys(EXIT, 0, 0, 0, 0);
 }
-void _start(void)
+static void wait_for_input(void)
 {
-    for (unsigned i = 0; i < THREADS; i++)
-        START(0x50f00, stacks[i] + 4096, i);
     unsigned seen, total = 0, wrong = 0;
     char byte;
     if (sys(READ, 0, (long)&byte, 1, 0) != 1)
@@ -157,6 +159,14 @@ void _start(void)
     print(wrong);
     print(total);
     sys(EXIT_GROUP, 7, 0, 0, 0);
+}
+void _start(void)
+{
+    for (unsigned i = 0; i < THREADS + LEADER_EXITS; i++)
+        START(0x50f00, stacks[i] + 4096, i);
+    if (LEADER_EXITS)
+        sys(EXIT, 0, 0, 0, 0);
+    wait_for_input();
 }
 """
 )
@@ -218,12 +228,12 @@ def build(source: str, folder: Path, name: str, *options: str, **definitions: in
     return result
 
 
-def waiting_program(folder: Path, name: str = "waiting", *, calls: int = 64) -> Path:
+def waiting_program(folder: Path, name: str = "waiting", *, calls: int = 64, leader_exits: bool = False) -> Path:
     """THREADS threads call work, sleeping after so many `calls`, until the program reads a byte.
 
-    It prints whether all is well, and how many calls there were.
+    It prints whether all is well, and how many calls there were. Its first thread may come to its end at once.
     """
-    return build(_WAITING, folder, name, THREADS=THREADS, CALLS=calls)
+    return build(_WAITING, folder, name, THREADS=THREADS, CALLS=calls, LEADER_EXITS=leader_exits)
 
 
 def ending_threads_program(folder: Path, name: str, *, rounds: int, executes: bool, leader_exits: bool) -> Path:

@@ -38,6 +38,7 @@ from armprobe.errors import TargetFault
 from armprobe.targets.base import Region, StopReason, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linuxcalls import GETPID
+from armprobe.targets.processclock import CLOCK_SIZE
 
 PAGE = 4096
 MANY, FEW, SIGNALS, STOPS = 20_000, 10, 25, 20
@@ -60,6 +61,7 @@ def programs(tmp_path_factory) -> dict[str, Path]:
         "many": threads_program(folder, rounds=MANY, name="many"),
         "few": threads_program(folder, rounds=FEW, name="few"),
         "waiting": waiting_program(folder),
+        "headless": waiting_program(folder, "headless", leader_exits=True),
         "busy": waiting_program(folder, "busy", calls=ROUNDS),
         "loading": loading_program(folder, LIBC),
         "one.so": plugin(folder, "one.so"),
@@ -221,6 +223,27 @@ def _run_until(hits: int, address: str, program: Path) -> None:
         session.run(between=lambda: calls.hits > hits, every=0.02)
 
 
+@pytest.mark.parametrize("optimized", [True, False])
+def test_a_program_whose_first_thread_has_ended_is_probed_and_left_running_as_it_was(guest, programs, optimized: bool):
+    address = guest.serve("/bin/headless")
+    mapped = guest.mapped()
+    with armprobe.attach_gdb(address, programs["headless"]) as session:
+        session.optimization = optimized
+        calls = session.count("work")
+        ended = session.run(between=lambda: calls.hits > 0 and session.target.stub.events.is_headless, every=0.05)
+        assert ended.reason is StopReason.INTERRUPT
+        # What is planted now takes memory, which another thread has to map.
+        late = session.define("p:works work n=%r0")
+        seen = session.probe("work+4", lambda _: session.stop() if seen.hits > FEW else None)
+        assert session.run().reason is StopReason.INTERRUPT
+        assert len(list(session.events())) == late.hits > 0
+    assert guest.mapped() == mapped
+    guest.send("x")
+    wrong, total = guest.finish().split()
+    assert wrong == "00000000"
+    assert int(total, 16) >= calls.hits > 0
+
+
 # --- a program that runs already
 
 
@@ -374,6 +397,31 @@ def test_a_process_is_restored_after_armprobe_was_killed_in_the_midst_of_a_syste
     assert guest.finish() == threads_output(FEW)
 
 
+KILLED_WITHOUT_A_FIRST_THREAD = """
+import sys, armprobe
+session = armprobe.attach_gdb(*sys.argv[1:])
+calls = session.count("work")
+def look():
+    if calls.hits and session.target.stub.events.is_headless:
+        print("now", flush=True)
+session.run(between=look, every=0.05)
+"""
+
+
+def test_a_process_whose_first_thread_has_ended_is_restored(guest: GdbserverGuest, programs: dict[str, Path]):
+    address = guest.serve("/bin/headless")
+    mapped = guest.mapped()
+    with victim(KILLED_WITHOUT_A_FIRST_THREAD, address, programs["headless"]) as process:
+        kill(process)
+    done = armprobe.restore(address)
+    assert done is not None
+    assert (done.kept, done.unknown, done.ended, done.restarted) == ([], [], False, False)
+    assert len(done.restored) == 1
+    assert guest.mapped() == mapped
+    guest.send("x")
+    assert guest.finish().startswith("00000000\n")
+
+
 def test_with_once_the_program_goes_with_the_connection(guest: GdbserverGuest, programs: dict[str, Path]):
     address = guest.serve("/bin/waiting", options="--once")
     with victim(KILLED, address, programs["waiting"], "running") as process:
@@ -499,6 +547,20 @@ def test_code_and_host_ask_the_process_for_the_same_clock(attach):
     assert max(times) - min(recorded) < 60e9
     assert took.count == threads_calls(FEW)
     assert took.least > 0
+
+
+def test_a_step_takes_a_thread_out_of_a_function_of_the_kernel_s_that_begins_anew_when_time_goes_by(attach):
+    with attach("few") as session:
+        session.define("p:works work")
+        session.optimize_now()
+        stub, clock = session.target.stub, session.target.clock.at_site.address
+        entry = int.from_bytes(stub.read_memory(clock + CLOCK_SIZE - 4, 4), "little")
+        (whole,) = (whole for whole in stub.whole if whole.code.start == entry)
+        assert stub.run(lambda _: False, until=entry).reason is StopReason.ADDRESS
+        assert stub.run(lambda _: False, limit=1).pc in whole.exits
+        assert clock < stub.run(lambda _: False, limit=1).pc < clock + CLOCK_SIZE
+        assert session.run().exit_code == 7
+        assert len(list(session.events())) == threads_calls(FEW)
 
 
 def test_signals_reach_the_program_and_the_one_that_ends_it_is_told(attach, guest: GdbserverGuest):

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from armprobe.errors import Refused
-from armprobe.isa.exits import Exit, find_exits
+from armprobe.isa.exits import Exit, find_exits, reached_exits
 
 START = 0x8000
 NOP, RETURN = 0xE1A00000, 0xE12FFF1E
@@ -21,6 +21,10 @@ def exits(*words: int, refusals: dict[int, str] | None = None, end: int | None =
     return find_exits(
         code, START, refusal=lambda place: refused.get(place, ""), inside=lambda place: START <= place < last
     )
+
+
+def reached(*words: int) -> list[int] | None:
+    return reached_exits(struct.pack(f"<{len(words)}I", *words), START)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +93,19 @@ def test_a_function_that_runs_on_into_the_next_is_refused():
 
 def test_part_of_a_function_elsewhere_belongs_to_it():
     assert exits(0x0A000010, RETURN, end=START + 0x1000) == [Exit(START + 4)]
+
+
+def test_function_is_followed_through_its_branches_and_past_its_calls_and_data():
+    conditional, call, conditional_return, back = 0x0A000001, 0xEB000100, 0x112FFF1E, 0xEAFFFFF9
+    data_like_a_return = RETURN
+    words = NOP, conditional, call, RETURN, conditional_return, back, data_like_a_return
+    assert reached(*words) == [START + 12, START + 16]
+
+
+def test_function_that_runs_on_or_branches_elsewhere_is_left_there():
+    assert reached(NOP, NOP) == [START + 4]
+    assert reached(0x0A000010, RETURN) == [START, START + 4]
+
+
+def test_function_with_an_instruction_that_is_not_known_has_no_certain_end():
+    assert reached(NOP, 0xFFFFFFFF, RETURN) is None

@@ -46,6 +46,29 @@ def find_exits(code: bytes, start: int, *, refusal: Callable[[int], str], inside
     return found
 
 
+def reached_exits(code: bytes, start: int) -> list[int] | None:
+    """Follow a function at `start` from its first instruction, and return where control leaves it for good.
+
+    Calls come back. Data is not looked at. None where it is not known what an instruction is that may be executed.
+    """
+    seen, ahead, found = set[int](), [start], []
+    while ahead:
+        place = ahead.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        try:
+            after = flow(decode(int.from_bytes(code[place - start : place - start + 4], "little")), place)
+        except Refused:
+            return None
+        ways = [way for way in (after.next, None if after.call else after.target) if way is not None]
+        inside = [way for way in ways if start <= way < start + len(code)]
+        ahead += inside
+        if len(inside) < len(ways) or (after.unknown and not after.call):
+            found.append(place)
+    return sorted(found)
+
+
 @dataclass(frozen=True, slots=True)
 class _Leaving:
     """`unclear`: why it is not known what the instruction does."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from armprobe.errors import Refused, TargetError, TargetFault, UsageError
+from armprobe.isa.exits import reached_exits
 from armprobe.session.journal import JournalFile, let_go
 from armprobe.session.libraries import Libraries, image_of
 from armprobe.session.session import Session
@@ -18,7 +19,7 @@ from armprobe.symbols.location import resolve
 from armprobe.symbols.objects import load_object
 from armprobe.symbols.table import SymbolTable
 from armprobe.targets.base import Region, StopReason
-from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.gdbremote import GdbRemoteTarget, WholeFunction
 from armprobe.targets.linkmap import AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR
 from armprobe.targets.linux_process import LinuxProcess, Vdso
 
@@ -165,9 +166,17 @@ def _find_vdso(target: LinuxProcess) -> Vdso | None:
     if known is None:
         return None
     ends = [part.end for part in known.image.segments]
-    names = {symbol.name: symbol.address for symbol in known.image.symbols}
-    clock = names.get("__vdso_clock_gettime")
-    return None if clock is None else Vdso(clock, Region(place, max(ends)))
+    functions = [symbol for symbol in known.image.symbols if symbol.function and not symbol.thumb]
+    clock = next((function for function in functions if function.name == "__vdso_clock_gettime"), None)
+    if clock is None:
+        return None
+    whole = []
+    for function in functions:
+        start, end = function.address, function.address + function.size
+        exits = reached_exits(content[start - place : end - place], start)
+        if exits is not None:
+            whole.append(WholeFunction(Region(start, end), tuple(exits)))
+    return Vdso(clock.address, Region(place, max(ends)), tuple(whole))
 
 
 def _one_place(where: str | int, symbols: SymbolTable) -> int:

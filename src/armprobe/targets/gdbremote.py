@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 from armprobe.errors import TargetError, TargetLost, UsageError
 from armprobe.targets.base import NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
@@ -38,6 +38,14 @@ from armprobe.targets.systemregisters import NO_FREQUENCY, NO_TIMER, GenericTime
 
 #: seconds that the server has between two lines of what it prints at a command: it may erase flash meanwhile
 _COMMAND_SECONDS = 60.0
+
+
+class WholeFunction(NamedTuple):
+    """A function of which single steps may never come to the end, as it begins anew when too much time went by."""
+
+    code: Region
+    #: the instructions that leave it
+    exits: tuple[int, ...]
 
 
 class GdbRemoteTarget:
@@ -97,6 +105,8 @@ class GdbRemoteTarget:
         frequency = abilities.timer_frequency
         self.clock = GenericTimer(frequency) if frequency else None
         self.no_clock = "" if frequency else NO_TIMER if frequency is None else NO_FREQUENCY
+        #: a step in one of these takes the thread to where it is left
+        self.whole: Sequence[WholeFunction] = ()
         self._numbered = abilities.system and self.architecture >= 7
         #: whether it is a process of an operating system
         self.process = abilities.process if process is None else process
@@ -197,7 +207,7 @@ class GdbRemoteTarget:
                         return Stop(StopReason.TRAP, pc)
                     continue
                 self.stops.reasons = {}
-                stop = self.stops.go(pc, step=limit is not None)
+                stop = self.stops.go(pc, step=False) if limit is None else self._step(pc)
                 if stop is not None:
                     return stop
                 watched = self.watchpoints.find(self.stops.reasons)
@@ -228,13 +238,26 @@ class GdbRemoteTarget:
             wanted |= self.runner.stopping
             self.runner.stopping = False
             before = self.read_registers().pc
-            stop = self.stops.go(before, step=True)
+            stop = self._step(before)
             if stop is not None:
                 return stop
             # An interrupt may have come in place of the step.
             executed += not self.runner.stopping or self.read_registers().pc != before
         self.runner.stopping |= wanted
         return Stop(StopReason.LIMIT, self.read_registers().pc)
+
+    def _step(self, pc: int) -> Stop | None:
+        """Have the stopped thread execute the instruction at PC, or the rest of a function that is taken whole."""
+        exits = next((whole.exits for whole in self.whole if pc in whole.code), ())
+        if not exits or pc in exits:
+            return self.stops.go(pc, step=True)
+        owner = object()
+        self._breakpoints.insert(exits, owner=owner)
+        try:
+            return self.stops.go(pc, step=False, only=True, withholding=True)
+        finally:
+            if self._connection.alive:
+                self._breakpoints.remove(exits, owner=owner)
 
     def stop(self) -> None:
         self.runner.stop()
@@ -390,13 +413,23 @@ class GdbRemoteTarget:
                 self._connection.exchange(self.threads.flush())
                 if self.runner.withheld:
                     self._pass_signals()
-                current = self.threads.current
-                process = current.process if current is not None else None
-                error = error_of(self._connection.ask(b"D" if process is None else b"D;%x" % process))
-                if error is not None:
-                    raise TargetError(f"{self.name} stands still: the stub answers {error} when it shall let go of it")
+                self._let_go()
         finally:
             self._connection.close()
+
+    def _let_go(self) -> None:
+        current = self.threads.current
+        process = current.process if current is not None else None
+        headless = self.events is not None and self.events.is_headless
+        try:
+            error = error_of(self._connection.ask(b"D" if process is None else b"D;%x" % process))
+        except TargetLost:
+            # gdbserver lets go of all threads but the first, and falls over that one (linux-low.cc, detach).
+            if not headless:
+                raise
+            return
+        if error is not None:
+            raise TargetError(f"{self.name} stands still: the stub answers {error} when it shall let go of it")
 
     def _pass_signals(self) -> None:
         """Let the process, which is about to be let go of, have its signals: it has to run for that.

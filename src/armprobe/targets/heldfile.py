@@ -1,6 +1,6 @@
 """A file without a name that a process maps and its stub holds open: what is there outlives the process.
 
-The process makes it (memfd_create, Linux 3.17), and gdbserver opens it by way of /proc/PID/fd. From then on it lasts as
+The process makes it (memfd_create, Linux 3.17), and gdbserver opens it by way of /proc. From then on it lasts as
 long as gdbserver has it, whatever becomes of the process, and needs no place in any file system.
 """
 
@@ -43,7 +43,7 @@ def make_file(stub: GdbRemoteTarget, calls: SystemCalls, *, size: int, name: int
         raise Refused(error.message) from None
     try:
         calls.call(FTRUNCATE, number, size)
-        file = RemoteFile.open(stub.exchange, f"/proc/{process}/fd/{number}", READ_WRITE)
+        file = RemoteFile.open(stub.exchange, stub.events.file(f"fd/{number}"), READ_WRITE)
         if file is None:
             raise Refused("the stub may not open a file that the process has opened")
     except TargetError as error:

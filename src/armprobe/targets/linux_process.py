@@ -20,7 +20,7 @@ from armprobe.targets.auxiliary import architecture_of, auxiliary_vector
 from armprobe.targets.base import TRAP, Region, Registers, Stop, TrapHandler
 from armprobe.targets.capabilities import AskedKernel, BulkMemory, ExecutableMemory, OwnFaults, Task
 from armprobe.targets.emulatedrun import EmulatedRun
-from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.gdbremote import GdbRemoteTarget, WholeFunction
 from armprobe.targets.heldfile import NAME
 from armprobe.targets.journal import MARK, Journal, OwnTimer
 from armprobe.targets.keptdata import KeptData, mark_as_ours
@@ -58,10 +58,14 @@ _ELF_ENTRY = 24
 
 
 class Vdso(NamedTuple):
-    """What the kernel maps into processes: its clock_gettime, and where its code is."""
+    """What the kernel maps into processes: its clock_gettime, where its code is, and functions that read the time.
+
+    Those begin anew when it goes on meanwhile.
+    """
 
     clock_gettime: int
     code: Region
+    functions: tuple[WholeFunction, ...]
 
 
 class LinuxProcess:
@@ -128,6 +132,8 @@ class LinuxProcess:
         without one.
         """
         calls = self._calls
+        if vdso is not None:
+            self.stub.whole = vdso.functions
         self._memory = MappedMemory(calls)
         start = self._memory.allocate(_PAGE, 0, 1 << 32)
         self._own = Region(start, start + _PAGE)
@@ -245,8 +251,8 @@ class LinuxProcess:
         That is what it has mapped now, where its stub reads files; else nobody knows.
         """
         if not self._rest:
-            process = self.stub.events.process if self.stub.events is not None and self.stub.alive else None
-            listed = read_file(self.stub.exchange, f"/proc/{process}/maps") if process is not None else None
+            events = self.stub.events if self.stub.alive else None
+            listed = None if events is None else read_file(self.stub.exchange, events.file("maps"))
             self._rest = self.stub.regions if listed is None else read_maps(listed.decode("utf-8", "replace"))
         return [*self._mapped, *self._rest]
 

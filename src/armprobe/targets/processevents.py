@@ -112,8 +112,24 @@ class ProcessEvents:
     @property
     def leads(self) -> bool:
         """Whether the process leads a process group: others can't be interrupted."""
+        return self._stat()[2:3] == [b"%d" % self.process]
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether its first thread has ended, and others go on."""
+        return self._stat()[:1] == [b"Z"]
+
+    def file(self, name: str) -> str:
+        """The path of what the kernel tells of the process: by a thread that is there, as the first one may have ended.
+
+        That has nothing any more then, neither memory nor files.
+        """
+        return f"/proc/{self.process}/task/{self._threads.ids()[0]}/{name}"
+
+    def _stat(self) -> list[bytes]:
+        """State, parent, process group and so on (proc(5))."""
         status = read_file(self._connection.exchange, f"/proc/{self.process}/stat") or b""
-        return status.rpartition(b")")[2].split()[2:3] == [b"%d" % self.process]
+        return status.rpartition(b")")[2].split()
 
     def is_alone(self) -> bool:
         """Whether the stub interrupts this process, and no other. It stands still when this is asked first.
