@@ -130,6 +130,30 @@ def test_a_probe_that_records_nothing_has_no_array(session):
     assert error.value.hint == "session.define('p:EVENT LOCATION ...') does"
 
 
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_session_is_restored_and_keeps_what_it_could_not_hand_over_when_on_event_raises(session, at_the_end):
+    place = session.locate("parse_packet")
+    given = []
+
+    def take(event):
+        given.append(event.number)
+        if len(given) == 10:
+            raise ValueError("enough")
+
+    if at_the_end:
+        session.run()
+    session.on_event(take)
+    with pytest.raises(ValueError, match=r"^enough$"):
+        (session.close if at_the_end else session.run)()
+    session.close()
+    with emulate(DEMO) as unprobed:
+        assert session.target.read_memory(place, 4) == unprobed.read_memory(place, 4)
+    kept = [event.number for event in session.events()]
+    assert given == list(range(10))
+    assert kept == list(range(10, 10 + len(kept)))
+    assert len(kept) > 10
+
+
 @pytest.mark.parametrize(
     ("library", "call", "message", "extra"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ from tests.targets.contract import BASE, NOP, Contract, Make
 
 import armprobe
 from armprobe.errors import TargetFault
+from armprobe.session.journal import default_path
 from armprobe.targets.base import Region, StopReason, Target
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linuxcalls import GETPID
@@ -47,7 +49,7 @@ ROUND_TRIPS = 30
 #: the command line
 RUN = "from armprobe.cli.main import main; raise SystemExit(main())"
 ROUNDS = 100_000
-SIGUSR1, SIGUSR2, SIGKILL, SIGSEGV, SIGTERM, SIGURG = 10, 12, 9, 11, 15, 23
+SIGINT, SIGUSR1, SIGUSR2, SIGKILL, SIGSEGV, SIGTERM, SIGURG = 2, 10, 12, 9, 11, 15, 23
 TICKS = 10
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -308,6 +310,44 @@ def test_a_program_that_was_attached_to_is_restored_after_armprobe_was_killed(gu
     done = armprobe.restore(address)
     assert done is not None
     assert (done.kept, done.unknown, done.ended) == ([], [], False)
+    assert (guest.mapped(process), guest.timers(process)) == (mapped, "")
+    assert guest.tell("x").startswith("00000000\n")
+
+
+#: nothing stops the program, and nobody looks
+KILLED_WHILE_IT_RUNS = """
+import sys, armprobe
+session = armprobe.attach_gdb(*sys.argv[1:])
+session.count("work")
+session.optimize_now()
+session.target.stub.runner.idle = lambda: print("now", flush=True)
+session.run()
+"""
+
+
+def test_restoring_a_program_that_nothing_stops_says_why_it_waits_and_how_to_stop_it(guest, programs):
+    process = guest.start("/bin/waiting")
+    mapped = guest.mapped(process)
+    address = guest.attach(process)
+    with victim(KILLED_WHILE_IT_RUNS, address, programs["waiting"]) as armprobe_process:
+        kill(armprobe_process)
+    command = [sys.executable, "-c", RUN, "restore", "--gdb", address]
+    reason = (
+        "gdbserver does not answer: it hears nobody while the program runs; `kill -INT {}`, where it runs, has the "
+        "program stop at once, and does it no harm; waiting for its next stop, which Ctrl-C ends\n"
+    )
+    for given_up in (True, False):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as restoring:
+            assert restoring.stdout is not None
+            assert restoring.stderr is not None
+            assert restoring.stderr.readline() == reason.format(process)
+            if given_up:
+                restoring.send_signal(signal.SIGINT)
+            else:
+                guest.signal(process, SIGINT)
+            assert (restoring.stderr.read().strip(), restoring.wait()) == ("", 130 if given_up else 0)
+            assert restoring.stdout.read().startswith("put 1 word of code back") is not given_up
+        assert default_path(address).exists() is given_up
     assert (guest.mapped(process), guest.timers(process)) == (mapped, "")
     assert guest.tell("x").startswith("00000000\n")
 
@@ -726,3 +766,47 @@ def test_events_of_a_process_are_traced(guest: GdbserverGuest, programs: dict[st
     assert done.returncode == 7
     assert len(done.stdout.splitlines()) == THREADS * 100
     assert guest.finish() == threads_output(MANY)
+
+
+@pytest.mark.parametrize(("ending", "leads"), [("SIGINT", True), ("SIGTERM", False), ("closed pipe", False)])
+def test_events_are_shown_while_threads_run_on_and_whoever_has_seen_enough_leaves_no_trace(
+    guest: GdbserverGuest, programs: dict[str, Path], ending: str, leads: bool
+):
+    process = guest.start("/bin/busy", leads=leads)
+    mapped = guest.mapped(process)
+    address = guest.attach(process)
+    # So rare that the ring would not be full for hours.
+    event = f"p:works work n=%r0:u32 if %r0 == {ROUNDS - 1}"
+    command = [sys.executable, "-c", RUN, "trace", "--gdb", address, "-e", event, str(programs["busy"])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tracing:
+        assert tracing.stdout is not None
+        assert tracing.stderr is not None
+        shown = [tracing.stdout.readline() for _ in range(3)]
+        if ending == "closed pipe":
+            tracing.stdout.close()
+        else:
+            tracing.send_signal(getattr(signal, ending))
+        summary = tracing.stderr.read()
+    assert all(f" works: (work+0x0/0x10) n={ROUNDS - 1}\n" in line for line in shown)
+    assert (tracing.returncode, "interrupted at" in summary) == {
+        "SIGINT": (130, True), "SIGTERM": (143, True), "closed pipe": (141, False),
+    }[ending]  # fmt: skip
+    assert not default_path(address).exists()
+    assert (guest.mapped(process), guest.timers(process)) == (mapped, "")
+    assert guest.tell("x").startswith("00000000\n")
+
+
+def test_events_are_handed_over_while_the_program_runs_on(guest: GdbserverGuest, programs: dict[str, Path]):
+    process = guest.start("/bin/busy")
+    seen: list[armprobe.Event] = []
+
+    def take(event: armprobe.Event) -> None:
+        seen.append(event)
+        session.stop()
+
+    with armprobe.attach_gdb(guest.attach(process), programs["busy"]) as session:
+        session.define(f"p:works work n=%r0:u32 if %r0 == {ROUNDS - 1}")
+        session.on_event(take)
+        assert session.run().reason is StopReason.INTERRUPT
+        assert len(seen) >= 1
+    assert guest.tell("x").startswith("00000000\n")

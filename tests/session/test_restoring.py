@@ -6,9 +6,11 @@ import os
 import random
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,8 +22,11 @@ import armprobe
 from armprobe import Image, Session
 from armprobe.cli.main import main
 from armprobe.errors import Refused, TargetLost
-from armprobe.session.journal import default_path
+from armprobe.session.journal import Owner, default_path, holding
+from armprobe.targets import connection
 from armprobe.targets.fake import FakeTarget
+from armprobe.targets.gdbremote import GdbRemoteTarget
+from armprobe.targets.journal import Left, OfProcess, Words
 
 _SOURCE = str(Path(armprobe.__file__).parent)
 IMAGE = Image.from_words(WORDS, base=BASE, name="loop.elf")
@@ -234,3 +239,32 @@ def test_the_end_of_the_program_leaves_nothing_to_restore():
 def test_restore_where_no_session_was_says_so(capsys):
     assert main(["restore", "--gdb", ":1"]) == 0
     assert capsys.readouterr().out == "no session left anything at :1\n"
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_who_restores_a_process_whose_stub_does_not_answer_is_told_why_and_loses_nothing(monkeypatch, waiting: bool):
+    monkeypatch.setattr(connection, "_MOMENT", 0.01)
+    monkeypatch.setattr(GdbRemoteTarget, "connect", partial(GdbRemoteTarget.connect, timeout=0.02))
+    reason = (
+        "it hears nobody while the program runs; `kill -INT 97`, where it runs, has the program stop at once, and does "
+        "it no harm"
+    )
+
+    def enough(told: str) -> None:
+        assert told == f"gdbserver does not answer: {reason}; waiting for its next stop, which Ctrl-C ends"
+        raise KeyboardInterrupt
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        left = Words(((BASE, b"\1" * 4, b"\2" * 4),))
+        with holding(address, None) as file:
+            file.begin(Owner(address, False, "program", "", os.getpid()))
+            file.note(OfProcess(97), left)
+            file.close()
+        with pytest.raises(KeyboardInterrupt if waiting else TargetLost) as lost:
+            armprobe.restore(address, waits=enough if waiting else None)
+        if not waiting:
+            assert (lost.value.message, lost.value.hint) == (f"the stub at {address} does not answer", reason)
+        with holding(address, None) as file:
+            assert file.left == Left.of([OfProcess(97), left])
+            file.close()

@@ -51,6 +51,9 @@ class BoardProcess:
     def ids(self) -> list[int]:
         return [1, 2]
 
+    def file(self, name: str) -> str:
+        return f"/proc/1/task/1/{name}"
+
     def is_held(self, _thread: int) -> bool:
         return False
 

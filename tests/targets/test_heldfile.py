@@ -22,7 +22,7 @@ def make(process: BoardProcess) -> tuple[int, int]:
 
 
 def test_the_process_makes_a_file_and_the_stub_opens_it_which_is_noted():
-    process = board({f"fd/{NUMBER}": ""})
+    process = board({f"task/1/fd/{NUMBER}": ""})
     assert make(process) == (NUMBER, FILE)
     assert process.calls == [(MEMFD_CREATE, NAME, 1), (FTRUNCATE, NUMBER, SIZE)]
     assert process.left.file == FILE
@@ -58,7 +58,7 @@ def test_what_the_stub_may_not_open_the_process_closes_again():
 
 @pytest.mark.parametrize(("failing", "last"), [(MEMFD_CREATE, MEMFD_CREATE), (FTRUNCATE, CLOSE)])
 def test_the_reason_why_a_call_fails_is_told(failing: int, last: int):
-    process = board({f"fd/{NUMBER}": ""}, failing)
+    process = board({f"task/1/fd/{NUMBER}": ""}, failing)
     with pytest.raises(Refused, match=r"^the system call fails$"):
         make(process)
     assert process.calls[-1][0] == last

@@ -23,12 +23,13 @@ def restore(gdb: str, journal: Path | None, as_json: bool) -> None:
 
     armprobe notes what it changes before it changes it. Where its bytes stand the program's are put back; a place that
     holds anything else is left alone and listed. Threads are led out of armprobe's code before its memory is given
-    back. Then the target runs on.
+    back. Then the target runs on. It waits for a gdbserver whose program runs, as long as that does not stop; Ctrl-C
+    ends this.
 
     \b
     armprobe restore --gdb :1234
     """
-    done = restore_target(gdb, journal=journal)
+    done = restore_target(gdb, journal=journal, waits=notice)
     if as_json:
         print_json(_facts(done))
     elif done is None:

@@ -15,23 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from armprobe.errors import Refused, UsageError
-from armprobe.targets import journal as changes
 from armprobe.targets.connection import parse_address
 from armprobe.targets.journal import Change, Left
 
 _VERSION = 1
-_CLASSES = {
-    kind.__name__: kind
-    for kind in (
-        changes.Words, changes.Unmapped, changes.Traps, changes.TrapsGone, changes.Memory, changes.Writable,
-        changes.Code, changes.Pads, changes.PadsGone, changes.Call, changes.CallEnded, changes.CallUndone,
-        changes.HeldFile, changes.OwnTimer, changes.OwnTimerGone, changes.KernelMemory, changes.KernelMemoryGone,
-        changes.InPlace, changes.InPlaceGone, changes.Settled, changes.TargetGone,
-    )
-}  # fmt: skip
+_CLASSES = {kind.__name__: kind for kind in get_args(Change)}
 _FIELDS = {name: [field.name for field in fields(kind)] for name, kind in _CLASSES.items()}
 
 

@@ -29,14 +29,26 @@ class Recorded:
         self._store = Store()
         #: of probes whose code is gone: where they were
         self._places: dict[Probe, str] = {}
-        #: is given every event as it comes, which is not kept then
+        #: is given every event as it comes, which is not kept then; once it has raised, no more
         self.callback: Callable[[Event], object] | None = None
+        #: while it must not be called, as it may raise
+        self.waits = False
 
     def add(self, records: Batch) -> None:
         self._store.add(records)
-        if self.callback is not None:
+        if not self.waits:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give the callback what it has not got yet. Raises what it raises."""
+        if self.callback is None:
+            return
+        try:
             for event in self.take():
                 self.callback(event)
+        except BaseException:
+            self.callback = None
+            raise
 
     def remember(self, probes: Iterable[Probe]) -> None:
         """Keep the names of places that nobody will know by then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
     from armprobe.targets.linux_process import LinuxProcess
 
 
-def restore(address: str, *, journal: str | Path | None = None) -> Recovery | None:
+def restore(
+    address: str, *, journal: str | Path | None = None, waits: Callable[[str], object] | None = None
+) -> Recovery | None:
     """Undo what a session that was killed left in the target at `HOST:PORT`, by its journal; then the target runs on.
 
     Returns what was done; None when no session left anything. What can't be undone is listed there, and can be tried
-    again. Raises Refused while the session lives, TargetLost when no stub answers.
+    again. gdbserver hears nobody while its program runs. Then `waits` is told so, with what to do about it, and there
+    is no limit to how long this takes; without `waits`, it is five seconds.
+    Raises Refused while the session lives, TargetLost when no stub answers.
     """
     with holding(address, journal) as file:
         left, owner = deepcopy(file.left), file.owner
@@ -30,15 +35,31 @@ def restore(address: str, *, journal: str | Path | None = None) -> Recovery | No
             raise UsageError(
                 f"{file.path} is the journal of {owner.address}, not of {address}", hint=f"use --gdb {owner.address}"
             )
-        return (_restore_kernel if owner.kernel else _restore_program)(address, file, owner, left)
+        if owner.kernel:
+            return _restore_kernel(address, file, owner, left)
+        return _restore_program(address, file, left, waits)
 
 
-def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left) -> Recovery:
+def _restore_program(address: str, file: JournalFile, left: Left, waits: Callable[[str], object] | None) -> Recovery:
     from armprobe.targets.gdbremote import GdbRemoteTarget
     from armprobe.targets.linux_process import LinuxProcess
     from armprobe.targets.remotefiles import RemoteFile
 
-    stub = GdbRemoteTarget.connect(address, journal=file)
+    silent = False
+
+    def decide() -> bool:
+        nonlocal silent
+        silent = True
+        if waits is not None:
+            waits(f"gdbserver does not answer: {_deaf(left)}; waiting for its next stop, which Ctrl-C ends")
+        return waits is not None
+
+    try:
+        stub = GdbRemoteTarget.connect(address, journal=file, silent=None if left.process is None else decide)
+    except TargetLost as error:
+        if silent:
+            error.hint = _deaf(left)
+        raise
     try:
         if not stub.process:
             return recover(stub, left)
@@ -56,6 +77,14 @@ def _restore_program(address: str, file: JournalFile, _owner: Owner, left: Left)
         return done
     finally:
         let_go(stub.detach, file)
+
+
+def _deaf(left: Left) -> str:
+    """Why gdbserver does not answer, and what to do: it takes SIGINT for itself."""
+    return (
+        f"it hears nobody while the program runs; `kill -INT {left.process}`, where it runs, has the program stop at "
+        "once, and does it no harm"
+    )
 
 
 def _end_timer(process: LinuxProcess, file: JournalFile, done: Recovery) -> None:

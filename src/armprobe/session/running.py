@@ -46,9 +46,7 @@ class Runs:
         """Run as `Session.run` does."""
         self._stop_asked = False
         target, look = self._engine.target, between or (lambda: None)
-        # A process may have a stub that can't stop it.
-        hands_over = self._recorded.callback is not None and target.own_faults is None
-        looks = limit is None and (between is not None or hands_over) and can_stretch()
+        looks = limit is None and (between is not None or self._recorded.callback is not None) and can_stretch()
         if target.own_faults is not None:
             target.own_faults.look_every(every if looks else None)
         if target.shared_memory is not None and target.shared_memory.live:

@@ -110,11 +110,14 @@ class Session:
 
     @hold_interrupt()
     def close(self) -> None:
-        """Remove all probes and restore the target; raises TargetError listing what could not be restored."""
+        """Remove all probes and restore the target; raises TargetError listing what could not be restored.
+
+        Then the last events are handed over (`on_event`).
+        """
         if self._engine.dispatcher.handling:
             raise UsageError("a handler can't close its session", hint="call stop(), and close when run() has returned")
         if not self._closed:
-            self._closed = True
+            self._closed = self._recorded.waits = True
             try:
                 try:
                     self._restore()
@@ -128,6 +131,7 @@ class Session:
                 raise
             finally:
                 self._detach()
+            self._recorded.hand_over()
 
     def _restore(self) -> None:
         if self._ends_target:
@@ -591,7 +595,11 @@ class Session:
         yield from self._recorded.take()
 
     def on_event(self, callback: Callable[[Event], object] | None) -> None:
-        """Call `callback` for every event as it is drained, instead of keeping it for `events`."""
+        """Call `callback` for every event as it is drained, instead of keeping it for `events`.
+
+        While the target runs, that is several times a second. What it raises ends the run; then it is not called any
+        more, and events are kept.
+        """
         self._recorded.callback = callback
 
     def to_numpy(self, probe: Probe) -> NDArray[Any]:

@@ -26,6 +26,8 @@ DEFAULT_HOST = "127.0.0.1"
 #: seconds a stub has for an answer; a slow debug probe that reads memory takes most of one
 TIMEOUT = 5.0
 _TRIES = 3
+#: seconds in which a stub answers that listens
+_MOMENT = 1.0
 #: seconds that a stub has for the second of two requests that came together
 _PATIENCE = 0.5
 #: a flight fits into the buffers of both sides, so that neither waits for the other
@@ -166,6 +168,17 @@ class Connection:
                     return item.payload
             if time.monotonic() >= deadline:
                 return None  # what came until now was no whole packet
+
+    def await_stub(self, request: bytes, silent: Callable[[], bool]) -> None:
+        """Wait until the stub listens, by a request that does nothing.
+
+        If that is not at once, `silent` decides whether there is no limit; Ctrl-C ends it. Raises TargetLost.
+        """
+        self._send([request])
+        if self._next_packet(_MOMENT) is None and self._next_packet(None if silent() else self.timeout) is None:
+            raise self._silent()
+        if self.acknowledges:
+            self._write(ACK)
 
     def interrupt(self) -> None:
         """Ask a running target to stop; may be called from a signal handler or another thread."""

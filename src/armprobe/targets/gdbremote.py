@@ -127,13 +127,17 @@ class GdbRemoteTarget:
         output: Callable[[bytes], object] = lambda _: None,
         timeout: float = TIMEOUT,
         journal: Journal | None = None,
+        silent: Callable[[], bool] | None = None,
     ) -> Self:
         """Attach to the stub that listens at `HOST:PORT`; `:PORT` is this computer. See `__init__`.
 
-        `memory` is as for `know_memory`.
+        `memory` is as for `know_memory`. Of a stub that does not answer at once, `silent` decides whether it has all
+        the time it likes.
         """
         connection = Connection.open(address, timeout=timeout)
         try:
+            if silent is not None:
+                connection.await_stub(b"vMustReplyEmpty", silent)
             target = cls(connection, architecture=architecture, output=output, journal=journal)
             target.know_memory(memory)
             return target

@@ -128,6 +128,13 @@ class CallUndone:
 
 
 @dataclass(frozen=True, slots=True)
+class OfProcess:
+    """The target is a process, by its `number` where its stub runs: no change."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeldFile:
     """The stub holds a file for data of ours, which it calls `number`: no change of the target."""
 
@@ -197,7 +204,7 @@ class TargetGone:
 
 Change = (
     Words | Unmapped | Traps | TrapsGone | Memory | Writable | Code | Pads | PadsGone | Call | CallEnded | CallUndone
-    | HeldFile | OwnTimer | OwnTimerGone | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled
+    | OfProcess | HeldFile | OwnTimer | OwnTimerGone | KernelMemory | KernelMemoryGone | InPlace | InPlaceGone | Settled
     | TargetGone
 )  # fmt: skip
 
@@ -244,6 +251,8 @@ class Left:
     #: the call that ended last, and its result: the thread may not have been told
     ended: tuple[Call, int] | None = None
     kernel: KernelMemory | None = None
+    #: which process it is, where the target is one that a server of processes holds
+    process: int | None = None
     #: what the stub calls a file that it may hold still
     file: int | None = None
     timer: OwnTimer | None = None
@@ -297,6 +306,8 @@ class Left:
                 self.ended = self.calls.pop(), result
             case CallUndone():
                 self.calls.pop()
+            case OfProcess(number):
+                self.process = number
             case HeldFile(number):
                 self.file = number
             case OwnTimer():

@@ -22,7 +22,7 @@ from armprobe.targets.capabilities import AskedKernel, BulkMemory, ExecutableMem
 from armprobe.targets.emulatedrun import EmulatedRun
 from armprobe.targets.gdbremote import GdbRemoteTarget, WholeFunction
 from armprobe.targets.heldfile import NAME
-from armprobe.targets.journal import MARK, Journal, OwnTimer
+from armprobe.targets.journal import MARK, Journal, OfProcess, OwnTimer, note
 from armprobe.targets.keptdata import KeptData, mark_as_ours
 from armprobe.targets.linkmap import AT_BASE, AT_ENTRY
 from armprobe.targets.linuxcalls import (
@@ -132,6 +132,8 @@ class LinuxProcess:
         without one.
         """
         calls = self._calls
+        if self.stub.events is not None:
+            note(self.stub.journal, OfProcess(self.stub.events.process))
         if vdso is not None:
             self.stub.whole = vdso.functions
         self._memory = MappedMemory(calls)
