@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from tests.codegen.test_handlers import DATA, PAGE, Machine
 
 from armprobe.codegen.actions import Call
 from armprobe.codegen.body import Exit
+from armprobe.codegen.conditions import map_symbol
 from armprobe.codegen.handlers import compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.python_host import Ending, Fault, host_condition, host_function
@@ -137,25 +139,41 @@ class BothSides:
 class Condition:
     """One condition: compiled, run on Unicorn; and on the host."""
 
-    def __init__(self, function: Callable[..., object], *, architecture: int = 7) -> None:
-        condition, scope = check_condition(function)
+    def __init__(self, function: Callable[..., object], *, architecture: int = 7, atomic: bool = False) -> None:
+        condition, scope = check_condition(function, shape_of)
+        self._maps = [known for known in scope.handler.maps if isinstance(known, Map)]
+        condition = replace(condition, maps=tuple((known.shape, known.address) for known in self._maps))
         readable = ((READ, READ + READ_SIZE),)
-        self._body = compile_guard(condition, architecture=architecture, readable=readable)
+        self._body = compile_guard(condition, architecture=architecture, readable=readable, atomic=atomic)
         self._machine = Machine()
         self._machine.uc.mem_map(READ & -PAGE, PAGE)
         self._machine.write(READ, MEMORY)
         self._decide = host_condition(scope)
 
     def target(self, registers: Mapping[str, int]) -> bool:
-        symbols = {"site": registers["pc"]}
+        symbols = {"site": registers["pc"]} | {map_symbol(known.address): known.address for known in self._maps}
         return self._machine.run(self._body, dict(registers), symbols) is Exit.HOLDS
 
     def host(self, registers: Mapping[str, int]) -> bool:
-        return self._decide(_Memory(), SimpleNamespace(**registers))
+        maps = [Map(known.name, known.shape, known.address, _memory=self) for known in self._maps]
+        return self._decide(_Memory(maps), SimpleNamespace(**registers))
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return self._machine.read(address, size)
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """What both sides find in maps."""
+        self._machine.write(address, data)
 
 
 class _Memory:
     """What a condition reaches."""
+
+    def __init__(self, maps: list[Map]) -> None:
+        self._maps = maps
+
+    def get(self, number: int, key: int) -> int:
+        return self._maps[number].get(key)
 
     def read(self, address: int, size: int) -> bytes:
         return read_memory(address, size)

@@ -162,7 +162,9 @@ def test_every_kind_of_handler_stays_within_its_data_and_its_stack(architecture,
                 error.add_note(f"{text!r} on architecture {architecture}, atomic {atomic}, with {registers}")
                 raise
     for source in CONDITIONS:
-        guard = compile_guard(check_condition(define(source))[0], architecture=architecture, readable=readable)
+        guard = compile_guard(
+            check_condition(define(source), shape_of)[0], architecture=architecture, readable=readable
+        )
         for turn in range(10):
             run(guard, (), registers_for(chance), at_end=turn % 2 == 0)
 

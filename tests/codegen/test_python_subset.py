@@ -302,16 +302,17 @@ def test_what_is_not_in_the_subset_is_refused_where_it_stands(body, caret, messa
         ("def f(r0):\n    emit(r0=r0)\n    return True\n", "a condition only looks: it emits nothing",
          "let the handler emit"),
         ("def f(r0):\n    skip(1)\n", "a condition only looks: it skips nothing", "let the handler skip"),
-        ("def f(r0):\n    h[1] += 1\n    return True\n", "this is no map",
-         "session.counter(), histogram() and table() make maps"),
-        ("f = lambda r0: h[r0] > 1\n", "this is an element of no map, and of no object of the program",
-         "conditions know no maps"),
+        ("def f(r0):\n    h[1] += 1\n    return True\n", "a condition only looks: it changes no map",
+         "let the handler do it"),
+        ("def f(r0):\n    c.add()\n    return True\n", "a condition only looks: it changes no map",
+         "let the handler do it"),
+        ("f = lambda r0: r0[1] > 1\n", "this is an element of no map, and of no object of the program", ""),
         ("f = lambda hit: hit.probe == 1\n", "a condition does not know the number of its probe", ""),
     ],
 )  # fmt: skip
 def test_what_is_no_condition_is_refused(source, message, hint):
     with pytest.raises(UsageError) as caught:
-        check_condition(define(source, **NAMES))
+        check_condition(define(source, **NAMES), shape_of)
     assert (str(caught.value), caught.value.hint) == (message, hint)
     assert caught.value.evidence.splitlines()[-1].endswith("^")
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from armprobe.codegen.fetch import Fetched, Fetcher
 from armprobe.codegen.filters import And, Compare, CompareText, Constant, Filter, Not, Operand
+from armprobe.codegen.ir import Lines
+from armprobe.codegen.map_reader import read_map
 from armprobe.codegen.python_emit import emit_condition
 from armprobe.codegen.python_tree import Condition
 from armprobe.codegen.read_value import read_value
 from armprobe.codegen.text_matcher import match_known_text, match_text
+from armprobe.codegen.words import Type
 from armprobe.events.source import KnownText
 
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -27,11 +32,21 @@ def condition(fetcher: Fetcher, wanted: Filter) -> str:
             moment = {name: fetcher.fetch(source, size)[0] for name, source, size in wanted.moment}
             return emit_condition(
                 ir, wanted, readable=fetcher.readable, has_clz=fetcher.has_clz, register=fetcher.register,
-                moment=moment.__getitem__,
+                moment=moment.__getitem__, read_map=partial(_read_map, ir, wanted),
             )  # fmt: skip
         case _:
             word = "and" if isinstance(wanted, And) else "or"
             return ir.value(f"{word} i1 {condition(fetcher, wanted.left)}, {condition(fetcher, wanted.right)}")
+
+
+def map_symbol(address: int) -> str:
+    """The symbol of a map that a condition reads, for its address."""
+    return f"map_{address:08x}"
+
+
+def _read_map(ir: Lines, wanted: Condition, number: int, key: str | list[str] | None, kind: Type | None) -> str:
+    shape, address = wanted.maps[number]
+    return read_map(ir, map_symbol(address), shape, key, kind)
 
 
 def _comparison(fetcher: Fetcher, wanted: Compare) -> str:

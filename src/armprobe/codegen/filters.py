@@ -137,6 +137,18 @@ class Or:
 Filter = Compare | CompareText | Not | And | Or | Condition
 
 
+def maps_read(condition: Filter) -> frozenset[int]:
+    """The addresses of the maps that `condition` looks at."""
+    match condition:
+        case Condition():
+            return frozenset(address for _, address in condition.maps)
+        case Not(operand):
+            return maps_read(operand)
+        case And(left, right) | Or(left, right):
+            return maps_read(left) | maps_read(right)
+    return frozenset()
+
+
 def sources(condition: Filter) -> frozenset[Source]:
     """The registers and the memory that `condition` looks at."""
     match condition:

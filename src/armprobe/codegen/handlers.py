@@ -21,7 +21,7 @@ from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_b
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event, write_values
 from armprobe.codegen.fetch import Fetcher, bytes_at_entry
-from armprobe.codegen.filters import Filter, sources
+from armprobe.codegen.filters import Filter, maps_read, sources
 from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.latency import add_latency, begin_call, end_call
 from armprobe.codegen.llvm import compile_module
@@ -38,6 +38,8 @@ from armprobe.events.source import Source, reads_memory
 SITE = "site"
 #: the architecture that brought load-exclusive
 _EXCLUSIVES = 6
+#: the one from which on every processor has that of two words
+_EXCLUSIVE_PAIRS = 7
 #: the architecture from which on every processor has BX
 _INTERWORKING = 5
 #: bits that actions set: the ring should be emptied, the host is wanted, the function is to be skipped
@@ -82,12 +84,8 @@ def compile_actions(
             f"this target has architecture {architecture}",
             hint="use a host handler",
         )
-    if atomic and architecture < 7 and any(map(_uses_maps, actions)):
-        raise Refused(
-            "using a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
-            f"processor has from architecture 7 on; this target has architecture {architecture}",
-            hint="count with session.count(), or use a host handler",
-        )
+    if any(map(_uses_maps, actions)):
+        _check_maps(architecture, atomic=atomic)
     programs = [action.program for action in actions if isinstance(action, Call)]
     skips = any(program.skips for program in programs)
     if skips and architecture < _INTERWORKING:
@@ -98,10 +96,13 @@ def compile_actions(
         )
     function = _Function(atomic, architecture, Readable(readable, walked), at_return=at_return)
     function.give(max((program.results for program in programs), default=0))
-    order = _follows if skips else _filter_order(actions)
+    # What one action does to a map, the condition of the next one sees.
+    alone = any(map(_reads_maps, actions))
+    ordered = sorted(actions, key=_follows if skips or alone else _filter_order(actions))
     with function.returning(kept) if at_return else nullcontext():
-        for wanted, group in groupby(sorted(actions, key=order), key=lambda action: action.filter):
-            function.group(wanted, list(group))
+        for _, group in groupby(enumerate(ordered), key=lambda item: item[0] if alone else item[1].filter):
+            together = [action for _, action in group]
+            function.group(together[0].filter, together)
     return function.compile()
 
 
@@ -110,7 +111,21 @@ def _follows(action: Action) -> bool:
 
 
 def _uses_maps(action: Action) -> bool:
-    return isinstance(action, Aggregate) or (isinstance(action, Call) and bool(action.program.maps))
+    own = isinstance(action, Aggregate) or (isinstance(action, Call) and bool(action.program.maps))
+    return own or _reads_maps(action)
+
+
+def _reads_maps(action: Action) -> bool:
+    return action.filter is not None and bool(maps_read(action.filter))
+
+
+def _check_maps(architecture: int, *, atomic: bool) -> None:
+    if atomic and architecture < _EXCLUSIVE_PAIRS:
+        raise Refused(
+            "using a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
+            f"processor has from architecture 7 on; this target has architecture {architecture}",
+            hint="count with session.count(), or use a host handler",
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -123,6 +138,8 @@ def compile_guard(
     walked: bool = False,
 ) -> Body:
     """Compile a filter into a Body that leaves by Exit.HOLDS where it holds. The rest is as in `compile_actions`."""
+    if maps_read(wanted):
+        _check_maps(architecture, atomic=atomic)
     function = _Function(atomic, architecture, Readable(readable, walked))
     function.guard(wanted)
     return function.compile()
@@ -131,10 +148,13 @@ def compile_guard(
 def split_filter(actions: tuple[Action, ...]) -> tuple[Filter | None, tuple[Action, ...]]:
     """The filter that all actions have, and the actions without it; None where a guard can't stand for the filter.
 
-    A record shows the numbers that its filter compared, and so does a key, so memory is read once, in one body.
+    A record shows the numbers that its filter compared, and so does a key, so memory is read once, in one body. What
+    one action does to a map, the filter of the next one sees.
     """
     wanted = actions[0].filter
     if wanted is None or any(action.filter != wanted for action in actions):
+        return None, actions
+    if len(actions) > 1 and maps_read(wanted):
         return None, actions
     if any(isinstance(action, Record | Aggregate) for action in actions) and any(map(reads_memory, sources(wanted))):
         return None, actions

@@ -57,23 +57,25 @@ class Lines:
         if self.atomic:
             self.value(f"atomicrmw add ptr {pointer}, i{bits} {amount} monotonic")
         else:
+            # Volatile: two actions may know one place by two symbols, which the compiler takes for two places.
             align = bits // 8
-            old = self.value(f"load i{bits}, ptr {pointer}, align {align}")
-            self.line(f"store i{bits} {self.value(f'add i{bits} {old}, {amount}')}, ptr {pointer}, align {align}")
+            old = self.value(f"load volatile i{bits}, ptr {pointer}, align {align}")
+            new = self.value(f"add i{bits} {old}, {amount}")
+            self.line(f"store volatile i{bits} {new}, ptr {pointer}, align {align}")
 
     def put(self, pointer: str, value: str, *, bits: int = 32) -> None:
         """Replace a word in memory, aligned to its size, as a whole."""
         if self.atomic:
             self.value(f"atomicrmw xchg ptr {pointer}, i{bits} {value} monotonic")
         else:
-            self.line(f"store i{bits} {value}, ptr {pointer}, align {bits // 8}")
+            self.line(f"store volatile i{bits} {value}, ptr {pointer}, align {bits // 8}")
 
     def get(self, pointer: str, *, bits: int = 32) -> str:
         """Read a word in memory, aligned to its size, as a whole."""
         if self.atomic:
             # A load-exclusive without its store would be taken for that of the program that was interrupted.
             return self.value(f"atomicrmw or ptr {pointer}, i{bits} 0 monotonic")
-        return self.value(f"load i{bits}, ptr {pointer}, align {bits // 8}")
+        return self.value(f"load volatile i{bits}, ptr {pointer}, align {bits // 8}")
 
     def offset(self, pointer: str, offset: int | str) -> str:
         return self.value(f"getelementptr i8, ptr {pointer}, i32 {offset}")

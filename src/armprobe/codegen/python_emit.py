@@ -371,12 +371,14 @@ def emit_condition(
     has_clz: bool,
     register: Callable[[str], str],
     moment: Callable[[str], str],
+    read_map: Callable[[int, str | list[str] | None, Type | None], str],
 ) -> str:
     """The i1 that a condition is."""
     holds, fault, end = ir.variable("i1"), ir.label(), ir.label()
     emitter = Emitter(
-        ir, layout=None, maps=(), readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
-        at_entry=_never, update_map=_never, read_map=_never, pop_key=_never, record=_never, skip=_never,
+        ir, layout=None, maps=[shape for shape, _ in condition.maps],
+        readable=readable, has_clz=has_clz, register=register, probe=_never, moment=moment,
+        at_entry=_never, update_map=_never, read_map=read_map, pop_key=_never, record=_never, skip=_never,
         result_word=_never, set_result=_never, fault=fault, out=end,
     )  # fmt: skip
     ir.line(f"store i1 {emitter.value(condition.value)}, ptr {holds}")

@@ -85,8 +85,7 @@ def _check(scope: Scope, node: ast.expr) -> Value:
                 )
             return result
     if isinstance(node, ast.Subscript):
-        raise scope.source.error(node, "this is an element of no map, and of no object of the program",
-                                 hint="conditions know no maps" if scope.in_condition else "")  # fmt: skip
+        raise scope.source.error(node, "this is an element of no map, and of no object of the program")
     raise scope.source.error(node, f"{_WORDS.get(type(node), 'this expression')} is not there in compiled handlers")
 
 

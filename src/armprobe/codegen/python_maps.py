@@ -16,7 +16,7 @@ def check_map_call(scope: Scope, call: ast.Call) -> list[tree.Statement] | None:
     function = call.func
     assert isinstance(function, ast.Attribute)
     if function.attr == "add":
-        number, shape = _map_of(scope, function.value)
+        number, shape = _map_to_change(scope, function.value)
         if shape.kind is not MapKind.COUNTER:
             raise scope.source.error(call, f"a {shape.kind.value} is added to by key", hint="write MAP[KEY] += 1")
         if call.keywords or len(call.args) > 1:
@@ -24,7 +24,7 @@ def check_map_call(scope: Scope, call: ast.Call) -> list[tree.Statement] | None:
         amount = _amount(scope, call.args[0]) if call.args else tree.Constant(U64, 1)
         return [tree.MapUpdate(number, None, amount)]
     if function.attr == "observe":
-        number, shape = _map_of(scope, function.value)
+        number, shape = _map_to_change(scope, function.value)
         if shape.kind is not MapKind.HISTOGRAM:
             raise scope.source.error(call, f"a {shape.kind.value} observes no values", hint="a histogram does")
         if call.keywords or len(call.args) != 1:
@@ -53,14 +53,16 @@ def check_map_add(
     if not isinstance(op, ast.Add):
         _map_of(scope, target.value)
         raise scope.source.error(node, "a map is added to, or a value replaced", hint="write MAP[KEY] += 1")
+    _map_to_change(scope, target.value)
     number, key = _place(scope, node, target)
     return tree.MapUpdate(number, key, _amount(scope, value))
 
 
 def check_map_put(scope: Scope, node: ast.Assign, target: ast.Subscript, value: ast.expr) -> tree.Statement:
     """MAP[KEY] = n."""
+    _, shape = _map_to_change(scope, target.value)
     number, key = _place(scope, node, target)
-    if isinstance(key, tuple) and not _map_of(scope, target.value)[1].removable:
+    if isinstance(key, tuple) and not shape.removable:
         raise scope.source.error(node, "a table whose keys are made of parts is added to",
                                  hint="write MAP[KEY] += 1, or make the table with removable=True")  # fmt: skip
     return tree.MapUpdate(number, key, _amount(scope, value), replace=True)
@@ -88,7 +90,7 @@ def check_map_pop(scope: Scope, call: ast.Call) -> tree.MapPop | None:
 
 
 def _removal(scope: Scope, node: ast.AST, target: ast.Subscript) -> tree.MapPop:
-    _, shape = _map_of(scope, target.value)
+    _, shape = _map_to_change(scope, target.value)
     if shape.kind is not MapKind.TABLE:
         raise scope.source.error(node, f"a {shape.kind.value} has no keys that could be removed", hint="a table has")
     if not shape.removable:
@@ -182,6 +184,14 @@ def is_map(scope: Scope, node: ast.expr) -> bool:
     if not isinstance(node, ast.Name) or any(node.id in names for names in own):
         return False
     return scope.handler.shape_of(scope.lookup(node)) is not None
+
+
+def _map_to_change(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:
+    """The same where it is changed: a condition only looks."""
+    found = _map_of(scope, node)
+    if scope.in_condition:
+        raise scope.source.error(node, "a condition only looks: it changes no map", hint="let the handler do it")
+    return found
 
 
 def _map_of(scope: Scope, node: ast.expr) -> tuple[int, MapShape]:

@@ -73,16 +73,21 @@ def check_handler(
 
 
 def check_condition(
-    function: Callable[..., object], names: Names | None = None, *, lacking: Mapping[str, str] = NOTHING_LACKING
+    function: Callable[..., object],
+    shape_of: Callable[[object], MapShape | None],
+    names: Names | None = None,
+    *,
+    lacking: Mapping[str, str] = NOTHING_LACKING,
 ) -> tuple[tree.Condition, Scope]:
     """Check a function, or a lambda, that decides whether a hit counts; its scope is for the host.
 
-    What it asks of the hit is in `scope.handler.moment`, and has yet to be put into the condition.
+    What it asks of the hit is in `scope.handler.moment`, and the maps that it reads in `scope.handler.maps`: both have
+    yet to be put into the condition.
 
     Raises UsageError like `check_handler`.
     """
     try:
-        scope, start = _begin(read_source(function, expression=True), lambda _: None, names)
+        scope, start = _begin(read_source(function, expression=True), shape_of, names)
         scope.condition, scope.handler.lacking = True, lacking
         body = (*start, *_check_body(scope))
     except RecursionError:

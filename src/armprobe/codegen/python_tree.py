@@ -330,3 +330,5 @@ class Condition:
     reads: bool
     #: how its `Moment`s are read: name, source, size in bytes
     moment: tuple[tuple[str, Source, int], ...] = ()
+    #: the maps that it reads, by their numbers, and where they stand
+    maps: tuple[tuple[MapShape, int], ...] = ()

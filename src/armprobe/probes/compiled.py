@@ -70,8 +70,9 @@ def conditions(
     moments = instruments.moments
     for names in places:
         if found is None:
-            condition, scope = check_condition(function, names, lacking=moments.lacking)
-            found = replace(condition, moment=moments.sources(scope.handler.moment, at_return=False)), scope
+            condition, scope = check_condition(function, shape_of, names, lacking=moments.lacking)
+            maps = tuple((known.shape, known.address) for known in _own_maps(scope.handler.maps, instruments))
+            found = replace(condition, moment=moments.sources(scope.handler.moment, at_return=False), maps=maps), scope
         yield found
         if found[1].handler.uses_names:
             found = None
@@ -162,9 +163,10 @@ def keep_entry(names: frozenset[str]) -> Callable[[Hit], object] | None:
 def condition_on_host(wanted: Filter, scope: Scope | None, instruments: Instruments) -> Callable[[Hit], bool]:
     """Make a function that decides a condition of `when=` on the host; `scope` is that of one in Python."""
     decide = host_condition(scope) if scope is not None else None
+    maps = scope.handler.maps if scope is not None else []
 
     def condition(hit: Hit) -> bool:
-        surroundings = _Surroundings(hit, [], None, instruments)
+        surroundings = _Surroundings(hit, maps, None, instruments)
         if decide is not None:
             return decide(surroundings, hit.regs)
         moments = instruments.moments
@@ -186,11 +188,16 @@ def _check(
         lacking=moments.lacking,
         at_return=at_return,
     )
-    maps = [known for known in checked.maps if isinstance(known, Map)]
-    for known in maps:
+    return checked, _own_maps(checked.maps, instruments)
+
+
+def _own_maps(maps: Iterable[object], instruments: Instruments) -> list[Map]:
+    """The maps that a function uses. Raises UsageError for one of another session."""
+    own = [known for known in maps if isinstance(known, Map)]
+    for known in own:
         if not instruments.has_map(known):
             raise UsageError(f"the map {known.name!r} belongs to another session", hint="make maps with this session")
-    return checked, maps
+    return own
 
 
 @dataclass(slots=True)

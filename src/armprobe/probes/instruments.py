@@ -11,7 +11,8 @@ from armprobe.codegen import latency
 from armprobe.codegen.actions import Action, BeginCall, Call, Count, EndCall, Follow, Latency, Record, Stop
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.body import Body
-from armprobe.codegen.filters import sources
+from armprobe.codegen.conditions import map_symbol
+from armprobe.codegen.filters import maps_read, sources
 from armprobe.codegen.handlers import SITE, compile_actions, compile_guard, split_filter
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.waiting import CONTROL_SIZE, Waiting, control_block
@@ -248,6 +249,8 @@ class Instruments:
     ) -> Compiled:
         readable, routines = self.memory.prepare() if any(map(_reads_memory, actions)) else ((), {})
         symbols |= routines
+        filters = [action.filter for action in actions if action.filter is not None]
+        symbols |= {map_symbol(place): place for known in filters for place in maps_read(known)}
         architecture, atomic = self._target.architecture, self._target.concurrent
         wanted, rest = (None, tuple(actions)) if at_return else split_filter(tuple(actions))
         body = compile_actions(
