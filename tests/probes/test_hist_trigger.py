@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tests.probes.program import DOUBLE, END, LOOP, PASSES, start
+from tests.probes.program import DOUBLE, END, LOOP, PASSES, RETURN, start
 
-from armprobe import UsageError, emulate
+from armprobe import Refused, UsageError, emulate
 from armprobe.probes.hist_trigger import HistKey, parse_trigger
 from armprobe.targets.base import NO_TASKS
 
@@ -48,7 +48,7 @@ EVENT = f"p:own {LOOP:#x} down=%r1:u32 low=%r1:s8 far=+0(%r1):u8 wide=+0(%sp):u6
         ("own.hist:keys=low.log2", 14, "log2 is for unsigned numbers, and low is s8"),
         ("own.hist:keys=down if up > 3", 22, "there is no field 'up'"),
         ("other.hist:keys=down", None, "there is no event other"),
-        ("back.hist:keys=result", None, "the event back is one of returns, which have no hist trigger yet"),
+        ("back.hist:keys=up", 15, "the event back has no field 'up'"),
     ],
 )
 def test_a_trigger_that_makes_no_sense_is_refused_where_it_stands(text, column, message):
@@ -161,3 +161,50 @@ def test_an_event_of_several_probes_is_summed_up_as_one():
         session.run(until=END)
         assert {row.key: row.hitcount for row in found.rows()} == dict.fromkeys(range(1, PASSES + 1), 2)
         assert "{ down:         64 }  hitcount:          2" in str(found)
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_returns_are_summed_up_by_results_and_by_what_the_entry_had(records):
+    with start() as session:
+        (probe,) = session.define_all([f"r:back {DOUBLE:#x} before=$arg1:u32 result=$retval:u32"], records=records)
+        found = session.trigger("back.hist:keys=before:vals=result if result > 100")
+        session.optimize_now()
+        session.run(until=END)
+        rows = {row.key: (row.hitcount, row.sums["result"]) for row in found.rows()}
+        assert rows == {number: (1, 2 * number) for number in range(51, PASSES + 1)}
+        assert (found.dropped, probe.hits, probe.missed, probe.active) == (0, PASSES, 0, 0)
+        assert len(list(session.events())) == (PASSES if records else 0)
+
+
+def test_a_call_in_progress_is_recorded_when_its_event_gets_a_trigger():
+    with start() as session:
+        probe = session.define(f"r:back {DOUBLE:#x} result=$retval:u32")
+        session.optimize_now()
+        session.run(until=RETURN)
+        found = session.trigger("back.hist:keys=result")
+        assert probe.active == 1
+        session.run(until=END)
+        assert [event.values["result"] for event in session.events()] == [2 * number for number in range(1, PASSES + 1)]
+        assert {row.key: row.hitcount for row in found.rows()} == {2 * number: 1 for number in range(2, PASSES + 1)}
+        assert (probe.active, probe.missed) == (0, 0)
+
+
+def test_a_trigger_that_finds_no_memory_leaves_an_event_of_returns_as_it_was(monkeypatch):
+    with start() as session:
+        probe = session.define(f"r:back {DOUBLE:#x} result=$retval:u32")
+        session.optimize_now()
+        session.run(until=RETURN)
+        engine = probe.engine
+        before = engine.returns.pads
+        known, used = sorted(before), engine.instruments.calls[probe]
+
+        def refuse(_changes):
+            raise Refused("no memory")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, "_change", refuse)
+            with pytest.raises(Refused):
+                session.trigger("back.hist:keys=result")
+        assert (sorted(engine.returns.pads), engine.instruments.calls[probe]) == (known, used)
+        session.run(until=END)
+        assert (probe.hits, probe.active) == (PASSES, 0)

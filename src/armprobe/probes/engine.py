@@ -227,18 +227,19 @@ class Engine:
 
     @hold_interrupt()
     def add_actions(self, actions: Mapping[Probe, Action]) -> None:
-        """Give registered probes one more action each: all or none."""
-        before = {probe: probe.actions for probe in actions}
+        """Give registered probes one more action each, those at returns in the target one there: all or none."""
+        before = {probe: (probe.actions, probe.returning) for probe in actions}
         for probe, action in actions.items():
-            probe.actions = (*probe.actions, action)
+            probe.add_action(action)
         sites = {self._site_of(probe) for probe in actions}
         for site in sites:
             site.handled = ()  # what is in its slot is not all of it any more
         try:
-            self._change({site: site.probes for site in sorted(sites, key=attrgetter("address"))})
+            with self.returns.remade(probe for probe in actions if probe.returning is not None):
+                self._change({site: site.probes for site in sorted(sites, key=attrgetter("address"))})
         except BaseException:
             for probe, old in before.items():
-                probe.actions = old
+                probe.actions, probe.returning = old
             raise
 
     @hold_interrupt()

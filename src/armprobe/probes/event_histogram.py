@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from armprobe.codegen.aggregate import KeyField
 from armprobe.codegen.filters import And
 from armprobe.errors import UsageError
-from armprobe.probes.definition import Kind
 from armprobe.probes.hist_trigger import HITCOUNT, HistKey, HistTrigger, parse_trigger
 from armprobe.probes.maps import Map
 
@@ -131,9 +130,6 @@ def sum_up(engine: Engine, probes: Iterable[Probe], text: str, describe: Callabl
         definition = probe.definition
         if definition is None or trigger.event not in (definition.event, f"{definition.group}/{definition.event}"):
             continue
-        if definition.kind is Kind.RETURN:
-            raise UsageError(f"the event {trigger.event} is one of returns, which have no hist trigger yet",
-                             hint="emit() and maps in a handler can do it")  # fmt: skip
         fields = {argument.name: (argument.source, argument.type) for argument in definition.arguments}
         action = trigger.action(fields, hit)
         maps = maps or tuple(

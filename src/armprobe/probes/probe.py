@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from armprobe.codegen.actions import Action, Follow
+from armprobe.codegen.actions import Action, Follow, needed_of_entry
 from armprobe.errors import UsageError
 from armprobe.events.record import Layout
 from armprobe.events.source import Source
@@ -274,6 +274,18 @@ class Probe:
     def kept(self) -> tuple[Source, ...]:
         """What is kept in target memory of each call in progress that a return probe follows."""
         return next((action.keep for action in self.actions if isinstance(action, Follow)), ())
+
+    def add_action(self, action: Action) -> None:
+        """Let one more thing happen in the target at a hit; of a return probe that does without the host, at a return.
+
+        What is in its slot, or its trampoline, has yet to be made again.
+        """
+        if self.returning is None:
+            self.actions = (*self.actions, action)
+            return
+        self.returning = replace(self.returning, actions=(*self.returning.actions, action))
+        keep = needed_of_entry(self.returning.actions)
+        self.actions = tuple(replace(old, keep=keep) if isinstance(old, Follow) else old for old in self.actions)
 
     @property
     def active(self) -> int:

@@ -146,6 +146,27 @@ class Returns:
         note(engine.target.journal, Pads(pads.address, pads.end, size, table.address, code.way_back is not None, drain))
         execute(plan_patch([], new_code=[write], set_traps=traps), engine.target)
 
+    @contextmanager
+    def remade(self, probes: Iterable[Probe]) -> Iterator[None]:
+        """Make trampolines of these probes once more, as their actions are now, for what is done within.
+
+        Calls in progress come back by the old ones, and are handled there. Where anything raises, the old ones stay.
+        """
+        before: list[tuple[Trampoline, dict[str, int]]] = []
+        instruments = self._engine.instruments
+        try:
+            for probe in probes:
+                before.append((self._trampolines[probe], instruments.calls[probe]))
+                self.add(probe)
+            yield
+        except BaseException:
+            for old, calls in before:
+                if self._trampolines[old.probe] is not old:
+                    self.discard(old.probe)
+                self._trampolines[old.probe], instruments.calls[old.probe] = old, calls
+            raise
+        self.retired += [old for old, _ in before]
+
     def _allocate(self, size: int, near: int) -> Slot:
         """Memory for pads: in reach of the function if there is any, as an MMU may not let other places be executed."""
         with suppress(Refused):
@@ -345,8 +366,7 @@ class Returns:
         return [number for number in range(1, trampoline.size + 1) if words[2 * number] >= SILENT]
 
     def active_calls(self, probe: Probe) -> int:
-        trampoline = self._trampolines.get(probe)
-        return len(self.active(trampoline)) if trampoline is not None else 0
+        return sum(len(self.active(item)) for item in self._all() if item.probe is probe)
 
     @property
     def in_use(self) -> bool:
