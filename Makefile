@@ -34,6 +34,7 @@ verify:
 	ARMPROBE_CORES=3 .venv/bin/pytest -q tests/verification/patchmodel/test_plans.py
 	.venv/bin/python -m armprobe.verification.stress --toggles 100000
 	ARMPROBE_CACHE=$(CURDIR)/.cache/debian .venv/bin/python -m armprobe.verification.kernelsites
+	ARMPROBE_CACHE=$(CURDIR)/.cache/debian .venv/bin/python -m armprobe.verification.kernelsites --module virtio_net
 	ARMPROBE_ROUNDS=200 .venv/bin/pytest -q --log-cli-level=INFO tests/integration/test_kernel_rounds.py
 	ARMPROBE_ROUNDS=50 .venv/bin/pytest -q -k again_and_again tests/integration/test_kernel_modules.py
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.kernel_guest import BUSYBOX, KERNEL, kernel_module, need_guest
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, need_guest
 
+from armprobe.targets.debian import modules_for
 from armprobe.targets.linuxguest import LinuxGuest, start_guest
 
 _DEBIAN = Path(__file__).resolve().parents[2] / ".cache/debian"
@@ -30,13 +31,6 @@ _LIBRARIES = {
     "libstdc++6": ("libstdc++.so.6",),
     "libgcc-s1": ("libgcc_s.so.1",),
 }
-#: in the order in which they are loaded
-_MODULES = (
-    "drivers/virtio/virtio_mmio.ko",
-    "net/core/failover.ko",
-    "drivers/net/net_failover.ko",
-    "drivers/net/virtio_net.ko",
-)
 _PORT = 5555
 #: TCP_LISTEN in /proc/net/tcp
 _LISTENING = "0A"
@@ -132,12 +126,14 @@ def gdbserver_guest(programs: Mapping[str, bytes]) -> Iterator[GdbserverGuest]:
             (pytest.fail if "CI" in os.environ else pytest.skip)(message)
     forwarded = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:{_PORT}"
     options = ["-device", "virtio-net-device,netdev=net", "-netdev", forwarded]
+    modules = modules_for(KERNEL, "virtio_mmio") | modules_for(KERNEL, "virtio_net")
     files = {
-        "bin/gdbserver": _GDBSERVER.read_bytes(), "bin/lua": LUA.read_bytes(), **_modules(), **programs,
+        "bin/gdbserver": _GDBSERVER.read_bytes(), "bin/lua": LUA.read_bytes(), **programs,
+        **{f"modules/{name}.ko": content for name, content in modules.items()},
         **_libraries("armhf", _LIBRARIES), **_libraries("armel", _LUA_LIBRARIES),
     }  # fmt: skip
     with start_guest(KERNEL, BUSYBOX, programs=files, processors=PROCESSORS, options=options) as guest:
-        loads = "; ".join(f"insmod /modules/{Path(module).name}" for module in _MODULES)
+        loads = "; ".join(f"insmod /modules/{name}.ko" for name in modules)
         guest.execute(f"{loads}; ifconfig lo 127.0.0.1; ifconfig eth0 10.0.2.15")
         yield GdbserverGuest(guest, f"127.0.0.1:{_forwarded_port(guest)}")
         assert guest.power_off() == 0
@@ -151,10 +147,6 @@ def _libraries(architecture: str, packages: Mapping[str, Sequence[str]]) -> dict
             folder = "lib" if name.startswith("ld-") else f"lib/{_TRIPLETS[architecture]}"
             found[f"{folder}/{name}"] = next((_DEBIAN / architecture / package).rglob(name)).read_bytes()
     return found
-
-
-def _modules() -> dict[str, bytes]:
-    return {f"modules/{Path(module).name}": kernel_module(KERNEL, module) for module in _MODULES}
 
 
 def _forwarded_port(guest: LinuxGuest) -> int:

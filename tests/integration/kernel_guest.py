@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import shutil
 import subprocess
@@ -98,13 +97,6 @@ def sending_program(folder: Path, *, processors: int, packets: int) -> bytes:
         Path(__file__).with_name("sending_program.c"), result, f"-DPROCESSORS={processors}", f"-DPACKETS={packets}"
     )
     return result.read_bytes()
-
-
-def kernel_module(kernel: Path, path: str) -> bytes:
-    """A module of the kernel by its path, such as `drivers/net/dummy.ko`, as `insmod` takes it."""
-    (folder,) = kernel.resolve().parents[1].glob("lib/modules/*/kernel")
-    packed = folder / f"{path}.xz"
-    return lzma.decompress(packed.read_bytes()) if packed.exists() else (folder / path).read_bytes()
 
 
 def _compile(source: Path, result: Path, *options: str) -> None:

@@ -7,23 +7,19 @@ from collections import Counter
 from itertools import takewhile
 
 import pytest
-from tests.integration.kernel_guest import BUSYBOX, KERNEL, kernel_module, need_guest, sending_program
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, need_guest, sending_program
 
 import armprobe
 from armprobe.cli.main import main
 from armprobe.errors import Refused, UsageError
 from armprobe.session import Session
+from armprobe.targets.debian import modules_for
 from armprobe.targets.linuxguest import start_guest
-from armprobe.verification.kernelsites import classify
+from armprobe.verification.kernelsites import classify, sample_functions
 
 PROCESSORS, PACKETS, SEED = 4, 1000, 1
 ROUNDS = int(os.environ.get("ARMPROBE_ROUNDS", "2"))
 PLACES = int(os.environ.get("ARMPROBE_PLACES", "1000"))
-#: in the order in which they are loaded
-MODULES = (
-    "drivers/virtio/virtio_mmio.ko", "net/core/failover.ko", "drivers/net/net_failover.ko", "drivers/net/virtio_net.ko",
-)  # fmt: skip
-DUMMY = "drivers/net/dummy.ko"
 #: without IPv6, nobody but the program sends there
 UP = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; insmod /modules/dummy.ko; ifconfig dummy0 10.1.1.1 up"
 #: packets go to a device that answers nobody
@@ -38,10 +34,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 10 * ROUNDS)]
 def guest(tmp_path_factory):
     need_guest()
     programs = {"bin/sends": sending_program(tmp_path_factory.mktemp("sends"), processors=PROCESSORS, packets=PACKETS)}
-    programs |= {f"modules/{path.rpartition('/')[2]}": kernel_module(KERNEL, path) for path in (*MODULES, DUMMY)}
+    loaded = modules_for(KERNEL, "virtio_mmio") | modules_for(KERNEL, "virtio_net")
+    files = loaded | modules_for(KERNEL, "dummy")
+    programs |= {f"modules/{name}.ko": content for name, content in files.items()}
     options = ["-device", "virtio-net-device,netdev=net", "-netdev", "user,id=net,restrict=on"]
     with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS, options=options) as running:
-        running.execute("; ".join(f"insmod /modules/{path.rpartition('/')[2]}" for path in MODULES))
+        running.execute("; ".join(f"insmod /modules/{name}.ko" for name in loaded))
         yield running
         assert not {"Oops", "WARNING", "BUG"} & set(running.execute("dmesg").replace(":", " ").split())
         assert running.power_off() == 0
@@ -115,8 +113,7 @@ def test_names_and_places_are_those_that_the_kernel_shows(guest):
 def test_instructions_of_a_driver_are_probed_as_it_is_said_of_them_and_it_works_on(guest):
     tables = {name: int(place, 16) for name, place in (line.split() for line in guest.execute(TABLES).splitlines())}
     with armprobe.attach_kernel(guest.address) as session:
-        functions = [session.symbols.function_bounds(place) for place in session.places("virtio_net:*")]
-        table = classify(session, functions)
+        table = classify(session, sample_functions(session, None, seed=SEED, module="virtio_net"))
         refused = Counter()
         for (way, reason), count in table.counts.items():
             refused[re.sub(r"^lies between.*", "exclusive", reason)] += count if way == "refused" else 0

@@ -7,7 +7,6 @@ from tests.integration.kernel_guest import (
     KERNEL,
     LPAE_KERNEL,
     calling_program,
-    kernel_module,
     need_guest,
     opening_program,
     sending_program,
@@ -15,6 +14,7 @@ from tests.integration.kernel_guest import (
 )
 
 import armprobe
+from armprobe.targets.debian import modules_for
 from armprobe.targets.linuxguest import start_guest
 from armprobe.targets.qemu import EMULATOR, WIDE_EMULATOR
 
@@ -38,7 +38,7 @@ def test_other_kernels_are_probed_as_well(kernel, memory, emulator, tmp_path):
         "bin/opens": opening_program(tmp_path, opens=OPENS),
         "bin/unmaps": unmapping_program(tmp_path, opens=UNMAPPED),
         "bin/sends": sending_program(tmp_path, processors=PROCESSORS, packets=CALLS),
-        "dummy.ko": kernel_module(kernel, "drivers/net/dummy.ko"),
+        "dummy.ko": modules_for(kernel, "dummy")["dummy"],
     }
     with start_guest(
         kernel, BUSYBOX, programs=programs, processors=PROCESSORS, options=["-m", memory], emulator=emulator

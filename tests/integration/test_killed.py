@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
-from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, kernel_module, need_guest
+from tests.integration.kernel_guest import BUSYBOX, KERNEL, calling_program, need_guest
 from tests.targets.qemu_board import SLOTS, Board, board
 
 import armprobe
@@ -20,6 +20,7 @@ from armprobe.cli.main import main
 from armprobe.errors import Refused
 from armprobe.session.journal import default_path
 from armprobe.symbols.image import Image
+from armprobe.targets.debian import modules_for
 from armprobe.targets.gdbremote import GdbRemoteTarget
 from armprobe.targets.linux_kernel import KernelTarget
 from armprobe.targets.linuxguest import LinuxGuest, start_guest
@@ -191,7 +192,7 @@ MOMENTS = [
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxGuest]:
     need_guest()
     program = calling_program(tmp_path_factory.mktemp("calls"), processors=PROCESSORS, calls=CALLS)
-    programs = {"bin/calls": program, "dummy.ko": kernel_module(KERNEL, "drivers/net/dummy.ko")}
+    programs = {"bin/calls": program, "dummy.ko": modules_for(KERNEL, "dummy")["dummy"]}
     with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS) as running:
         yield running
         assert running.power_off() == 0

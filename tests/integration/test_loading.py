@@ -22,6 +22,7 @@ from tests.integration.linux_programs import (
 
 import armprobe
 from armprobe import Refused, Session, UsageError
+from armprobe.events.recording import load
 from armprobe.targets.useremulator import EMULATOR
 
 pytestmark = [
@@ -206,6 +207,30 @@ def test_trace_shows_events_of_libraries_that_are_gone(root: Path, folder: Path)
     assert sum(": worked: (one.so:work+0x0/" in line for line in lines) == 30 - 19
     assert sum(": ran: (" in line and "<- two.so:run)" in line for line in lines) == 1
     assert lines[-1] == "12 events of 2 probes; the program ended with exit code 3"
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".ndjson"])
+def test_record_writes_events_of_libraries_that_came_later_and_are_gone(root: Path, folder: Path, tmp_path, suffix):
+    path = tmp_path / f"run{suffix}"
+    wanted = ["-e", "p:worked one.so:work n=%r0 if %r0 > 18", "-e", "r:ran two.so:run x=$retval", "-e", "never.so:f"]
+    done = cli(root, folder, "record", *wanted, "-e", "p:opens libc.so.6:dlopen mode=%r1", "-o", str(path))
+    assert done.returncode == 3, done.stderr
+    assert "never.so:f: never.so was never loaded" in done.stderr
+    assert done.stderr.splitlines()[-1] == "15 events of 3 probes; the program ended with exit code 3"
+    recording = load(path)
+    assert [(event, count) for event, _, count in recording.places] == [("worked", 11), ("opens", 3), ("ran", 1)]
+    values = {argument.name: argument.values.tolist() for argument in recording.arguments}
+    assert (values["n"], values["mode"]) == (list(range(19, 30)), [2, 2, 2])
+    assert [(probe["event"], probe["recorded"]) for probe in recording.summary["probes"]] == [
+        ("opens", 3), ("worked", 11), ("ran", 1),
+    ]  # fmt: skip
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_record_with_pending_places_refuses_its_file_before_the_program_runs(root: Path, folder: Path, tmp_path):
+    done = cli(root, folder, "record", "-e", "one.so:work", "-o", str(tmp_path / "run.xyz"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "wanted a file name that ends in .parquet" in done.stderr
 
 
 def test_what_is_malformed_is_told_before_the_program_runs(root: Path, folder: Path):

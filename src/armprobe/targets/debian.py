@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import lzma
 import os
+import re
 import shutil
 import subprocess
 from importlib.resources import files
 from pathlib import Path
 
-from armprobe.errors import MissingDependency, TargetError
+from armprobe.errors import MissingDependency, TargetError, UsageError
+
+_DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 
 
 def cache_folder() -> Path:
@@ -50,3 +55,34 @@ def fetch_guest(cache: Path) -> tuple[Path, Path]:
             hint="it takes a Debian system and its package sources; 45 MB are fetched, once",
         )
     return kernel, busybox
+
+
+def modules_for(kernel: Path, name: str) -> dict[str, bytes]:
+    """A module of a fetched kernel and those that it needs, by their names, in the order in which they are loaded.
+
+    Raises UsageError when the kernel has none of that name.
+    """
+    paths = {
+        path.name.partition(".ko")[0].replace("-", "_"): path
+        for path in kernel.resolve().parents[1].glob("lib/modules/*/kernel/**/*.ko*")
+    }
+    found: dict[str, bytes] = {}
+
+    def add(wanted: str) -> None:
+        if wanted in found:
+            return
+        if wanted not in paths:
+            similar = difflib.get_close_matches(wanted, paths, n=1)
+            raise UsageError(
+                f"{kernel} has no module {wanted}",
+                hint=f"did you mean {similar[0]}?" if similar else "what is built into it has no module",
+            )
+        packed = paths[wanted].read_bytes()
+        content = lzma.decompress(packed) if paths[wanted].suffix == ".xz" else packed
+        depends = _DEPENDS.search(content)
+        for needed in filter(None, depends[1].decode().split(",") if depends is not None else []):
+            add(needed.replace("-", "_"))
+        found[wanted] = content
+
+    add(name.replace("-", "_"))
+    return found

@@ -1,10 +1,11 @@
 """What a live kernel bears: every instruction of its functions as a branch, as a trap, or refused with the reason.
 
     python -m armprobe.verification.kernelsites --functions 2000
+    python -m armprobe.verification.kernelsites --module virtio_net
 
 The guest is Debian's kernel in QEMU, on four processors. Of the sites that are said to take a branch, a sample is
 planted, by the thousand, first those in functions that the guest runs through when it works. It works with them: each
-must be the branch that it was said to be, and no byte of the kernel's code may differ afterwards.
+must be the branch that it was said to be, and no byte of the code of the kernel and its modules may differ afterwards.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from armprobe.errors import UsageError
 from armprobe.probes.explain import Explanation
 from armprobe.session import Session, attach_kernel
-from armprobe.targets.debian import cache_folder, fetch_guest
+from armprobe.targets.debian import cache_folder, fetch_guest, modules_for
 from armprobe.targets.linux_kernel import KernelTarget
 from armprobe.targets.linuxguest import LinuxGuest, start_guest
 
@@ -68,12 +70,20 @@ def classify(session: Session, functions: Iterable[tuple[int, int]]) -> SiteTabl
     return table
 
 
-def sample_functions(session: Session, number: int, *, seed: int) -> list[tuple[int, int]]:
-    """Choose functions of the kernel by chance: where they begin and end, ascending."""
+def sample_functions(
+    session: Session, number: int | None, *, seed: int, module: str | None = None
+) -> list[tuple[int, int]]:
+    """Choose functions of the kernel, or of one of its modules, by chance: where they begin and end, ascending.
+
+    None: all of them.
+    """
     code = _target(session).text
-    starts = [symbol.address for symbol in session.symbols.matching("*") if code.start <= symbol.address < code.end]
-    bounds = [bounds for start in starts if (bounds := session.symbols.function_bounds(start)) is not None]
-    return sorted(random.Random(seed).sample(bounds, min(number, len(bounds))))  # noqa: S311
+    known = session.symbols.matching("*" if module is None else f"{module}:*")
+    starts = {symbol.address for symbol in known if module is not None or code.start <= symbol.address < code.end}
+    bounds = [bounds for start in sorted(starts) if (bounds := session.symbols.function_bounds(start)) is not None]
+    if number is None or number >= len(bounds):
+        return bounds
+    return sorted(random.Random(seed).sample(bounds, number))  # noqa: S311
 
 
 def plant(session: Session, guest: LinuxGuest, table: SiteTable, number: int, *, seed: int) -> Planted:
@@ -137,14 +147,25 @@ def report(table: SiteTable, planted: Planted) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table. Status 1 when a sample was not what was said of it."""
     parser = argparse.ArgumentParser(prog="python -m armprobe.verification.kernelsites", description=__doc__)
-    parser.add_argument("--functions", type=int, default=2000, help="how many functions, chosen by chance")
+    parser.add_argument("--module", metavar="NAME", help="those of a module, and of no device of it")
+    parser.add_argument("--functions", type=int, help="how many, chosen by chance (default: 2000, of a module all)")
     parser.add_argument("--planted", type=int, default=5000, help="how many sites are planted")
     parser.add_argument("--seed", type=int, default=1, help="chooses them")
     options = parser.parse_args(arguments)
     kernel, busybox = fetch_guest(cache_folder())
-    with start_guest(kernel, busybox, processors=PROCESSORS) as guest:
+    try:
+        modules = {} if options.module is None else modules_for(kernel, options.module)
+    except UsageError as error:
+        parser.error(f"{error.message}; {error.hint}")
+    number = options.functions or (2000 if options.module is None else None)
+    module = next(reversed(modules), None)
+    files = {f"modules/{name}.ko": content for name, content in modules.items()}
+    with start_guest(kernel, busybox, programs=files, processors=PROCESSORS) as guest:
+        for name in modules:
+            guest.execute(f"insmod /modules/{name}.ko")
         with attach_kernel(guest.address) as session:
-            table = classify(session, sample_functions(session, options.functions, seed=options.seed))
+            functions = sample_functions(session, number, seed=options.seed, module=module)
+            table = classify(session, functions)
             planted = plant(session, guest, table, options.planted, seed=options.seed)
         status = guest.power_off()
     sys.stdout.write("\n".join(report(table, planted)) + "\n")
@@ -161,7 +182,7 @@ def _general(reason: str, symbol: str) -> str:
     """A reason without what belongs to one site alone."""
     text = reason.removeprefix(f"no probe at {symbol}: ").removeprefix(f"{symbol} ")
     text = re.sub(r"0x[0-9a-f]+ \((\w+)\) at 0x[0-9a-f]+", r"\1", text)
-    return re.sub(r"(?<=exclusive at )[^\s:]+|\b0x[0-9a-f]+\b", "...", text)
+    return re.sub(r"(?<=exclusive at )(?:[^\s:]+:)?[^\s:]+|\b0x[0-9a-f]+\b", "...", text)
 
 
 def _target(session: Session) -> KernelTarget:
@@ -170,8 +191,10 @@ def _target(session: Session) -> KernelTarget:
 
 
 def _code(session: Session) -> bytes:
+    """That of the kernel, and of its modules."""
     text = _target(session).text
-    return session.target.read_memory(text.start, text.end - text.start)
+    parts = [(text.start, text.end), *((part.start, part.end) for part in session.symbols.objects)]
+    return b"".join(session.target.read_memory(start, end - start) for start, end in parts)
 
 
 if __name__ == "__main__":
