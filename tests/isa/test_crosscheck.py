@@ -7,7 +7,7 @@ import os
 import pytest
 
 from armprobe.isa.decoder import find_row, table
-from armprobe.verification.crosscheck import PER_ROW, crosscheck, main
+from armprobe.verification.crosscheck import A32, PER_ROW, T32, crosscheck, main
 from armprobe.verification.decoders import missing
 from armprobe.verification.disagreements import Disagreement
 from armprobe.verification.sample import sample, uncovered
@@ -19,14 +19,15 @@ ROUNDS = int(os.environ.get("ARMPROBE_CROSSCHECK_ROUNDS", "1"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
-def test_two_million_words_are_what_other_decoders_say_or_the_difference_is_explained(seed):
-    report = crosscheck(PER_ROW, seed=seed)
+@pytest.mark.parametrize(("instruction_set", "least"), [(A32, 2_000_000), (T32, 650_000)])
+def test_millions_of_words_are_what_other_decoders_say_or_the_difference_is_explained(instruction_set, least, seed):
+    report = crosscheck(PER_ROW[instruction_set], instruction_set=instruction_set, seed=seed)
     assert report.failures == (), "\n".join(report.failures)
-    assert report.words >= 2_000_000
+    assert report.words >= least
 
 
-def row(name):
-    return next(row for row in table() if row.name == name)
+def row(name, instruction_set=A32):
+    return next(row for row in table(instruction_set) if row.name == name)
 
 
 def test_a_difference_without_an_explanation_is_reported_with_a_word():
@@ -71,11 +72,12 @@ def test_a_sample_is_the_same_each_time_and_stays_within_the_row():
 
 
 def test_main_tells_what_it_does_and_fails_where_something_is_unexplained(monkeypatch):
-    monkeypatch.setattr("armprobe.verification.crosscheck.table", lambda: (row("B_A1"),))
-    monkeypatch.setattr("armprobe.verification.crosscheck.PER_ROW", 50)
+    one = {A32: (row("B_A1"),), T32: (row("B_T4", T32),)}
+    monkeypatch.setattr("armprobe.verification.crosscheck.table", one.get)
+    monkeypatch.setattr("armprobe.verification.crosscheck.PER_ROW", {A32: 50, T32: 60})
     lines = []
     assert main(2, write=lines.append) == 1  # of one row alone, most explanations excuse nothing
-    assert lines[0] == "sampling 50 words of each of 1 rows\n"
-    assert lines.count(lines[0]) == 2
+    assert lines[:2] == ["A32\n", "sampling 50 words of each of 1 rows\n"]
+    assert lines.count(lines[1]) == lines.count("sampling 60 words of each of 1 rows\n") == 2
     assert "seed 2: the explanation 'BFloat16' excuses nothing: remove it\n" in lines
-    assert lines[-1].startswith("55 words, ")
+    assert lines[-1].startswith("66 words, ")

@@ -12,7 +12,7 @@ from armprobe.isa.decoder import decode, find_row, table
 from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.row_pattern import parse_pattern
 from armprobe.isa.rows import TableBuilder, check_table
-from armprobe.verification.sample import sample
+from armprobe.verification.sample import sample, untaken
 
 PLAIN = "cond:4 0001 imm24:24"
 
@@ -179,28 +179,11 @@ def test_the_table_keeps_the_rules(instruction_set):
     assert {row.instruction_set for row in table(instruction_set)} == {instruction_set}
 
 
-def unshadowed(row, earlier):
-    """A word that `row` matches and no row of `earlier` does, found by turning bits that the row leaves free."""
-
-    def search(word, taken):
-        shadow = next((other for other in earlier if other.matches(word)), None)
-        if shadow is None:
-            return word
-        for bit in range(28 if row.conditional else 8 * row.length):
-            if shadow.mask >> bit & 1 and not taken >> bit & 1:
-                found = search(word ^ 1 << bit, taken | 1 << bit)
-                if found is not None:
-                    return found
-        return None
-
-    return search(row.value | row.should_value | (0xE0000000 if row.conditional else 0), row.mask)
-
-
 @both_sets
 def test_no_row_is_shadowed(instruction_set):
     rows = table(instruction_set)
     for row in rows:
-        word = unshadowed(row, [other for other in rows[: rows.index(row)] if row.group and other.group == row.group])
+        word = untaken(row, [other for other in rows[: rows.index(row)] if row.group and other.group == row.group])
         assert word is not None, f"no word reaches {row.name}: earlier rows of its group take all"
         found = find_row(word, instruction_set)
         assert found is row, f"{row.name}: 0x{word:08x} goes to {found}"

@@ -5,7 +5,8 @@ The tables say valid, unpredictable or undefined. A disagreement is
   - a word undefined by the tables that a decoder takes for an instruction, predictable or not;
   - a word unpredictable by the tables that every decoder calls valid ("all"): alone, each of them checks little;
   - a valid word of which Capstone lists other core registers, or objdump prints one that is not used.
-Each is explained in `disagreements.EXPLAINED`, or a failure. So is an explanation that excuses nothing.
+Each is explained in `disagreements` (of T32: `disagreements_t32`), or a failure. So is an explanation that excuses
+nothing.
 """
 
 from __future__ import annotations
@@ -15,19 +16,26 @@ import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from armprobe.isa.decoder import find_row, table
+from armprobe.isa.instruction_set import InstructionSet, is_wide, show
 from armprobe.isa.rows import Row
 from armprobe.isa.usage import Usage
 from armprobe.verification import decoders
 from armprobe.verification.decoders import UNPREDICTABLE, VALID, VERDICTS
 from armprobe.verification.disagreements import EXPLAINED, Disagreement
+from armprobe.verification.disagreements_t32 import EXPLAINED as EXPLAINED_T32
 from armprobe.verification.sample import sample, uncovered
 
-#: words of each row: two million in all
-PER_ROW = 3000
-#: Capstone, which is slow, is asked about one word in so many
-STRIDE = 5
+#: halfwords that are an instruction of T32
+_HALFWORDS = next(halfword for halfword in range(0x10000) if is_wide(halfword))
+A32, T32 = InstructionSet.A32, InstructionSet.T32
+#: words of each row: two million in all of A32; 0.7 million of T32, whose VFP and Advanced SIMD are those of A32
+PER_ROW = {A32: 3000, T32: 1000}
+_EXPLAINED = {A32: EXPLAINED, T32: EXPLAINED_T32}
+#: Capstone, which is slow, is asked about one word in so many, and about every halfword
+STRIDE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +82,38 @@ class Report:
 def crosscheck(
     per_row: int,
     *,
+    instruction_set: InstructionSet = A32,
     seed: int = 1,
     rows: Sequence[Row] | None = None,
-    explained: Sequence[Disagreement] = EXPLAINED,
+    explained: Sequence[Disagreement] | None = None,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Report:
-    """Compare the tables and the decoders on `sample(rows, per_row)`. All of `decoders` must be installed."""
-    rows = table() if rows is None else rows
+    """Compare the tables and the decoders on `sample(rows, per_row)`. All of `decoders` must be installed.
+
+    Of the 16-bit rows of T32, every halfword is compared.
+    """
+    rows = table(instruction_set) if rows is None else rows
+    explained = _EXPLAINED[instruction_set] if explained is None else explained
     progress(f"sampling {per_row} words of each of {len(rows)} rows")
-    words = array("I", sample(rows, per_row, seed=seed))
+    words = array("I", sample([row for row in rows if row.length == 4], per_row, seed=seed))
+    detailed = array("I", range(0, len(words), STRIDE))
+    if any(row.length == 2 for row in rows):
+        detailed.extend(range(len(words), len(words) + _HALFWORDS))
+        words.extend(range(_HALFWORDS))
     progress(f"judging {len(words)} words by the tables")
-    judgements, judged = _judge(words)
+    judgements, judged = _judge(words, instruction_set)
     groups: Groups = {}
     covered: dict[str, list[int]] = {}
-    for place, decoder, theirs, registers in _differences(words, judgements, judged, progress):
+    for place, decoder, theirs, registers in _differences(
+        words, detailed, instruction_set, judgements, judged, progress
+    ):
         difference = Difference(words[place], registers)
         groups.setdefault((judged[place], decoder, theirs), []).append(difference)
-    for place in range(0, len(words), STRIDE):
+    for place in detailed:
         row = judgements[judged[place]].row
         if row is not None:
             covered.setdefault(row.name, []).append(words[place])
-    unexplained, used = _explain(judgements, groups, explained)
+    unexplained, used = _explain(judgements, groups, explained, instruction_set)
     return Report(
         words=len(words),
         differences=sum(map(len, groups.values())),
@@ -104,13 +123,13 @@ def crosscheck(
     )
 
 
-def _judge(words: Sequence[int]) -> tuple[list[Judgement], array[int]]:
+def _judge(words: Sequence[int], instruction_set: InstructionSet) -> tuple[list[Judgement], array[int]]:
     """The distinct judgements, and for each word which of them it is."""
     numbers: dict[tuple[str, str], int] = {}
     judgements: list[Judgement] = []
     judged = array("I")
     for word in words:
-        row = find_row(word)
+        row = find_row(word, instruction_set)
         problem = ("undefined", "no row") if row is None else row.invalid(word)
         verdict, why = problem or ("valid", "")
         key = ("-" if row is None else row.name, why)
@@ -122,26 +141,31 @@ def _judge(words: Sequence[int]) -> tuple[list[Judgement], array[int]]:
 
 
 def _differences(
-    words: Sequence[int], judgements: Sequence[Judgement], judged: Sequence[int], progress: Callable[[str], object]
+    words: Sequence[int],
+    detailed: Sequence[int],
+    instruction_set: InstructionSet,
+    judgements: Sequence[Judgement],
+    judged: Sequence[int],
+    progress: Callable[[str], object],
 ) -> Iterator[tuple[int, str, str, int]]:
     """Yield (place of the word, decoder, what it says, registers) for each disagreement."""
     progress("asking GNU objdump")
-    by_objdump, printed = bytearray(), array("H")
-    for place, text in enumerate(decoders.objdump(words)):
+    by_objdump, printed, looked_at = bytearray(), array("H"), frozenset(detailed)
+    for place, text in enumerate(decoders.objdump(words, instruction_set)):
         by_objdump.append(decoders.objdump_verdict(text))
-        if place % STRIDE == 0:
+        if place in looked_at:
             printed.append(decoders.printed_registers(text))
     progress("asking LLVM")
-    by_llvm = decoders.llvm(words)
+    by_llvm = decoders.llvm(words, instruction_set)
     for decoder, opinion in (("objdump", by_objdump), ("llvm", by_llvm)):
         for place, (which, verdict) in enumerate(zip(judged, opinion, strict=True)):
             ours = judgements[which].verdict
             if ours not in (verdict, UNPREDICTABLE):
                 yield place, decoder, VERDICTS[verdict], 0
 
-    detailed = range(0, len(words), STRIDE)
     progress(f"asking Capstone about {len(detailed)} of them")
-    for place, access, operands in zip(detailed, decoders.capstone(words[::STRIDE]), printed, strict=True):
+    asked = [words[place] for place in detailed]
+    for place, access, operands in zip(detailed, decoders.capstone(asked, instruction_set), printed, strict=True):
         judgement = judgements[judged[place]]
         if judgement.verdict not in (access.verdict, UNPREDICTABLE):
             yield place, "capstone", VERDICTS[access.verdict], 0
@@ -172,6 +196,7 @@ def _explain(
     judgements: Sequence[Judgement],
     groups: Groups,
     explained: Sequence[Disagreement],
+    instruction_set: InstructionSet,
 ) -> tuple[list[str], set[int]]:
     """One line for each group that is not wholly explained, and the numbers of the explanations that were needed."""
     unexplained: list[str] = []
@@ -196,7 +221,7 @@ def _explain(
             mask = f", registers 0x{example.registers:04x}" if example.registers else ""
             unexplained.append(
                 f"{name} is {VERDICTS[judgement.verdict]}{why}, {decoder}: {theirs}: "
-                f"{len(left)} words, such as 0x{example.word:08x}{mask}"
+                f"{len(left)} words, such as {show(example.word, instruction_set)}{mask}"
             )
     return unexplained, used
 
@@ -210,10 +235,13 @@ def _holds(one: Disagreement, row: Row | None, difference: Difference) -> bool:
 
 
 def main(rounds: int = 5, *, seed: int = 1, write: Callable[[str], object] = sys.stdout.write) -> int:
-    """Compare two million words, `rounds` times with other seeds; return an exit status: 0 if all is explained."""
+    """Compare the words of both sets, `rounds` times with other seeds; return an exit status: 0 if all is explained."""
     failed = 0
-    for number in range(seed, seed + rounds):
-        report = crosscheck(PER_ROW, seed=number, progress=lambda text: write(text + "\n"))
+    for number, (instruction_set, per_row) in product(range(seed, seed + rounds), PER_ROW.items()):
+        write(f"{instruction_set.value}\n")
+        report = crosscheck(
+            per_row, instruction_set=instruction_set, seed=number, progress=lambda text: write(text + "\n")
+        )
         for line in report.failures:
             write(f"seed {number}: {line}\n")
         write(f"{report.words} words, {report.differences} disagreements, {len(report.failures)} failures\n")

@@ -1,4 +1,4 @@
-"""What independent decoders say about A32 words: GNU objdump, LLVM (llvm-mc) and Capstone.
+"""What independent decoders say about instruction words: GNU objdump, LLVM (llvm-mc) and Capstone.
 
 Each opinion is an array of one byte a word: VALID, UNPREDICTABLE, or UNDEFINED, which here means "no instruction".
 """
@@ -15,19 +15,26 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import NamedTuple
 
 from armprobe.isa.insn import REGISTER_NUMBERS
+from armprobe.isa.instruction_set import InstructionSet, to_bytes
 
 VALID, UNPREDICTABLE, UNDEFINED = range(3)
 VERDICTS = ("valid", "unpredictable", "undefined")
 
 _OBJDUMP = "arm-none-eabi-objdump"
 _LLVM = "llvm-mc"
-#: the newest architecture the decoder knows, and v7-A for what v8 took away (SWP, coprocessors 0 to 13)
-_LLVM_TARGETS = (
-    "-triple=armv8.6a -mattr=+neon,+fp-armv8,+fullfp16,+fp16fml,+bf16,+i8mm,+dotprod,+aes,+sha2,+crc,+sb,+ras",
-    "-triple=armv7a -mattr=+neon,+vfp4,+mp,+hwdiv-arm,+virtualization,+trustzone",
-)
+_LLVM_NEWEST = "v8.6a -mattr=+neon,+fp-armv8,+fullfp16,+fp16fml,+bf16,+i8mm,+dotprod,+aes,+sha2,+crc,+sb,+ras"
+_LLVM_V7 = "v7a -mattr=+neon,+vfp4,+mp,+hwdiv-arm,+virtualization,+trustzone"
+#: by instruction set: a target, and another for what it calls worse than the verdict. What v8 took away of A32 (SWP,
+#: coprocessors 0 to 13) is v7's; in T32, v7's rules about SP hold for all that v7 has.
+_LLVM_TARGETS = {
+    InstructionSet.A32: (f"-triple=arm{_LLVM_NEWEST}", f"-triple=arm{_LLVM_V7}", VALID),
+    InstructionSet.T32: (f"-triple=thumb{_LLVM_V7}", f"-triple=thumb{_LLVM_NEWEST}", UNPREDICTABLE),
+}
 _REGISTER = re.compile(r"\b(?:r1[0-5]|r[0-9]|sl|fp|ip|sp|lr|pc)\b")
 _BATCH = 4096
+#: from one T32 instruction to the next: an IT block has at most four more
+_T32_STRIDE = 12
+_NOP = b"\x00\xbf"
 _CAPSTONE_NAMES = REGISTER_NUMBERS | {"sb": 9}
 
 
@@ -42,23 +49,34 @@ def missing() -> list[str]:
     return absent + [name for name in (_OBJDUMP, _LLVM) if shutil.which(name) is None]
 
 
-def objdump(words: Sequence[int]) -> Iterator[str]:
+def objdump(words: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32) -> Iterator[str]:
     """Yield what GNU objdump prints for each word: mnemonic, tab, operands."""
+    thumb = instruction_set is InstructionSet.T32
+    stride = _T32_STRIDE if thumb else 4
     with TemporaryDirectory() as folder:
         path = Path(folder, "words.bin")
-        path.write_bytes(struct.pack(f"<{len(words)}I", *words))
-        command = [_OBJDUMP, "-D", "-z", "-b", "binary", "-m", "arm", str(path)]
+        path.write_bytes(_apart(words, stride) if thumb else struct.pack(f"<{len(words)}I", *words))
+        options = ["-M", "force-thumb"] if thumb else []
+        command = [_OBJDUMP, "-D", "-z", "-b", "binary", "-m", "arm", *options, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
             assert process.stdout is not None
             for line in process.stdout:
-                if line.count("\t") >= 2:  # address, word, text
-                    yield line.split("\t", 2)[2]
+                address, _, rest = line.partition(":\t")
+                if rest and int(address, 16) % stride == 0:  # address, word, text
+                    yield rest.partition("\t")[2]
+
+
+def _apart(words: Sequence[int], stride: int) -> bytes:
+    """T32 instructions, each `stride` bytes after the one before: what follows it is no instruction of an IT block."""
+    filling = _NOP * (stride // 2)
+    codes = (to_bytes(word, InstructionSet.T32) for word in words)
+    return b"".join(code + filling[len(code) :] for code in codes)
 
 
 def objdump_verdict(text: str) -> int:
     """The verdict in a line of objdump."""
     # "<illegal ...>" stands where an operand can't be encoded
-    if "<UNDEFINED>" in text or "<illegal" in text:
+    if "<undefined>" in text.lower() or "<illegal" in text:
         return UNDEFINED
     return UNPREDICTABLE if "UNPREDICTABLE" in text else VALID
 
@@ -72,28 +90,37 @@ def printed_registers(text: str) -> int:
     return mask
 
 
-def llvm(words: Sequence[int]) -> bytearray:
+def llvm(words: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32) -> bytearray:
     """Return LLVM's verdicts: of each word the kindest among the targets tried."""
-    verdicts = _llvm(words, _LLVM_TARGETS[0])
-    again = [n for n, verdict in enumerate(verdicts) if verdict]
-    for n, verdict in zip(again, _llvm([words[n] for n in again], _LLVM_TARGETS[1]), strict=True):
+    first, second, enough = _LLVM_TARGETS[instruction_set]
+    verdicts = _llvm([to_bytes(word, instruction_set) for word in words], first)
+    again = [n for n, verdict in enumerate(verdicts) if verdict > enough]
+    codes = [to_bytes(words[n], instruction_set) for n in again]
+    for n, verdict in zip(again, _llvm(codes, second), strict=True):
         verdicts[n] = min(verdicts[n], verdict)
     return verdicts
 
 
-def _llvm(words: Sequence[int], target: str) -> bytearray:
-    lines = (b"0x%02x 0x%02x 0x%02x 0x%02x\n" % tuple(word.to_bytes(4, "little")) for word in words)
+def _llvm(codes: Sequence[bytes], target: str) -> bytearray:
+    """One verdict each. In brackets, one that does not decode leaves the next alone; nops end the block of an IT."""
+    lines = (_bracketed(code + _NOP * 4 if len(code) == 2 and code[1] == 0xBF else code) for code in codes)
     with TemporaryFile() as asked, TemporaryFile() as said:  # files: llvm-mc writes its warnings in tiny pieces
         asked.writelines(lines)
         asked.seek(0)
         command = [_LLVM, "--disassemble", *target.split()]
-        subprocess.run(command, stdin=asked, stdout=subprocess.DEVNULL, stderr=said, check=True)  # noqa: S603
+        subprocess.run(command, stdin=asked, stdout=subprocess.DEVNULL, stderr=said, check=False)  # noqa: S603
         said.seek(0)
         warnings = said.read()
-    verdicts = bytearray(len(words))
-    for line, kind in re.findall(rb"^<stdin>:(\d+):1: warning: (invalid|potentially)", warnings, re.MULTILINE):
+    if b"error: " in warnings:  # the exit status is 1 as well if one does not decode
+        raise RuntimeError(warnings.decode())
+    verdicts = bytearray(len(codes))
+    for line, kind in re.findall(rb"^<stdin>:(\d+):2: warning: (invalid|potentially)", warnings, re.MULTILINE):
         verdicts[int(line) - 1] = UNDEFINED if kind == b"invalid" else UNPREDICTABLE
     return verdicts
+
+
+def _bracketed(code: bytes) -> bytes:
+    return b"[" + b" ".join(b"0x%02x" % byte for byte in code) + b"]\n"
 
 
 class Access(NamedTuple):
@@ -104,11 +131,13 @@ class Access(NamedTuple):
     writes: int
 
 
-def capstone(words: Sequence[int]) -> Iterator[Access]:
+def capstone(words: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32) -> Iterator[Access]:
     """Yield Capstone's opinion about each word: as ARMv8, or as ARMv7 where that fails."""
-    from capstone import CS_ARCH_ARM, CS_MODE_ARM, CS_MODE_V8, Cs
+    from capstone import CS_ARCH_ARM, CS_MODE_ARM, CS_MODE_THUMB, CS_MODE_V8, Cs
 
-    newer, older = Cs(CS_ARCH_ARM, CS_MODE_ARM + CS_MODE_V8), Cs(CS_ARCH_ARM, CS_MODE_ARM)
+    thumb = instruction_set is InstructionSet.T32
+    mode = CS_MODE_THUMB if thumb else CS_MODE_ARM
+    newer, older = Cs(CS_ARCH_ARM, mode + CS_MODE_V8), Cs(CS_ARCH_ARM, mode)
     for decoder in (newer, older):
         decoder.detail = True
     newer.skipdata = True
@@ -118,9 +147,13 @@ def capstone(words: Sequence[int]) -> Iterator[Access]:
         bit[number] = 1 << _CAPSTONE_NAMES[name] if name in _CAPSTONE_NAMES else 0
     for start in range(0, len(words), _BATCH):
         batch = words[start : start + _BATCH]
-        for word, found in zip(batch, newer.disasm(struct.pack(f"<{len(batch)}I", *batch), 0), strict=True):
-            insn = found if found.id else next(older.disasm(word.to_bytes(4, "little"), 0), None)
-            if insn is None:
+        stride = _T32_STRIDE if thumb else 4
+        code = _apart(batch, stride) if thumb else struct.pack(f"<{len(batch)}I", *batch)
+        decoded = (insn for insn in newer.disasm(code, 0) if insn.address % stride == 0)
+        for word, found in zip(batch, decoded, strict=True):
+            size = len(to_bytes(word, instruction_set))
+            insn = found if found.id else next(older.disasm(to_bytes(word, instruction_set), 0), None)
+            if insn is None or insn.size != size:
                 yield Access(UNDEFINED, 0, 0)
                 continue
             reads, writes = insn.regs_access()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from random import Random
 
 from armprobe.isa.instruction_set import InstructionSet, is_wide
@@ -11,6 +12,8 @@ from armprobe.isa.rows import Row
 SP, PC = 13, 15
 #: classes of a register operand: any, SP, PC, equal to another operand of the word
 CLASSES = ("any", "sp", "pc", "same")
+#: words drawn for a place in the sample until one is not of an earlier row
+_TRIES = 40
 #: fields that decide about write-back
 _WRITE_BACK = ("P", "W")
 
@@ -27,8 +30,11 @@ def sample(rows: Sequence[Row], per_row: int, *, seed: int) -> Iterator[int]:
     same arguments give the same words.
     """
     random = Random(seed)  # noqa: S311  reproducible on purpose
+    groups: dict[int, list[Row]] = {}
     for row in rows:
-        yield from _words(row, per_row, random)
+        earlier = groups.setdefault(row.group, []) if row.group else []
+        yield from _words(row, earlier, per_row, random)
+        earlier.append(row)
     for n in range(per_row * len(rows) // 10):
         row = random.choice(rows)
         if n % 2:
@@ -52,7 +58,8 @@ def _words_of(row: Row, random: Random) -> int:
     return word & ~(1 << 28) if row.conditional and word >> 28 == 15 else word
 
 
-def _words(row: Row, count: int, random: Random) -> Iterator[int]:
+def _words(row: Row, earlier: Sequence[Row], count: int, random: Random) -> Iterator[int]:
+    """Words of the row, and a few that rows `earlier` in its ordered group take."""
     free = ~(row.mask | row.should_mask) & row.bits
     if 1 << free.bit_count() <= count:
         yield from _all_words(row, free)
@@ -61,19 +68,25 @@ def _words(row: Row, count: int, random: Random) -> Iterator[int]:
     cells = [(name, kind) for name in names for kind in CLASSES]
     others = [name for name in row.free_fields if name not in names and name != "cond"]
     should_be = [bit for bit in range(32) if row.should_mask >> bit & 1]
+    # Taken in turn: any part of the words that is taken at an even pace covers all of them.
+    index = _write_back(row)
+    turns = list(product(cells or [("", "any")], product((0, 1), repeat=len(index))))
     for n in range(count):
-        word = _words_of(row, random)
-        if row.conditional and n % 4:  # many words are the same whatever the condition, some must be AL
-            word = row.with_fields(word, cond=14)
-        if cells:
-            name, kind = random.choice(cells)
+        (name, kind), values = turns[n % len(turns)]
+        always = row.conditional and random.randrange(4) > 0
+        for _ in range(_TRIES):
+            word = row.with_fields(_words_of(row, random), **dict(zip(index, values, strict=True)))
+            if always:  # many words are the same whatever the condition, some must be AL
+                word = row.with_fields(word, cond=14)
             if kind != "any":
-                other = word >> row.fields[random.choice(names)][0] & 15
+                other = word >> row.fields[random.choice([one for one in names if one != name] or names)][0] & 15
                 word = row.with_fields(word, **{name: {"sp": SP, "pc": PC, "same": other}[kind]})
-        if others and n % 8 == 0:  # an empty register list and the like do not come up by chance
+            if not any(other.matches(word) for other in earlier):
+                break
+        if others and random.randrange(8) == 0:  # an empty register list and the like do not come up by chance
             name = random.choice(others)
             word = row.with_fields(word, **{name: random.choice((0, row.fields[name][1]))})
-        if should_be and n % 16 == 0:
+        if should_be and random.randrange(16) == 0:
             word ^= 1 << random.choice(should_be)
         yield word
 
@@ -119,17 +132,32 @@ def _wanted(row: Row, group: Sequence[Row]) -> set[str]:
     for field in _write_back(row):
         classes = [(f"{name} {field}={n}", {**fields, field: n}) for name, fields in classes for n in (0, 1)]
     earlier = group[: group.index(row)] if group else []
-    return {name for name, fields in classes if not any(_takes(other, row, fields) for other in earlier)}
+    return {name for name, fields in classes if untaken(row, earlier, **fields) is not None}
 
 
-def _takes(other: Row, row: Row, fields: Mapping[str, int]) -> bool:
-    """Whether every word of `row` with these fields matches `other`."""
-    mask = row.mask
+def untaken(row: Row, earlier: Sequence[Row], **fields: int) -> int | None:
+    """A word of `row` with these fields that no row of `earlier` matches; None if there is none."""
+    if any(row.mask >> row.fields[name][0] & 1 for name in fields):
+        return None
+    fixed = row.mask
     for name in fields:
-        shift, field = row.fields[name]
-        mask |= field << shift
-    word = row.with_fields(row.value, **fields)
-    return not other.mask & ~mask and not (other.value ^ word) & other.mask
+        shift, mask = row.fields[name]
+        fixed |= mask << shift
+
+    def search(word: int, fixed: int) -> int | None:
+        """`word`, with bits turned that are not `fixed`, so that the row that takes it does not."""
+        taking = next((other for other in earlier if other.matches(word)), None)
+        if taking is None:
+            return word
+        for bit in range(28 if row.conditional else 8 * row.length):
+            if taking.mask >> bit & 1 and not fixed >> bit & 1:
+                found = search(word ^ 1 << bit, fixed | 1 << bit)
+                if found is not None:
+                    return found
+        return None
+
+    always = 0xE0000000 if row.conditional else 0
+    return search(row.with_fields(row.value | row.should_value | always, **fields), fixed)
 
 
 def _write_back(row: Row) -> list[str]:

@@ -9,6 +9,8 @@ from importlib import import_module
 from random import Random
 from typing import Any
 
+from armprobe.isa.instruction_set import InstructionSet, to_bytes
+
 # Without Unicorn nothing here makes sense, so it is imported at once; it has no types worth the name.
 unicorn: Any = import_module("unicorn")
 arm: Any = import_module("unicorn.arm_const")
@@ -24,7 +26,10 @@ _CODE_SIZE = 0x10_0000
 #: words a machine has room for
 CAPACITY = _CODE_SIZE // 8
 
-_NOP = 0xE1A00000
+_NOP = {InstructionSet.A32: 0xE1A00000, InstructionSet.T32: 0xF3AF8000}
+_NARROW_NOP = b"\x00\xbf"
+#: CPSR.T: the processor is in T32
+_THUMB = 1 << 5
 #: bits that make a load-exclusive of a store-exclusive: same base, same size, its status register loaded
 _LOAD_EXCLUSIVE = 0x0010_000F
 _REGISTERS = (
@@ -57,8 +62,9 @@ class Outcome:
 class Stepper:
     """Unicorn with each word at two places, and random memory that is restored after every step."""
 
-    def __init__(self, words: Sequence[int]) -> None:
-        pairs = b"".join(word.to_bytes(4, "little") + _companion(word).to_bytes(4, "little") for word in words)
+    def __init__(self, words: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32) -> None:
+        self._thumb = instruction_set is InstructionSet.T32
+        pairs = _pairs(words, instruction_set)
         random = Random(0)  # noqa: S311  reproducible on purpose
         self._memory = {DATA: random.randbytes(WINDOW), STACK: random.randbytes(WINDOW)}
         self._memory |= {base: pairs.ljust(_CODE_SIZE, b"\0") for base in CODE}
@@ -102,11 +108,12 @@ class Stepper:
 
     def _run(self, address: int, state: State) -> str:
         doubles = [state.vector[n] | state.vector[n + 1] << 32 for n in range(0, 64, 2)]
-        self._values[:] = [*state.core, state.cpsr, state.fpscr, *doubles, 0]
+        cpsr = state.cpsr | _THUMB if self._thumb else state.cpsr
+        self._values[:] = [*state.core, cpsr, state.fpscr, *doubles, 0]
         _library.uc_reg_write_batch(self._uc._uch, self._ids, self._places, len(_REGISTERS) - 1)
         self._loads, self._stores = [], []
         try:
-            self._uc.emu_start(address, address + 4, count=1)
+            self._uc.emu_start(address | self._thumb, address + 4, count=1)
         except unicorn.UcError as error:
             if error.errno in (unicorn.UC_ERR_INSN_INVALID, unicorn.UC_ERR_EXCEPTION):
                 return "invalid"
@@ -122,7 +129,26 @@ class Stepper:
         self._stores.append((address, size, value & (1 << 8 * size) - 1))
 
 
-def _companion(word: int) -> int:
-    """What stands after a word: the load-exclusive that belongs to a store-exclusive, or a NOP."""
+def _pairs(words: Sequence[int], instruction_set: InstructionSet) -> bytes:
+    """Each word, filled up to four bytes, and its companion."""
+    companion = _companion if instruction_set is InstructionSet.A32 else _companion_t32
+    halves = ((word, companion(word) or _NOP[instruction_set]) for word in words)
+    codes = (to_bytes(one, instruction_set) for pair in halves for one in pair)
+    return b"".join(code if len(code) == 4 else code + _NARROW_NOP for code in codes)
+
+
+def _companion(word: int) -> int | None:
+    """The load-exclusive that belongs to a store-exclusive."""
     store_exclusive = word & 0x0F90_00F0 == 0x0180_0090
-    return word | _LOAD_EXCLUSIVE if store_exclusive else _NOP
+    return word | _LOAD_EXCLUSIVE if store_exclusive else None
+
+
+def _companion_t32(word: int) -> int | None:
+    """As `_companion`; loads the status register, and r0 or r1 as the second of a pair."""
+    if word >> 20 == 0xE84:
+        return word & 0xFFFF00FF | 0x00100F00 | (word >> 8 & 15) << 12
+    if word >> 20 != 0xE8C or not word & 0x40:
+        return None
+    status, pair = word & 15, word >> 4 & 3 == 3
+    second = (0 if status else 1) if pair else 15
+    return word & 0xFFFF00F0 | 0x0010000F | status << 12 | second << 8

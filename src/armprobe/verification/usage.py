@@ -5,7 +5,8 @@ the address included unless it reads PC. Then, in each run, nothing may change b
 between the runs, all that it writes must come out equal: a register that is read but not listed, or listed as written
 but kept in part, makes them differ.
 
-The condition is always true here: what a false one does is no matter of the rows.
+The condition is always true here, but for the branches of T32 that have one: what a false one does is no matter of the
+rows. In an IT block it is "always" as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from armprobe.isa import itstate
+from armprobe.isa.insn import CONDITION_FLAGS
 from armprobe.isa.rows import Row
 from armprobe.isa.usage import FLAG_BITS, Usage
 from armprobe.verification.step import CAPACITY, CODE, DATA, STACK, WINDOW, Outcome, State, Stepper
@@ -26,6 +29,7 @@ NOT_EXECUTED = {
     "endian": "it changes what later accesses mean, not a register",
     "exception": "it ends in a handler, which is not there",
     "exception_return": "it needs a saved state to return to",
+    "it_state": "Unicorn goes on with what it makes conditional",
     "jazelle": "it may leave the instruction set",
     "mode": "it changes which registers there are",
     "privileged": "it reads or writes state outside of Usage",
@@ -43,7 +47,7 @@ _FPSCR_RANDOM = 0xF7C0_0000
 #: findings that are Unicorn's fault: row, problem, reason
 UNICORN_IS_WRONG = {
     (
-        r"VCMLA_element_A1",
+        r"VCMLA_element_[AT]1",
         r"writes (s|word . of d)\d+",
     ): "with D registers it writes the second half of the Q register as well",
 }
@@ -82,31 +86,35 @@ class Report:
         ]
 
 
-def valid_words(rows: Iterable[Row], count: int, *, seed: int = 1) -> list[tuple[Row, int]]:
+def valid_words(rows: Iterable[Row], count: int, *, seed: int = 1, it: int = 0) -> list[tuple[Row, int]]:
     """Return up to `count` random valid words of each row with the condition "always", each with its row.
 
-    Rows with an effect out of NOT_EXECUTED are left out. The same seed gives the same words.
+    They are valid with the ITSTATE `it`. Rows with an effect out of NOT_EXECUTED are left out. The same seed gives the
+    same words.
     """
     cases: list[tuple[Row, int]] = []
     groups: dict[int, list[Row]] = {}
     for row in rows:
         before = groups.setdefault(row.group, []) if row.group else []
         if not row.effects & NOT_EXECUTED.keys():
-            cases += [(row, word) for word in _words(row, count, seed, before)]
+            cases += [(row, word) for word in _words(row, count, seed, before, it)]
         before.append(row)
     return cases
 
 
-def check_usage(cases: Sequence[tuple[Row, int]], *, seed: int = 1, states: int = 2) -> Report:
-    """Execute each word from `states` random pairs of states. The same seed gives the same states."""
+def check_usage(cases: Sequence[tuple[Row, int]], *, seed: int = 1, states: int = 2, it: int = 0) -> Report:
+    """Execute each word from `states` random pairs of states, with the ITSTATE `it`. A seed gives the same states.
+
+    The rows are of one instruction set.
+    """
     report = Report()
     for start in range(0, len(cases), CAPACITY):
         chunk = cases[start : start + CAPACITY]
-        stepper = Stepper([word for _, word in chunk])
+        stepper = Stepper([word for _, word in chunk], chunk[0][0].instruction_set)
         for index, (row, word) in enumerate(chunk):
             rng = Random(f"{seed} {word}")  # noqa: S311  reproducible on purpose
             for _ in range(states):
-                problem = _check_case(stepper, index, row, word, rng)
+                problem = _check_case(stepper, index, row, word, rng, it)
                 if problem == "":
                     report.executed[row.name] += 1
                 elif problem == _UNKNOWN:
@@ -121,31 +129,31 @@ def check_usage(cases: Sequence[tuple[Row, int]], *, seed: int = 1, states: int 
 _UNKNOWN = "Unicorn does not know the instruction"
 
 
-def _words(row: Row, count: int, seed: int, before: Sequence[Row]) -> list[int]:
+def _words(row: Row, count: int, seed: int, before: Sequence[Row], it: int) -> list[int]:
     """Up to `count` valid words of `row` and none of the rows `before` it, with the condition "always"."""
     rng = Random(f"{seed} {row.name}")  # noqa: S311  reproducible on purpose
     operands = [shift for name, (shift, mask) in row.free_fields.items() if name[0] == "R" and mask == 15]
     words: list[int] = []
     for _ in range(count * 60):
-        word = rng.getrandbits(32) & ~(row.mask | row.should_mask) | row.value | row.should_value
+        word = rng.getrandbits(8 * row.length) & ~(row.mask | row.should_mask) | row.value | row.should_value
         if row.conditional:
             word = word & 0x0FFF_FFFF | 0xE000_0000
         for shift in operands:
             if rng.random() < 0.25:  # SP, PC, or the same register as another
                 other = word >> rng.choice(operands) & 15
                 word = word & ~(15 << shift) | rng.choice((13, 15, other)) << shift
-        if row.invalid(word) is None and not any(other.matches(word) for other in before):
+        if row.invalid(word, it) is None and not any(other.matches(word) for other in before):
             words.append(word)
             if len(words) == count:
                 break
     return words
 
 
-def _check_case(stepper: Stepper, index: int, row: Row, word: int, rng: Random) -> str | None:
+def _check_case(stepper: Stepper, index: int, row: Row, word: int, rng: Random, it: int) -> str | None:
     """The problem found; "" if there is none; None if an access missed the memory there is."""
-    before = state_pair(row, word, rng)
+    usage, before = _usage(row, word, it), state_pair(row, word, rng, it=it)
     first, second = (base + 8 * index for base in CODE)
-    places = (first, first if row.usage(word).reads >> 15 & 1 else second)
+    places = (first, first if usage.reads >> 15 & 1 else second)
     exclusive = "monitor_store" in row.effects and rng.random() < 0.8
     after: list[Outcome] = []
     for state, place in zip(before, places, strict=True):
@@ -154,22 +162,30 @@ def _check_case(stepper: Stepper, index: int, row: Row, word: int, rng: Random) 
             return _UNKNOWN
         if isinstance(outcome, str):
             return "the address of an access depends on what is not listed as read" if after else None
-        if not row.usage(word).writes >> 15 & 1 and outcome.pc != place + 4:
+        if not usage.writes >> 15 & 1 and outcome.pc != place + row.length:
             return f"writes pc: {outcome.pc:#x}"
         after.append(outcome)
-    return judge(row, word, before, (after[0], after[1]))
+    return judge(row, word, before, (after[0], after[1]), it=it)
 
 
-def state_pair(row: Row, word: int, rng: Random) -> tuple[State, State]:
+def _usage(row: Row, word: int, it: int) -> Usage:
+    """What `row` says, with the flags that a branch of T32 tests."""
+    usage = row.usage(word, it)
+    if row.conditional or "cond" not in row.fields:
+        return usage
+    return usage._replace(flags_read=usage.flags_read | CONDITION_FLAGS[row.extract(word)["cond"]])
+
+
+def state_pair(row: Row, word: int, rng: Random, *, it: int = 0) -> tuple[State, State]:
     """Two random states that agree in what `row` says `word` reads."""
-    usage = row.usage(word)
-    first = _random_state(rng, row, word, usage)
+    usage = _usage(row, word, it)
+    first = _random_state(rng, row, word, usage, it)
     return first, _differ(first, rng, row, usage)
 
 
-def judge(row: Row, word: int, before: tuple[State, State], after: tuple[Outcome, Outcome]) -> str:
+def judge(row: Row, word: int, before: tuple[State, State], after: tuple[Outcome, Outcome], *, it: int = 0) -> str:
     """What `word` did, executed from a pair of states, that `row` does not say; "" if nothing."""
-    usage = row.usage(word)
+    usage = _usage(row, word, it)
     for state, outcome in zip(before, after, strict=True):
         problem = _check_run(state, outcome, usage, row)
         if problem:
@@ -177,11 +193,11 @@ def judge(row: Row, word: int, before: tuple[State, State], after: tuple[Outcome
     return _compare(after[0], after[1], usage, row)
 
 
-def _random_state(rng: Random, row: Row, word: int, usage: Usage) -> State:
+def _random_state(rng: Random, row: Row, word: int, usage: Usage, it: int) -> State:
     core = [_random_value(rng) for _ in range(15)]
     if usage.loads or usage.stores:
         core = [4 * rng.randrange(64) for _ in range(15)]
-        base = row.extract(word).get("Rn")
+        base = row.values(word).get("Rn")
         if base is not None and base < 15:
             core[base] = DATA + WINDOW // 2 + 32 * rng.randrange(64)
     if usage.reads >> 13 & 1 or usage.loads or usage.stores:
@@ -189,7 +205,7 @@ def _random_state(rng: Random, row: Row, word: int, usage: Usage) -> State:
     vector = [_random_value(rng) for _ in range(64)]
     if rng.random() < 0.5:  # numbers of one magnitude: of any two others, the sum is mostly the larger one
         vector = [0x3F80_0000 | rng.getrandbits(24) for _ in range(64)]
-    cpsr = 0x1D3 | rng.getrandbits(32) & _CPSR_FLAGS
+    cpsr = 0x1D3 | rng.getrandbits(32) & _CPSR_FLAGS | itstate.to_psr(it)
     return State(core, cpsr, rng.getrandbits(32) & _FPSCR_RANDOM, vector)
 
 
