@@ -7,23 +7,26 @@ from dataclasses import replace
 
 import pytest
 
-from armprobe.codegen.assembler import Assembler
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.verification import qemu_user
-from armprobe.verification.layout import SLOTS
+from armprobe.verification.copies import Copy, make_copy
+from armprobe.verification.layout import slots
 from armprobe.verification.report import reproduction
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("qemu-arm") and shutil.which("arm-none-eabi-gcc")), reason="needs qemu-arm and arm-none-eabi-gcc"
 )
 SEED = 2
-PROGRAMS = 2
+A32, T32 = InstructionSet
 
 
 @pytest.mark.slow
-def test_five_thousand_cases_agree_under_qemu() -> None:
+@pytest.mark.parametrize(("instruction_set", "programs", "enough"), [(A32, 2, 5000), (T32, 4, 5000)])
+def test_thousands_of_cases_agree_under_qemu(instruction_set: InstructionSet, programs: int, enough: int) -> None:
     executed, different = 0, []
-    for program in range(PROGRAMS):
-        prepared = qemu_user.prepare(SEED, range(program * SLOTS, (program + 1) * SLOTS))
+    count = slots(instruction_set)
+    for program in range(programs):
+        prepared = qemu_user.prepare(SEED, range(program * count, (program + 1) * count), instruction_set)
         executed += len(prepared)
         for item, runs in zip(prepared, qemu_user.run(prepared), strict=True):
             found = qemu_user.differences(item, *runs)
@@ -31,12 +34,13 @@ def test_five_thousand_cases_agree_under_qemu() -> None:
                 different.append(f"{item.case.row.name}: {', '.join(found)}; on Unicorn: {reproduction(item.case)}")
 
     assert not different, "\n".join(different)
-    assert executed >= 5000
+    assert executed >= enough
 
 
 @pytest.mark.slow
-def test_a_copy_that_does_nothing_differs_under_qemu() -> None:
-    prepared = [item for item in qemu_user.prepare(SEED, range(600)) if not item.relocation.verbatim]
+@pytest.mark.parametrize("instruction_set", [A32, T32])
+def test_a_copy_that_does_nothing_differs_under_qemu(instruction_set: InstructionSet) -> None:
+    prepared = [item for item in qemu_user.prepare(SEED, range(800), instruction_set) if not item.copy.verbatim]
     broken = [replace(item, copy=way_back(item)) for item in prepared]
     results = zip(broken, qemu_user.run(broken), strict=True)
 
@@ -46,10 +50,9 @@ def test_a_copy_that_does_nothing_differs_under_qemu() -> None:
 
 def test_a_program_has_one_case_a_slot() -> None:
     with pytest.raises(AssertionError):
-        qemu_user.prepare(SEED, [0, SLOTS])
+        qemu_user.prepare(SEED, [0, slots(A32)])
 
 
-def way_back(item: qemu_user.Prepared) -> tuple[int, ...]:
-    assembler = Assembler(item.copy_address)
-    assembler.emit_jump(item.case.address + 4)
-    return assembler.finish().words
+def way_back(item: qemu_user.Prepared) -> Copy:
+    nothing = [replace(relocation, steps=(), falls_through=True) for _, relocation in item.copy.parts]
+    return make_copy(nothing, item.copy.address)

@@ -11,11 +11,12 @@ from armprobe.cli.text import notice
 
 
 @click.command
-@click.option("--cases", default=11_500_000, show_default=True, help="Relocations; one in eight is refused.")
+@click.option("--cases", default=11_500_000, show_default=True, help="Relocations of A32; one in eight is refused.")
+@click.option("--t32-cases", default=3_000_000, show_default=True, help="Relocations of T32 and its IT blocks.")
 @click.option("--rounds", default=5, show_default=True, help="Rounds of two million words against other decoders.")
 @click.option("--seed", default=1, show_default=True, help="Starts the sequence of cases.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-def verify(cases: int, rounds: int, seed: int, jobs: int) -> int:
+def verify(cases: int, t32_cases: int, rounds: int, seed: int, jobs: int) -> int:
     """Prove the instruction tables and the relocation on millions of cases.
 
     The tables are compared with GNU objdump, LLVM and Capstone, and with what instructions do when they are executed.
@@ -39,7 +40,9 @@ def verify(cases: int, rounds: int, seed: int, jobs: int) -> int:
     click.echo(
         f"{sum(report.executed.values())} words of {len(report.executed)} rows, {len(report.unexplained)} findings"
     )
-    click.echo("relocation, unprobed against probed")
-    sys.stdout.flush()
-    status = sweep.main(["--seed", str(seed), "--cases", str(cases), "--jobs", str(jobs)])
-    return 1 if report.unexplained else status
+    status = int(bool(report.unexplained))
+    for isa, count in (("a32", cases), ("t32", t32_cases)):
+        click.echo(f"relocation of {isa.upper()}, unprobed against probed")
+        sys.stdout.flush()
+        status |= sweep.main(["--isa", isa, "--seed", str(seed), "--cases", str(count), "--jobs", str(jobs)])
+    return status

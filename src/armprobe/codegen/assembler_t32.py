@@ -74,7 +74,7 @@ class AssemblerT32:
                     pc = self.base + 2 * start + 4
                     self._halves[start] = t32.cbz(register, self.here - pc, nonzero=not nonzero).word
 
-    def emit_block(self, relocations: Sequence[Relocation]) -> None:
+    def emit_run(self, relocations: Sequence[Relocation]) -> None:
         """Assemble successive instructions, each under its condition, which is tested when its turn comes."""
         for relocation in relocations:
             cond, steps = relocation.insn.cond, relocation.steps

@@ -2,6 +2,11 @@
 
 The plan holds steps, not bytes: `codegen` assembles them where they will stand. The condition of the instruction is
 tested before its copy is reached (by the trap handler, or by the branch at the site), so every step is unconditional.
+In T32 the steps are executed outside of an IT block, whatever they were made of.
+
+No branch leads back into an IT block with the state that its instructions need. So an IT instruction, and one in a
+block that does not end it, is displaced together with all that follow in the block: `relocate_run` plans each, and
+codegen tests the condition of each when its turn comes, as an instruction in between may set flags.
 
 What a plan guarantees when it ran to its end: every register, flag and instruction-set state, the final PC and every
 byte of memory are as the original instruction would have left them. Memory below SP is used as an interrupt handler
@@ -19,10 +24,12 @@ immediate offset that is refused; with an offset in a register nobody knows.
 
 from __future__ import annotations
 
-from armprobe.errors import Refused
+from collections.abc import Sequence
+
 from armprobe.isa.insn import Insn
 from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.relocate_a32 import relocate_a32
+from armprobe.isa.relocate_t32 import relocate_run_t32, relocate_t32
 from armprobe.isa.steps import Relocation
 
 
@@ -30,10 +37,17 @@ def relocate(insn: Insn, address: int, *, architecture: int = 7) -> Relocation:
     """Plan the execution of `insn`, which stands at `address`, at another place.
 
     `architecture` is that of the target: before 7, an ALU instruction that writes PC does not interwork, and the plan
-    keeps it so. Raises Refused with the reason.
+    keeps it so; T32 takes 7. Raises Refused with the reason.
     """
-    if insn.instruction_set is not InstructionSet.A32:
-        raise Refused(
-            f"0x{insn.word:04x} ({insn.row.name}) at 0x{address:08x} is T32, which armprobe does not relocate"
-        )
+    if insn.instruction_set is InstructionSet.T32:
+        return relocate_t32(insn, address, architecture)
     return relocate_a32(insn, address, architecture)
+
+
+def relocate_run(insns: Sequence[Insn], address: int, *, architecture: int = 7) -> tuple[Relocation, ...]:
+    """Plan the execution of successive T32 instructions, the first at `address`, at another place.
+
+    The first may stand in an IT block, but the last ends outside of one. Each relocation is that of one instruction
+    and is reached if its condition holds when its turn comes; IT itself has none. Raises Refused with the reason.
+    """
+    return relocate_run_t32(insns, address, architecture)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 
-from armprobe.codegen.assembler import Assembler
-from armprobe.isa.decoder import decode
 from armprobe.isa.insn import REGISTER_NAMES, condition_holds
-from armprobe.isa.relocate import relocate
-from armprobe.isa.steps import Constant, Relocation, Word
-from armprobe.verification.cases import SP, Case
-from armprobe.verification.layout import CODE, CODE_SIZE, COPIES, COPY_SIZE, DATA, REGION_SIZE, SLOTS, STACK, STOP_WORD
+from armprobe.isa.instruction_set import InstructionSet
+from armprobe.isa.itstate import to_psr
+from armprobe.isa.relocate import relocate, relocate_run
+from armprobe.isa.steps import Relocation
+from armprobe.verification.cases import Case
+from armprobe.verification.copies import Copy, make_copy
+from armprobe.verification.layout import AFTER, CODE, CODE_SIZE, COPIES, COPY_SIZE, DATA, REGION_SIZE, STACK
 from armprobe.verification.machine import End, Machine, Memory, new_memory
+from armprobe.verification.states import SP
 
 Relocate = Callable[..., Relocation]
+RelocateRun = Callable[..., Sequence[Relocation]]
+UNDEFINED_HALF = b"\x00\xde"  # udf #0 in T32
 #: Unicorn's errors after which the instruction is done, and only its successor can't be fetched
 _FETCH_ERRORS = frozenset({8, 14})
 #: UC_ERR_INSN_INVALID, UC_ERR_EXCEPTION
@@ -30,9 +34,7 @@ class Outcome:
     executed: its condition held, and it did not fault. `undefined`: the processor does not know it.
     """
 
-    relocation: Relocation
-    copy_address: int
-    copy: tuple[int, ...]
+    copy: Copy
     unprobed: End
     probed: End
     interrupted: bool
@@ -44,9 +46,9 @@ class Outcome:
 class Comparison:
     """Two processors with the same memory: one runs the instruction where it stands, the other its copy."""
 
-    def __init__(self, *, relocate: Relocate = relocate) -> None:
-        """`relocate` is replaced by tests that show what a broken one leads to."""
-        self._relocate = relocate
+    def __init__(self, *, relocate: Relocate = relocate, relocate_run: RelocateRun = relocate_run) -> None:
+        """`relocate` and `relocate_run` are replaced by tests that show what a broken one leads to."""
+        self._relocate, self._relocate_run = relocate, relocate_run
         self._plain, self._probed = Machine(), Machine()
         random = Random(1)  # noqa: S311  the same memory for all cases
         #: what memory holds before each case
@@ -60,28 +62,24 @@ class Comparison:
     def run(self, case: Case) -> Outcome:
         """Execute a case both ways. Raises Refused when its instruction is not relocated."""
         assert case.insn is not None
-        relocation = self._relocate(case.insn, case.address)
-        slot = case.number % SLOTS
-        copy_address = COPIES + slot * COPY_SIZE
-        copy = assemble_copy(relocation, copy_address)
-        branch = case.cond << 28 | 0x0A000000 | (copy_address - case.address - 8) // 4 & 0xFFFFFF
-        original = _bytes(case.insn.word, STOP_WORD)
+        copy = make_copy(self._plan(case), COPIES + case.slot * COPY_SIZE)
+        original = case.code + AFTER[case.row.instruction_set]
         unused = self._before[0].get(case.address, len(original))
         self._before[0].put(case.address, original)
         self._plain.write_code(case.address, original)
-        self._probed.write_code(copy_address, _bytes(*copy))
+        self._probed.write_code(copy.address, copy.code)
 
         taken = condition_holds(case.insn.cond, case.state.cpsr)
-        unprobed = self._plain.run(case.state, case.address)
+        unprobed = self._plain.run_in_place(case)
         failed = bool(unprobed.error) and unprobed.error not in _FETCH_ERRORS
-        within = range(copy_address, copy_address + 4 * len(copy))
+        entry = case.address if case.row.instruction_set is InstructionSet.A32 else copy.address
         # A copy that is the instruction itself has no steps to come between.
-        for interrupted in (False, True) if taken and not relocation.verbatim and not failed else (False,):
-            self._probed.write_code(case.address, _bytes(branch, STOP_WORD))
-            probed = self._probed.run(case.state, case.address, copy=within, interrupted=interrupted)
-            self._probed.code.put(case.address, _bytes(case.insn.word))
-            pc = original_pc(relocation, probed.pc, copy_address, len(copy))
-            differences = register_differences(relocation, unprobed, probed, pc=pc, failed=failed)
+        for interrupted in (False, True) if taken and not copy.verbatim and not failed else (False,):
+            self._probed.write_code(case.address, original)
+            self._probed.write_code(case.site_address, patch(case, copy))
+            probed = self._probed.run(case.state, entry, within=copy.places, interrupted=interrupted)
+            self._probed.code.put(case.site_address, case.insns[case.site].code)
+            differences = register_differences(copy, unprobed, probed, failed=failed)
             differences += _astray(unprobed, probed, case.state.core[SP])
             # Once an interrupt came, what the instruction leaves below SP may be gone.
             dead = _clamp(unprobed.core[SP], case.state.core[SP]) if interrupted else STACK
@@ -93,8 +91,6 @@ class Comparison:
         for memory in (self._before[0], self._plain.code, self._probed.code):
             memory.put(case.address, unused)
         return Outcome(
-            relocation,
-            copy_address,
             copy,
             unprobed,
             probed,
@@ -104,12 +100,17 @@ class Comparison:
             differences=tuple(differences),
         )
 
+    def _plan(self, case: Case) -> Sequence[Relocation]:
+        assert case.insn is not None
+        if len(case.insns) == 1:
+            return (self._relocate(case.insn, case.address),)
+        return self._relocate_run(case.insns[case.site :], case.site_address)
+
     def reads_itself(self, case: Case) -> bool:
         """Whether the instruction of a case accesses its own word as data, where on a target the probe stands."""
         assert case.insn is not None
-        original = _bytes(case.insn.word, STOP_WORD)
-        self._plain.write_code(case.address, original)
-        accesses = self._plain.accesses(case.state, case.address, len(original) - 4)
+        self._plain.write_code(case.address, case.code + AFTER[case.row.instruction_set])
+        accesses = self._plain.accesses(case)
         self._restore()
         return accesses
 
@@ -133,38 +134,25 @@ class Comparison:
 _REGIONS = ((CODE, CODE_SIZE), (DATA, REGION_SIZE), (STACK, REGION_SIZE))
 
 
-def assemble_copy(relocation: Relocation, address: int) -> tuple[int, ...]:
-    """The words of the out-of-line copy at `address` with its way back."""
-    assembler = Assembler(address)
-    assembler.emit_steps(relocation.steps)
-    if relocation.falls_through:
-        assembler.emit_jump(relocation.address + 4)
-    return assembler.finish().words
+def patch(case: Case, copy: Copy) -> bytes:
+    """What stands at the site while the copy is executed.
+
+    A32: the branch, which tests the condition. T32: nothing that leads to the copy, as that is not what is proven.
+    """
+    if case.row.instruction_set is InstructionSet.T32:
+        return UNDEFINED_HALF * (case.insns[case.site].length // 2)
+    branch = case.cond << 28 | 0x0A000000 | (copy.address - case.address - 8) // 4 & 0xFFFFFF
+    return branch.to_bytes(4, "little")
 
 
-def scratch_registers(relocation: Relocation) -> int:
-    """The registers that may hold something of ours when a step of the copy faults."""
-    mask = 0
-    for step in relocation.steps:
-        if isinstance(step, Word):
-            mask |= decode(step.word).usage.writes
-        elif isinstance(step, Constant):
-            mask |= 1 << step.register
-    return mask
-
-
-def original_pc(relocation: Relocation, pc: int, copy_address: int, length: int) -> int:
-    """Where the program is when PC may be in the copy, which has `length` words."""
-    if not copy_address <= pc <= copy_address + 4 * length:
-        return pc
-    return relocation.address + (pc - copy_address if relocation.verbatim else 0)
-
-
-def register_differences(relocation: Relocation, unprobed: End, probed: End, *, pc: int, failed: bool) -> list[str]:
-    """Name the registers that differ; `pc` is the probed run's original one, `failed` says that both runs faulted."""
-    excused = scratch_registers(relocation) if failed and not relocation.verbatim else 0
+def register_differences(copy: Copy, unprobed: End, probed: End, *, failed: bool) -> list[str]:
+    """Name the registers that differ; `failed` says that both runs faulted."""
+    excused, vectors = copy.excused(probed.pc) if failed else (0, 0)
+    probed = replace(probed, pc=copy.original(probed.pc))
+    if failed:  # the copy of an instruction in an IT block has another one, or none
+        unprobed, probed = (replace(end, cpsr=end.cpsr & ~to_psr(0xFF)) for end in (unprobed, probed))
     if (unprobed.core, unprobed.cpsr, unprobed.fpscr, unprobed.vector, unprobed.pc, unprobed.error) == (
-        probed.core, probed.cpsr, probed.fpscr, probed.vector, pc, probed.error
+        probed.core, probed.cpsr, probed.fpscr, probed.vector, probed.pc, probed.error
     ) and unprobed.access == probed.access:  # fmt: skip
         return []
     differences = [
@@ -172,12 +160,13 @@ def register_differences(relocation: Relocation, unprobed: End, probed: End, *, 
         for n, (one, other) in enumerate(zip(unprobed.core, probed.core, strict=True))
         if one != other and not excused >> n & 1
     ]
-    differences += ["pc"] if unprobed.pc != pc else []
     differences += [
-        name for name in ("cpsr", "fpscr", "error", "access") if getattr(unprobed, name) != getattr(probed, name)
+        name for name in ("pc", "cpsr", "fpscr", "error", "access") if getattr(unprobed, name) != getattr(probed, name)
     ]
     differences += [
-        f"d{n}" for n in range(32) if unprobed.vector[8 * n : 8 * n + 8] != probed.vector[8 * n : 8 * n + 8]
+        f"d{n}"
+        for n in range(32)
+        if unprobed.vector[8 * n : 8 * n + 8] != probed.vector[8 * n : 8 * n + 8] and not vectors >> 2 * n & 3
     ]
     return differences
 
@@ -205,7 +194,3 @@ def _byte_differences(before: Memory, plain: Memory, probed: Memory, sp: int, de
             if one[at] != other[at] and not free:
                 differences.append(f"[0x{place:08x}]")
     return differences
-
-
-def _bytes(*words: int) -> bytes:
-    return b"".join(word.to_bytes(4, "little") for word in words)

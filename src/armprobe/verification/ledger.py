@@ -8,39 +8,41 @@ from fnmatch import fnmatchcase
 
 from armprobe.isa.decoder import table
 from armprobe.isa.insn import CONDITIONS
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.rows import Row
-from armprobe.verification.cases import Cell, cells
+from armprobe.verification.cases import Cell, cells, conditions_of
 
 #: Rows that Unicorn 2.1.4's most capable processor does not execute as the architecture says, and why. Their words run
 #: all the same, without counting as proof. A pattern fails the sweep when it excludes nothing: when no word of the rows
 #: that it matches is undefined there or differs.
 EXCLUSIONS: dict[str, str] = {
-    "SVC_A1": "takes an exception, which ends a run in Unicorn",
-    "HVC_A1": "takes an exception, which ends a run in Unicorn",
-    "SMC_A1": "takes an exception, which ends a run in Unicorn",
-    "YIELD_A1": "leaves the processor, which ends a run in Unicorn",
-    "WFE_A1": "leaves the processor, which ends a run in Unicorn",
-    "SETPAN_A1": "Unicorn lacks ARMv8.1-PAN in AArch32",
-    "*_low_A[12]": "Unicorn has no coprocessors 0 to 7",
-    "CDP*_high_A[12]": "Unicorn has no such operation of coprocessors 8 to 15",
-    "M*2_high_A2": "Unicorn lacks the second forms of coprocessor transfers",
-    "MCRR_high_A1": "Unicorn's processor has hardly a 64-bit register to write",
-    "MRRC_high_A1": "the 64-bit registers that Unicorn has are counters, which run on between two runs",
-    "LDC2_high_A2": "Unicorn lacks the second forms of coprocessor transfers",
-    "STC2_high_A2": "Unicorn lacks the second forms of coprocessor transfers",
-    "[LS][DT]C_high_A1": "Unicorn takes LDC and STC of coprocessor 14 for MRRC and MCRR",
+    "SVC_[AT]1": "takes an exception, which ends a run in Unicorn",
+    "HVC_[AT]1": "takes an exception, which ends a run in Unicorn",
+    "SMC_[AT]1": "takes an exception, which ends a run in Unicorn",
+    "YIELD_[AT][12]": "leaves the processor, which ends a run in Unicorn",
+    "WFE_[AT][12]": "leaves the processor, which ends a run in Unicorn",
+    "WFI_T[12]": "leaves the processor, which in Unicorn ends a run in the middle of an IT block",
+    "SETPAN_[AT]1": "Unicorn lacks ARMv8.1-PAN in AArch32",
+    "*_low_[AT][12]": "Unicorn has no coprocessors 0 to 7",
+    "CDP*_high_[AT][12]": "Unicorn has no such operation of coprocessors 8 to 15",
+    "M*2_high_[AT]2": "Unicorn lacks the second forms of coprocessor transfers",
+    "MCRR_high_[AT]1": "Unicorn's processor has hardly a 64-bit register to write",
+    "MRRC_high_[AT]1": "the 64-bit registers that Unicorn has are counters, which run on between two runs",
+    "LDC2_high_[AT]2": "Unicorn lacks the second forms of coprocessor transfers",
+    "STC2_high_[AT]2": "Unicorn lacks the second forms of coprocessor transfers",
+    "[LS][DT]C_high_[AT]1": "Unicorn takes LDC and STC of coprocessor 14 for MRRC and MCRR",
     "*_half": "Unicorn lacks ARMv8.2-FP16 in AArch32",
-    "VMOVX_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
-    "VINS_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
-    "VMOV_core_to_half_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
-    "VMOV_half_to_core_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
-    "VCVT_fixed_half_A1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VMOVX_[AT]1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VINS_[AT]1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VMOV_core_to_half_[AT]1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VMOV_half_to_core_[AT]1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
+    "VCVT_fixed_half_[AT]1": "Unicorn lacks ARMv8.2-FP16 in AArch32",
     "*BFloat16*": "Unicorn lacks ARMv8.6-BF16",
-    "VFMAB_VFMAT_scalar_A1": "Unicorn lacks ARMv8.6-BF16",
-    "VSMMLA_VUMMLA_A1": "Unicorn lacks ARMv8.6-I8MM",
-    "VUSMMLA_A1": "Unicorn lacks ARMv8.6-I8MM",
-    "VUSDOT_A1": "Unicorn lacks ARMv8.6-I8MM",
-    "VUSDOT_VSUDOT_element_A1": "Unicorn lacks ARMv8.6-I8MM",
+    "VFMAB_VFMAT_scalar_[AT]1": "Unicorn lacks ARMv8.6-BF16",
+    "VSMMLA_VUMMLA_[AT]1": "Unicorn lacks ARMv8.6-I8MM",
+    "VUSMMLA_[AT]1": "Unicorn lacks ARMv8.6-I8MM",
+    "VUSDOT_[AT]1": "Unicorn lacks ARMv8.6-I8MM",
+    "VUSDOT_VSUDOT_element_[AT]1": "Unicorn lacks ARMv8.6-I8MM",
 }
 
 
@@ -85,8 +87,9 @@ class RowLedger:
 
 @dataclass(slots=True)
 class Ledger:
-    """The ledger of all rows, by name."""
+    """The ledger of all rows of an instruction set, by name."""
 
+    instruction_set: InstructionSet = InstructionSet.A32
     rows: dict[str, RowLedger] = field(default_factory=dict)
 
     def row(self, name: str) -> RowLedger:
@@ -125,14 +128,16 @@ class Ledger:
 
     def problems(self) -> list[str]:
         """Everything the sweep left out; empty is the verdict that nothing was."""
-        found = [problem for row in table() for problem in self._row_problems(row)]
+        found = [problem for row in table(self.instruction_set) for problem in self._row_problems(row)]
         unrepeated = sum(row.unrepeated for row in self.rows.values())
         if unrepeated * 10_000 > self.executed:
             found.append(
                 f"{unrepeated} of {self.executed} cases differed after others and not alone: too many to be believed"
             )
         for pattern, reason in EXCLUSIONS.items():
-            matched = [row.name for row in table() if fnmatchcase(row.name, pattern)]
+            matched = [row.name for row in table(self.instruction_set) if fnmatchcase(row.name, pattern)]
+            if not matched and any(fnmatchcase(row.name, pattern) for one in InstructionSet for row in table(one)):
+                continue  # it is for the other instruction set
             if not any(self.row(name).undefined or self.row(name).differed for name in matched):
                 found.append(f"exclusion {pattern!r} ({reason}) excludes nothing")
         return found
@@ -145,8 +150,7 @@ class Ledger:
         elif not seen.completed and seen.verbatim + seen.rewritten:
             if not is_excluded(row):
                 found.append(f"{row.name}: never completed, and no exclusion says why")
-        conditions = range(15) if row.conditional else (14,)
-        never = [cond for cond in conditions if cond not in seen.conditions]
+        never = [cond for cond in conditions_of(row) if cond not in seen.conditions]
         # A row is for all conditions or for AL alone; anything between is a gap.
         if never and (list(seen.conditions) != [14] or any(cond not in seen.no_word_conditions for cond in never)):
             found.append(

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Container
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from armprobe.verification.cases import State
+from armprobe.isa.itstate import to_psr
+from armprobe.verification.cases import Case
 from armprobe.verification.layout import (
     CODE,
     CODE_SIZE,
     COPIES,
+    COPIES_COUNT,
     COPY_SIZE,
     DATA,
     REGION_SIZE,
-    SLOTS,
     STACK,
     STOP,
+    STOP_CODE,
     STOP_SIZE,
-    STOP_WORD,
 )
+from armprobe.verification.states import CPSR_T, State
 
 # Without Unicorn nothing here makes sense, so it is imported at once; it has no types worth the name.
 unicorn: Any = import_module("unicorn")
@@ -44,6 +47,12 @@ _REGISTERS = (
 _STATE = struct.Struct("<17I4x256s")
 _END = struct.Struct("<17I4x256sI")
 _RUBBISH = bytes(range(0x81, 0xFF)) * (REGION_SIZE // 126 + 1)
+_IT = to_psr(0xFF)
+#: kinds of accesses that fail -> Unicorn's errors
+_ERRORS = {
+    unicorn.UC_MEM_READ_UNMAPPED: unicorn.UC_ERR_READ_UNMAPPED,
+    unicorn.UC_MEM_WRITE_UNMAPPED: unicorn.UC_ERR_WRITE_UNMAPPED,
+}
 _NEVER = 0xFFFFFFFE  # no run gets there
 _memcmp = ctypes.CDLL(None).memcmp
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
@@ -100,16 +109,17 @@ class Machine:
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_ARM)
         self._uc.ctl_set_cpu_model(arm.UC_CPU_ARM_MAX)
         self.code = self._map(CODE, CODE_SIZE)
-        self.copies = self._map(COPIES, SLOTS * COPY_SIZE)
-        self.data = self._map(DATA, REGION_SIZE)
-        self.stack = self._map(STACK, REGION_SIZE)
+        self.copies = self._map(COPIES, COPIES_COUNT * COPY_SIZE)
+        self.data = self._map(DATA, REGION_SIZE, executable=False)
+        self.stack = self._map(STACK, REGION_SIZE, executable=False)
         #: what a program may change
         self.memories = (self.code, self.data, self.stack)
         self.stop = self._map(STOP, STOP_SIZE)
-        self.stop.put(STOP, STOP_WORD.to_bytes(4, "little") * (STOP_SIZE // 4))
+        self.stop.put(STOP, STOP_CODE * (STOP_SIZE // 4))
         self._failed = (0, 0)
-        self._started = self._interrupted = False
-        self._copy = range(0)
+        self._started = self._stopped = self._interrupted = self._t32 = False
+        self._within: Container[int] = ()
+        self._last = 0
         self._stack_pointers: list[int] = []
         self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
         self._uc.hook_add(unicorn.UC_HOOK_CODE, self._on_code)
@@ -122,28 +132,47 @@ class Machine:
         places = [start + 4 * n for n in range(17)] + [start + 72 + 8 * n for n in range(33)]
         self._pointers = (ctypes.c_void_p * len(_REGISTERS))(*places)
 
-    def run(self, state: State, pc: int, *, copy: range = range(0), interrupted: bool = False) -> End:
-        """Execute the instruction at `pc`, and what it leads to within `copy`; stop before anything else.
+    def run(
+        self,
+        state: State,
+        pc: int,
+        *,
+        within: Container[int] = (),
+        interrupted: bool = False,
+    ) -> End:
+        """Execute the instruction at `pc`, and what it leads to within `within`, forwards; stop before anything else.
 
-        `interrupted`: before each instruction of the copy, an interrupt handler uses the stack, which leaves rubbish
-        below SP.
+        `interrupted`: before each instruction there an interrupt handler uses the stack, which leaves rubbish below SP.
         """
         self._uc.context_restore(self._fresh)
         _STATE.pack_into(self._values, 0, state.cpsr, *state.core, state.fpscr, state.vector)
         _library.uc_reg_write_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS) - 1)
-        self._failed, self._started, self._copy, self._interrupted = (0, 0), False, copy, interrupted
+        self._failed, self._started, self._within, self._interrupted = (0, 0), False, within, interrupted
+        self._stopped = False
+        self._t32 = bool(state.cpsr & CPSR_T)
         self._stack_pointers.clear()
         error = 0
         try:
-            self._uc.emu_start(pc, _NEVER)
+            self._uc.emu_start(pc | self._t32, _NEVER)
         except unicorn.UcError as failure:
             error = failure.errno
-        _library.uc_reg_read_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS))
+        if self._stopped:
+            error = _ERRORS.get(self._failed[0], 0)
+        else:
+            self._read_registers()
         cpsr, *core, fpscr, vector, pc = _END.unpack(self._values.raw)
+        if error and self._failed[0] in _ERRORS and (self._stopped or self._t32):
+            pc = self._last
+        if self._stopped and self._t32:
+            cpsr &= ~_IT  # no code that runs here ends within a block
         return End(error, self._failed, tuple(core), cpsr, fpscr, vector, pc, tuple(self._stack_pointers))
 
-    def accesses(self, state: State, pc: int, size: int) -> bool:
-        """Whether the instruction at `pc` loads or stores any of its own `size` bytes as data."""
+    def run_in_place(self, case: Case) -> End:
+        """Execute the instructions of a case where they stand."""
+        return self.run(case.state, case.address, within=case.places if len(case.insns) > 1 else ())
+
+    def accesses(self, case: Case) -> bool:
+        """Whether the instructions of a case load or store as data what stands where the probe will."""
         seen: list[int] = []
 
         def on_access(_uc: Any, _kind: int, address: int, *_rest: object) -> None:
@@ -151,9 +180,10 @@ class Machine:
 
         # An access of up to 16 bytes may begin before the instruction.
         kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
-        hook = self._uc.hook_add(kinds, on_access, begin=pc - 15, end=pc + size - 1)
+        site = case.site_address
+        hook = self._uc.hook_add(kinds, on_access, begin=site - 15, end=site + case.insns[case.site].length - 1)
         try:
-            self.run(state, pc)
+            self.run_in_place(case)
         finally:
             self._uc.hook_del(hook)
         return bool(seen)
@@ -163,22 +193,39 @@ class Machine:
         (self.code if address < COPIES else self.copies).put(address, code)
         self._uc.ctl_remove_cache(address, address + len(code))
 
-    def _map(self, base: int, size: int) -> Memory:
+    def _map(self, base: int, size: int, *, executable: bool = True) -> Memory:
         memory = new_memory(base, size)
-        self._uc.mem_map_ptr(base, size, unicorn.UC_PROT_ALL, memory.address)
+        rights = unicorn.UC_PROT_ALL if executable else unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
+        self._uc.mem_map_ptr(base, size, rights, memory.address)
         return memory
 
     def _on_code(self, uc: Any, address: int, _size: int, _data: object) -> None:
+        if self._stopped:
+            return
         if not self._started:
             self._started = True
-        elif address not in self._copy:
+        elif self._failed[0] or address not in self._within or (address <= self._last and self._last in self._within):
+            # In an IT block, and in A32 code that it leads to, Unicorn 2.1.4 goes on for a while, after a fault too.
             uc.emu_stop()
+            self._stopped = True
+            self._read_registers()
+            return
         elif self._interrupted:
             sp = uc.reg_read(arm.UC_ARM_REG_SP)
             self._stack_pointers.append(sp)
             if STACK < sp <= STACK + REGION_SIZE:
                 self.stack.put(STACK, _RUBBISH[: sp - STACK])
+        self._last = address
+        if self._t32:
+            # After some instructions Unicorn 2.1.4 keeps the ITSTATE that they were executed with.
+            cpsr = uc.reg_read(arm.UC_ARM_REG_CPSR)
+            if cpsr & _IT:
+                uc.reg_write(arm.UC_ARM_REG_CPSR, cpsr & ~_IT)
+
+    def _read_registers(self) -> None:
+        _library.uc_reg_read_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS))
 
     def _on_invalid(self, _uc: object, access: int, address: int, _size: int, _value: int, _data: object) -> bool:
-        self._failed = (access, address)
+        if not (self._stopped or self._failed[0]):
+            self._failed = (access, address)
         return False

@@ -7,12 +7,15 @@
         .fpu    neon
         .arm
 
-@ a case: address, branch, state: cpsr, r0-r14, fpscr, d0-d31; then the instruction
+@ a case: address; where the runs begin, with bit 0 set in T32; the site, and what stands there in each run;
+@ state: cpsr, r0-r14, fpscr, d0-d31
         .set    ADDRESS, 0
-        .set    BRANCH, 4
-        .set    STATE, 8
+        .set    ENTRIES, 4
+        .set    SITE, 12
+        .set    UNPROBED, 16
+        .set    PROBED, 20
+        .set    STATE, 24
         .set    STATE_SP, STATE + 56
-        .set    WORD, STATE + 68 + 256
 
 @ a result: signal, fault address, r0-r15, cpsr, fpscr, data hash, code hash, stack hash, d0-d31, 128 bytes below SP
         .set    RESULT_SIZE, 4 * 23 + 256 + 128
@@ -49,12 +52,15 @@ run:    ldr     r0, =DATA               @ memory as it was
         bl      window
         bl      copy
         cmp     r9, #0
-        ldrne   r0, [r10, #BRANCH]
-        strne   r0, [r6]
+        ldr     r1, [r10, #SITE]
+        ldrne   r0, [r10, #PROBED]
+        strne   r0, [r1]
         ldr     r0, =progress
         stm     r0, {r9-r11}
+        add     r1, r10, #ENTRIES
+        ldr     r1, [r1, r9, lsl #2]
         ldr     r0, =target
-        str     r6, [r0]
+        str     r1, [r0]
         add     lr, r10, #STATE         @ the state
         add     r0, lr, #68
         vldm    r0!, {d0-d15}
@@ -88,9 +94,10 @@ handler:                                @ r0: signal, r1: siginfo, r2: ucontext
         ldr     r0, =progress
         ldm     r0, {r9-r11}
         ldr     r6, [r10, #ADDRESS]
-        cmp     r9, #0                  @ the branch is no difference
-        ldrne   r0, [r10, #WORD]
-        strne   r0, [r6]
+        ldr     r1, [r10, #SITE]        @ the probe is no difference
+        cmp     r9, #0
+        ldrne   r0, [r10, #UNPROBED]
+        strne   r0, [r1]
         ldr     r4, =result + 80
         ldr     r0, =DATA
         ldr     r2, =REGION_SIZE

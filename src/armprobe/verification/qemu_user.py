@@ -15,30 +15,34 @@ from pathlib import Path
 from random import Random
 
 from armprobe.errors import Refused
-from armprobe.isa.steps import Relocation
-from armprobe.verification.cases import SP, Case, make_case
-from armprobe.verification.compare import Comparison, original_pc, register_differences
+from armprobe.isa.instruction_set import InstructionSet
+from armprobe.verification.cases import Case, make_case
+from armprobe.verification.compare import Comparison, patch, register_differences
+from armprobe.verification.copies import Copy
 from armprobe.verification.layout import (
+    AFTER,
     CODE,
     CODE_SIZE,
     COPIES,
+    COPIES_COUNT,
     COPY_SIZE,
     DATA,
     REGION_SIZE,
-    SLOTS,
     STACK,
     STOP,
+    STOP_CODE,
     STOP_SIZE,
+    slots,
 )
 from armprobe.verification.ledger import is_excluded
 from armprobe.verification.machine import End
+from armprobe.verification.states import SP
 
 HARNESS, CASES = 0x50000000, 0x60000000
 DATA_BEFORE, STACK_BEFORE, CODE_BEFORE = 0x11000000, 0x21000000, 0x01000000
-#: undefined in A32, and in T32 at either half: 0xdef0 is UDF, 0xe7ff goes on to the next half
-STOP_WORD = 0xE7FFDEF0
 SIGILL, SIGSEGV = 4, 11
-_CASE = struct.Struct("<2I17I256sI")
+#: address, entry unprobed and probed, site, what stands there unprobed and probed; state
+_CASE = struct.Struct("<6I17I256s")
 _RESULT = struct.Struct("<2I17I4I256s128s")
 #: effects that end the program, or that a user-mode program under QEMU does not see as a processor would
 _LEFT_OUT = frozenset({"exception", "exception_return", "mode", "privileged", "spsr", "wait"})
@@ -49,9 +53,7 @@ class Prepared:
     """A case with its copy, ready to be run."""
 
     case: Case
-    relocation: Relocation
-    copy_address: int
-    copy: tuple[int, ...]
+    copy: Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class Run:
     below: bytes
 
 
-def prepare(seed: int, numbers: Sequence[int]) -> list[Prepared]:
-    """Choose the cases that can run: at most one a slot, so `numbers` spans at most SLOTS."""
-    assert max(numbers) - min(numbers) < SLOTS
+def prepare(seed: int, numbers: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32) -> list[Prepared]:
+    """Choose the cases that can run: at most one a slot, so `numbers` spans at most as many as there are."""
+    assert max(numbers) - min(numbers) < slots(instruction_set)
     comparison, prepared = Comparison(), []
     for number in numbers:
-        case = make_case(seed, number)
+        case = make_case(seed, number, instruction_set)
         if case.insn is None or is_excluded(case.row) or case.row.effects & _LEFT_OUT:
             continue
         try:
@@ -76,8 +78,8 @@ def prepare(seed: int, numbers: Sequence[int]) -> list[Prepared]:
         except Refused:
             continue
         pc = outcome.unprobed.pc
-        if not outcome.unprobed.error and (pc == case.address + 4 or STOP <= pc < STOP + STOP_SIZE - 4):
-            prepared.append(Prepared(case, outcome.relocation, outcome.copy_address, outcome.copy))
+        if not outcome.unprobed.error and (case.ends_at(pc) or STOP <= pc < STOP + STOP_SIZE - 4):
+            prepared.append(Prepared(case, outcome.copy))
     return prepared
 
 
@@ -100,9 +102,8 @@ def run(prepared: Sequence[Prepared]) -> list[tuple[Run, Run]]:
 def differences(prepared: Prepared, unprobed: Run, probed: Run) -> list[str]:
     """Name what differs between the runs of a case; by the rules of `Comparison`."""
     case, ends = prepared.case, (unprobed.end, probed.end)
-    pc = original_pc(prepared.relocation, probed.end.pc, prepared.copy_address, len(prepared.copy))
-    stopped = unprobed.end.pc == case.address + 4 or STOP <= unprobed.end.pc < STOP + STOP_SIZE
-    found = register_differences(prepared.relocation, *ends, pc=pc, failed=not stopped)
+    stopped = case.ends_at(unprobed.end.pc) or STOP <= unprobed.end.pc < STOP + STOP_SIZE
+    found = register_differences(prepared.copy, *ends, failed=not stopped)
     names = ("data", "code", "stack")
     found += [name for name, *two in zip(names, unprobed.hashes, probed.hashes, strict=True) if two[0] != two[1]]
     start = case.state.core[SP] - STACK - len(unprobed.below)
@@ -128,17 +129,22 @@ def _contents(base: int, size: int) -> bytes:
 def _program(prepared: Sequence[Prepared], folder: Path) -> bytes:
     """The program: the harness, and one segment for each region and its contents before."""
     code = bytearray(_contents(CODE, CODE_SIZE))
-    copies = bytearray(SLOTS * COPY_SIZE)
+    copies = bytearray(COPIES_COUNT * COPY_SIZE)
     table = b""
     for item in prepared:
-        case = item.case
-        assert case.insn is not None
-        struct.pack_into("<2I", code, case.address - CODE, case.insn.word, STOP_WORD)
-        struct.pack_into(f"<{len(item.copy)}I", copies, item.copy_address - COPIES, *item.copy)
-        branch = case.cond << 28 | 0x0A000000 | (item.copy_address - case.address - 8) // 4 & 0xFFFFFF
-        state = case.state
-        word = case.insn.word
-        table += _CASE.pack(case.address, branch, state.cpsr, *state.core, state.fpscr, state.vector, word)
+        case, copy = item.case, item.copy
+        stopped = case.code + AFTER[case.row.instruction_set]
+        code[case.address - CODE : case.address - CODE + len(stopped)] = stopped
+        copies[copy.address - COPIES : copy.address - COPIES + len(copy.code)] = copy.code
+        state, t32 = case.state, case.row.instruction_set is InstructionSet.T32
+        site = case.site_address - CODE
+        original = code[site : site + 4]
+        patched = bytes(patch(case, copy)) + original[len(patch(case, copy)) :]
+        entry, probed_entry = case.address | t32, copy.address | 1 if t32 else case.address
+        table += _CASE.pack(
+            case.address, entry, probed_entry, case.site_address, int.from_bytes(original, "little"),
+            int.from_bytes(patched, "little"), state.cpsr, *state.core, state.fpscr, state.vector,
+        )  # fmt: skip
     symbols = {
         "CASES": CASES, "COUNT": len(prepared), "CASE_SIZE": _CASE.size, "DATA": DATA, "DATA_BEFORE": DATA_BEFORE,
         "STACK": STACK, "STACK_BEFORE": STACK_BEFORE, "CODE": CODE, "CODE_BEFORE": CODE_BEFORE,
@@ -152,7 +158,7 @@ def _program(prepared: Sequence[Prepared], folder: Path) -> bytes:
         *((base, data) for base in (DATA, DATA_BEFORE)),
         *((base, stack) for base in (STACK, STACK_BEFORE)),
         (COPIES, bytes(copies)),
-        (STOP, STOP_WORD.to_bytes(4, "little") * (STOP_SIZE // 4)),
+        (STOP, STOP_CODE * (STOP_SIZE // 4)),
     ]
     return _elf(HARNESS, sorted(segments))
 

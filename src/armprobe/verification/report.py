@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from armprobe.isa.insn import CONDITIONS, REGISTER_NAMES
+from armprobe.isa.instruction_set import InstructionSet, is_wide
 from armprobe.verification.cases import Case
 from armprobe.verification.compare import Outcome
 from armprobe.verification.machine import End
@@ -10,7 +11,8 @@ from armprobe.verification.machine import End
 
 def reproduction(case: Case) -> str:
     """The command line that repeats a case alone."""
-    return f"python -m armprobe.verification.sweep --seed {case.seed} --case {case.number}"
+    isa = " --isa t32" if case.row.instruction_set is InstructionSet.T32 else ""
+    return f"python -m armprobe.verification.sweep{isa} --seed {case.seed} --case {case.number}"
 
 
 def describe(case: Case, outcome: Outcome) -> str:
@@ -21,10 +23,10 @@ def describe(case: Case, outcome: Outcome) -> str:
         f"{case.row.name}, condition {CONDITIONS[case.insn.cond] or 'al'}, seed {case.seed}, case {case.number}",
         f"repeat: {reproduction(case)}",
         "",
-        "instruction:",
-        _listing((case.insn.word,), case.address),
+        "instruction:" if len(case.insns) == 1 else f"instructions, with the probe at 0x{case.site_address:08x}:",
+        _listing(case.code, case.address, case.row.instruction_set),
         "copy:",
-        _listing(outcome.copy, outcome.copy_address),
+        _listing(outcome.copy.code, outcome.copy.address, case.row.instruction_set),
         *(["with an interrupt before every step"] if outcome.interrupted else []),
         "",
         f"{'':6} {'before':>18} {'unprobed':>18} {'probed':>18}",
@@ -61,14 +63,25 @@ def _double(vector: bytes, n: int) -> str:
     return vector[8 * n : 8 * n + 8][::-1].hex()
 
 
-def _listing(words: tuple[int, ...], address: int) -> str:
-    try:
-        from capstone import CS_ARCH_ARM, CS_MODE_ARM, CS_MODE_V8, Cs
-    except ImportError:
-        return "\n".join(f"  {address + 4 * n:08x}: {word:08x}" for n, word in enumerate(words))
-    disassembler = Cs(CS_ARCH_ARM, CS_MODE_ARM | CS_MODE_V8)
-    lines = []
-    for n, word in enumerate(words):
-        text = next(disassembler.disasm_lite(word.to_bytes(4, "little"), address + 4 * n), (0, 0, "?", ""))
-        lines.append(f"  {address + 4 * n:08x}: {word:08x}  {text[2]} {text[3]}".rstrip())
+def _listing(code: bytes, address: int, instruction_set: InstructionSet) -> str:
+    """The instructions; where a disassembler knows none, the bytes."""
+    lines, at = [], 0
+    t32 = instruction_set is InstructionSet.T32
+    while at < len(code):
+        half = int.from_bytes(code[at : at + 2], "little")
+        size = 2 if t32 and not is_wide(half) else 4
+        piece = code[at : at + size]
+        shown = f"{half:04x} {int.from_bytes(piece[2:], 'little'):04x}" if t32 and size == 4 else piece[::-1].hex()
+        lines.append(f"  {address + at:08x}: {shown}  {_disassembled(piece, address + at, t32=t32)}".rstrip())
+        at += size
     return "\n".join(lines)
+
+
+def _disassembled(code: bytes, address: int, *, t32: bool) -> str:
+    try:
+        from capstone import CS_ARCH_ARM, CS_MODE_ARM, CS_MODE_THUMB, CS_MODE_V8, Cs
+    except ImportError:
+        return ""
+    disassembler = Cs(CS_ARCH_ARM, (CS_MODE_THUMB if t32 else CS_MODE_ARM) | CS_MODE_V8)
+    text = next(disassembler.disasm_lite(code, address), (0, 0, "?", ""))
+    return f"{text[2]} {text[3]}"

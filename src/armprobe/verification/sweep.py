@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 from multiprocessing import get_context
 
 from armprobe.errors import Refused
+from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.relocate import relocate
 from armprobe.verification.cases import make_case
 from armprobe.verification.compare import Comparison, Relocate
@@ -24,7 +26,7 @@ from armprobe.verification.report import describe
 
 #: After so many failures a sweep has said what it has to say.
 ENOUGH = 10
-_CHUNK = 20_000
+_CHUNK = 10_000
 _ADDRESS = re.compile(r"0x[0-9a-f]{8}")
 
 
@@ -32,15 +34,21 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{8}")
 class Result:
     """The ledger of a sweep, and the reports of the cases that differ (the first ENOUGH of a chunk)."""
 
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger
     failures: list[str] = field(default_factory=list)
 
 
-def sweep(seed: int, numbers: Iterable[int], *, relocate: Relocate = relocate) -> Result:
+def sweep(
+    seed: int,
+    numbers: Iterable[int],
+    instruction_set: InstructionSet = InstructionSet.A32,
+    *,
+    relocate: Relocate = relocate,
+) -> Result:
     """Run the cases with these numbers in this process. Stops early after ENOUGH failures."""
-    comparison, result = Comparison(relocate=relocate), Result()
+    comparison, result = Comparison(relocate=relocate), Result(Ledger(instruction_set))
     for number in numbers:
-        case = make_case(seed, number)
+        case = make_case(seed, number, instruction_set)
         row = result.ledger.row(case.row.name)
         if case.insn is None:
             row.no_word_conditions[case.cond] += 1
@@ -62,8 +70,8 @@ def sweep(seed: int, numbers: Iterable[int], *, relocate: Relocate = relocate) -
         if outcome.differences and Comparison(relocate=relocate).reads_itself(case):
             row.own_word += 1
             continue
-        row.verbatim += outcome.relocation.verbatim
-        row.rewritten += not outcome.relocation.verbatim
+        row.verbatim += outcome.copy.verbatim
+        row.rewritten += not outcome.copy.verbatim
         row.completed += outcome.completed
         row.undefined += outcome.undefined
         row.differed += bool(outcome.differences)
@@ -75,14 +83,19 @@ def sweep(seed: int, numbers: Iterable[int], *, relocate: Relocate = relocate) -
 
 
 def sweep_in_processes(
-    seed: int, cases: int, *, jobs: int, progress: Callable[[int], object] = lambda _done: None
+    seed: int,
+    cases: int,
+    instruction_set: InstructionSet = InstructionSet.A32,
+    *,
+    jobs: int,
+    progress: Callable[[int], object] = lambda _done: None,
 ) -> Result:
     """Run the cases 0 to `cases` - 1 in `jobs` processes; `progress` gets the number done so far."""
-    total, done = Result(), 0
+    total, done = Result(Ledger(instruction_set)), 0
     chunks = [range(start, min(start + _CHUNK, cases)) for start in range(0, cases, _CHUNK)]
     # A process that already has threads must not be forked.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for chunk, result in zip(chunks, pool.map(sweep, [seed] * len(chunks), chunks), strict=True):
+        for chunk, result in zip(chunks, pool.map(sweep, repeat(seed), chunks, repeat(instruction_set)), strict=True):
             total.ledger.merge(result.ledger)
             total.failures += result.failures
             done += len(chunk)
@@ -100,9 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=200_000, help="how many to run (default: 200000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a CPU)")
     parser.add_argument("--case", type=int, metavar="N", help="run case N alone and show it")
+    parser.add_argument("--isa", choices=["a32", "t32"], default="a32", help="instruction set (default: a32)")
     options = parser.parse_args(arguments)
+    instruction_set = InstructionSet(options.isa.upper())
     if options.case is not None:
-        return _show(options.seed, options.case)
+        return _show(options.seed, options.case, instruction_set)
 
     started = time.monotonic()
 
@@ -111,14 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rate = done / (time.monotonic() - started)
             sys.stderr.write(f"\r{done} of {options.cases} cases, {rate:.0f} a second")
 
-    result = sweep_in_processes(options.seed, options.cases, jobs=options.jobs, progress=progress)
+    result = sweep_in_processes(options.seed, options.cases, instruction_set, jobs=options.jobs, progress=progress)
     problems = result.ledger.problems()
     sys.stdout.write("\n\n".join([*result.failures, "\n".join([result.ledger.summary(), *problems])]) + "\n")
     return 1 if result.failures or problems else 0
 
 
-def _show(seed: int, number: int) -> int:
-    case = make_case(seed, number)
+def _show(seed: int, number: int, instruction_set: InstructionSet) -> int:
+    case = make_case(seed, number, instruction_set)
     if case.insn is None:
         sys.stdout.write(f"case {number} of seed {seed} found no valid word of {case.row.name} for {case.cell}\n")
         return 0
