@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,24 @@ def test_threads_that_add_and_remove_the_same_keys_at_once_keep_exact_books(tmp_
             cells = Cells(table.shape, table._data())
             assert {cells.state(cell) % TAKE for cell in range(table.shape.cells)} <= {FREE, MEMBER}
             assert len([*cells.taken()]) == len(table.values()), "a cell is kept for nothing"
+
+
+def test_what_is_taken_while_threads_run_is_all_that_they_add(tmp_path: Path):
+    with armprobe.spawn([threads_program(tmp_path, rounds=ROUNDS)]) as session:
+        calls, numbers = session.counter("calls"), session.histogram("numbers")
+
+        @session.probe("work", compiled=True)
+        def measure(r0):
+            calls.add()
+            numbers.observe(r0)
+
+        taken = []
+
+        def look() -> None:
+            taken.append((calls.take(), numbers.take()))
+
+        session.run(between=look, every=0.01)
+        look()
+        assert sum(part.total for part, _ in taken) == calls.total == threads_calls(ROUNDS)
+        assert sum((Counter(part.values()) for _, part in taken), Counter()) == numbers.values()
+        assert sum(part.total > 0 for part, _ in taken) > 1

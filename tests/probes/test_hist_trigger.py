@@ -208,3 +208,17 @@ def test_a_trigger_that_finds_no_memory_leaves_an_event_of_returns_as_it_was(mon
         assert (sorted(engine.returns.pads), engine.instruments.calls[probe]) == (known, used)
         session.run(until=END)
         assert (probe.hits, probe.active) == (PASSES, 0)
+
+
+def test_what_is_taken_of_a_trigger_is_what_came_since():
+    with start() as session:
+        session.define(EVENT)
+        found = session.trigger("own.hist:keys=down:vals=down")
+        session.run(until=END, limit=500)
+        first = found.take()
+        session.run(until=END)
+        second = found.take()
+        counts = [{row.key: (row.hitcount, row.sums["down"]) for row in part.rows()} for part in (first, second)]
+        assert counts[0].keys().isdisjoint(counts[1])
+        assert counts[0] | counts[1] == {number: (1, number) for number in range(1, PASSES + 1)}
+        assert found.take().rows() == []

@@ -84,8 +84,43 @@ def test_a_map_keeps_its_last_numbers_when_its_memory_is_gone():
 
         session.run(until=END)
     assert (calls.total, sizes.values(), sizes.overflow) == (100, dict.fromkeys(range(1, 8), 1), 93)
-    with pytest.raises(UsageError, match=r"^the map 'calls' can't be changed any more: its session is closed$"):
+    with pytest.raises(UsageError, match=r"^the map 'calls' can't be changed any more: it was taken, or its session"):
         calls.clear()
+
+
+def test_what_is_taken_is_what_was_added_since():
+    with start() as session:
+        calls, sizes = session.counter("calls"), session.histogram("sizes", step=10, buckets=5)
+        names, fixed = session.table("names", 64, key=("u32", "u32")), session.table("fixed", 4, removable=True)
+
+        @session.probe(LOOP, compiled=True)
+        def count(r1):
+            calls.add()
+            sizes.observe(r1)
+            names[r1 & 1, r1 & 2] += r1
+
+        taken = []
+        session.run(until=END, limit=333)
+        while True:
+            taken.append((calls.take(), sizes.take(), names.take()))
+            if session.regs.pc == END:
+                break
+            session.run(until=END, limit=333)
+        assert len(taken) > 3
+        for number, known in enumerate((calls, sizes, names)):
+            added = Counter()
+            for parts in taken:
+                added.update(parts[number].values())
+            assert (dict(added), sum(parts[number].overflow for parts in taken)) == (known.values(), known.overflow)
+        assert all(parts[0].total < 60 for parts in taken)
+        assert (str(calls), str(calls.take())) == ("calls: 100", "calls: 0")
+        calls.clear()
+        calls.add(3)
+        assert calls.take().total == 3
+        with pytest.raises(UsageError, match=r"^the map 'calls' can't be changed any more: it was taken"):
+            taken[0][0].clear()
+        with pytest.raises(UsageError, match=r"^keys of 'fixed' may be removed, and what they had would be missing$"):
+            fixed.take()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,10 @@ class EventHistogram:
 
         return sorted(rows, key=order, reverse=trigger.descending)
 
+    def take(self) -> EventHistogram:
+        """What came since the last time: a histogram that stays as it is. See `Map.take`."""
+        return replace(self, maps=tuple(known.take() for known in self.maps))
+
     @property
     def dropped(self) -> int:
         """Hits that are in no row: there was no place for the key, or memory could not be read."""

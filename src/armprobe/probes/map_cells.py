@@ -24,7 +24,7 @@ from armprobe.codegen.map_layout import (
 )
 from armprobe.events.values import decode_text
 
-_WORD = 0xFFFFFFFF
+_WORD, _NUMBER = (1 << 32) - 1, (1 << 64) - 1
 #: what is to be written: offsets in the map, and bytes
 Writes = list[tuple[int, bytes]]
 
@@ -57,19 +57,24 @@ class Cells:
 
     def without_changes_since(self, keys: bytes) -> Cells:
         """Without the cells whose key came since all keys were read: their number may be that of the one before."""
-        data, size = bytearray(self.data), self.shape.key_bytes
+        data, before = bytearray(self.data), Cells(self.shape, bytes(self.shape.keys) + keys)
         for cell in range(self.shape.cells):
-            place = self._place(cell)
-            before, now = (
-                (state & ~HOLDS, words[1:])
-                for state, *words in (
-                    struct.unpack_from(f"<{size // 4}I", source, at)
-                    for source, at in ((keys, place - self.shape.keys), (self.data, place))
-                )
-            )
-            if before != now:
-                data[place : place + 4] = bytes(4)
+            if not self._has_same_key(before, cell):
+                data[self._place(cell) : self._place(cell) + 4] = bytes(4)
         return Cells(self.shape, bytes(data))
+
+    def since(self, before: Cells) -> Cells:
+        """What was added to each number since then."""
+        data = bytearray(self.data)
+        struct.pack_into("<Q", data, 0, self.word(0, CELL_BYTES) - before.word(0, CELL_BYTES) & _NUMBER)
+        for cell in range(self.shape.cells):
+            struct.pack_into("<Q", data, number_offset(cell), self.number(cell) - before.number(cell) & _NUMBER)
+        return Cells(self.shape, bytes(data))
+
+    def _has_same_key(self, before: Cells, cell: int) -> bool:
+        """Whether a cell, of a table whose keys can be removed, kept its key since then."""
+        states = (cells.state(cell) & ~HOLDS for cells in (self, before))
+        return len(set(states)) == 1 and self.words(cell) == before.words(cell)
 
     def key(self, cell: int) -> Any:
         """The key of a cell of a table: its parts, or the one that there is."""

@@ -42,6 +42,8 @@ class Map:
     live: bool = field(default=False, repr=False)
     _memory: _Memory | None = field(default=None, repr=False)
     _final: bytes = field(default=b"", repr=False)
+    #: what it was at the last `take`
+    _taken: Cells | None = field(default=None, repr=False)
 
     def values(self) -> dict[Any, int]:
         """The numbers that are not zero, by key in ascending order; the key of a counter is 0.
@@ -116,9 +118,24 @@ class Map:
         offset = self._place(key)
         self._add(0 if offset is None else offset, 1 if offset is None else amount)
 
+    def take(self) -> Map:
+        """What was added since the last time, or since the map was made or cleared: a map that stays as it is.
+
+        Nothing is written, so that no update is lost or in two of them, whatever runs meanwhile. Numbers that handlers
+        replace say nothing this way. Raises UsageError for a table whose keys can be removed.
+        """
+        if self.shape.removable:
+            raise UsageError(f"keys of {self.name!r} may be removed, and what they had would be missing",
+                             hint="add the same to a table without removable=True, and take that")  # fmt: skip
+        now = self._cells()
+        since = now.since(self._taken) if self._taken is not None else now
+        self._taken = now
+        return Map(self.name, self.shape, self.address, self.log2, _final=since.data)
+
     def clear(self) -> None:
-        """Set everything to zero; a table forgets its keys."""
+        """Set everything to zero; a table forgets its keys. What is added at that moment may be lost: see `take`."""
         self._write(0, bytes(self.shape.bytes))
+        self._taken = None
 
     def freeze(self) -> None:
         """Keep the numbers as they are now: the memory is about to go."""
@@ -185,7 +202,7 @@ class Map:
 
     def _write(self, offset: int, data: bytes) -> None:
         if self._memory is None:
-            raise UsageError(f"the map {self.name!r} can't be changed any more: its session is closed")
+            raise UsageError(f"the map {self.name!r} can't be changed any more: it was taken, or its session is closed")
         self._memory.write_memory(self.address + offset, data)
 
 
