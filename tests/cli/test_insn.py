@@ -90,6 +90,7 @@ def test_json_of_a_verbatim_instruction(insn):
             "word": "0xe0b10002",
             "row": "ADC_register_A1",
             "text": "adcs r0, r1, r2",
+            "condition": "",
             "relocation": "verbatim",
             "reason": "",
             "reads": ["r1", "r2"],
@@ -142,3 +143,89 @@ def test_no_words_are_a_usage_error(capsys):
     assert capsys.readouterr().err == (
         "error[AP100]: Missing argument 'WORD...'\nhelp: `armprobe insn --help` shows what it takes\n"
     )
+
+
+# T32
+
+
+def test_an_instruction_of_t32(insn):
+    assert insn("--isa", "t32", "b510").splitlines()[:6] == [
+        "b510  push {r4, lr}",
+        "  row         PUSH_T1 (DDI 0406C A6.2.5)",
+        "  reads       r4 sp lr",
+        "  writes      sp",
+        "  flags       reads nothing; writes nothing",
+        "  memory      stores; writes below sp: 8 bytes",
+    ]
+
+
+@pytest.mark.parametrize("words", [["f000f800"], ["f000", "f800"], ["0xf000", "0xf800"], ["f000 f800"]])
+def test_a_32_bit_instruction_of_t32_in_one_word_or_in_two(insn, words):
+    assert insn("--isa", "t32", *words).splitlines()[:2] == [
+        "f000f800  bl #0x8004",
+        "  row         BL_immediate_T1 (DDI 0406C A6.3.4)",
+    ]
+
+
+def test_it_makes_the_instructions_of_its_block_conditional(insn):
+    # it ne; addne r1, r2, r3; adds r1, r2, r3
+    it, inside, outside = insn("--isa", "t32", "bf18", "18d1", "18d1").split("\n\n")
+    assert "  effects     it_state" in it.splitlines()
+    assert inside.splitlines()[:6] == [
+        "18d1  addne r1, r2, r3",
+        "  row         ADD_register_T1 (DDI 0406C A6.2.1)",
+        "  condition   ne, by an IT block",
+        "  reads       r2 r3",
+        "  writes      r1",
+        "  flags       reads Z; writes nothing",
+    ]
+    assert outside.splitlines()[0] == "18d1  adds r1, r2, r3"
+    assert "  flags       reads nothing; writes N Z C V" in outside.splitlines()
+
+
+def test_json_of_a_t32_block(insn):
+    # itte cs; movcs r0, #1; movcs r1, #1; bxcc lr
+    reports = json.loads(insn("--isa", "t32", "--json", "bf26", "2001", "2101", "4770"))
+    assert [(report["word"], report["row"], report["condition"]) for report in reports] == [
+        ("0xbf26", "IT_T1", ""),
+        ("0x2001", "MOV_immediate_T1", "cs"),
+        ("0x2101", "MOV_immediate_T1", "cs"),
+        ("0x4770", "BX_T1", "cc"),
+    ]
+
+
+def test_what_t32_forbids_in_an_it_block_is_refused(insn):
+    refused = json.loads(insn("--isa", "t32", "--json", "bf18", "d002"))[1]  # it ne; beq .+8
+    assert (refused["row"], refused["reason"]) == ("B_T1", "0xd002 is UNPREDICTABLE (B_T1: in_it)")
+
+
+def test_without_capstone_t32_has_its_rows(insn, without_capstone):
+    assert insn("--isa", "t32", "b510").splitlines()[0] == "b510  PUSH_T1"
+    assert insn("--isa", "t32", "b800").splitlines()[0] == "b800  no T32 instruction"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["4770", "f000"],
+            "'f000' is the first half of a T32 instruction, and no second half follows\nhelp: for example f000 f800",
+        ),
+        (
+            ["f000", "f000f800"],
+            "'f000' is the first half of a T32 instruction, and no second half follows\nhelp: for example f000 f800",
+        ),
+        (
+            ["12345678"],
+            "'12345678' is no T32 instruction of 32 bits: its first halfword is one of 16\nhelp: separate the two",
+        ),
+        (
+            [""],
+            "wanted an instruction word of at most 8 hexadecimal digits, got ''\nhelp: for example e59f1010",
+        ),
+        (["--at", "0x8001", "4770"], "T32 code stands at multiples of 2, and 0x00008001 is none"),
+    ],
+)
+def test_what_is_no_t32_instruction_is_a_usage_error(words, message, capsys):
+    assert main(["insn", "--isa", "t32", *words]) == 2
+    assert capsys.readouterr().err == f"error[AP100]: {message}\n"

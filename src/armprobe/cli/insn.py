@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from armprobe.cli.disassembly import disassemble
 from armprobe.errors import Refused, UsageError
+from armprobe.isa import itstate
 from armprobe.isa.decoder import decode, find_row
 from armprobe.isa.insn import ALWAYS, CONDITIONS, REGISTER_NAMES, Insn
+from armprobe.isa.instruction_set import InstructionSet, is_wide, join, show
 from armprobe.isa.relocate import relocate
 from armprobe.isa.rows import Row
 from armprobe.isa.steps import CompareJump, Constant, InBlock, Jump, Relocation, Step, Word
@@ -27,6 +30,8 @@ class Report:
 
     word: int
     address: int
+    instruction_set: InstructionSet
+    it: int
     row: Row | None
     insn: Insn | None
     relocation: Relocation | None
@@ -35,18 +40,24 @@ class Report:
 
 @click.command
 @click.argument("words", metavar="WORD...", nargs=-1, required=True)
+@click.option("--isa", type=click.Choice(["a32", "t32"]), default="a32", show_default=True, help="Instruction set.")
 @click.option("--at", "at", metavar="ADDRESS", default="0x8000", show_default=True, help="Where each word stands.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list with one object a word.")
-def insn(words: tuple[str, ...], at: str, as_json: bool) -> None:
+def insn(words: tuple[str, ...], isa: str, at: str, as_json: bool) -> None:
     """Show what instruction words are, and how each would run at another address.
 
-    WORD is an A32 word in hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010. A word that armprobe
-    refuses is an answer like any other: the exit status is 0.
+    WORD is an instruction in hexadecimal, as a disassembler shows it: e59f1010 or 0xe59f1010; in T32 4770, f000f800,
+    or f000 f800. There, IT puts the instructions that follow into its block. A word that armprobe refuses is an answer
+    like any other: the exit status is 0.
     """
-    address = parse_hex(at, "an address")
-    if address % 4:
-        raise UsageError(f"A32 code stands at multiples of 4, and 0x{address:08x} is none")
-    reports = [examine(parse_hex(word, "an instruction word"), address) for word in words]
+    instruction_set, address = InstructionSet[isa.upper()], parse_hex(at, "an address")
+    unit = 4 if instruction_set is InstructionSet.A32 else 2
+    if address % unit:
+        raise UsageError(f"{isa.upper()} code stands at multiples of {unit}, and 0x{address:08x} is none")
+    reports, it = [], 0
+    for word in _words(words, instruction_set):
+        reports.append(examine(word, address, instruction_set, it=it))
+        it = _next_it(reports[-1])
     if as_json:
         click.echo(json.dumps([facts(report) for report in reports], indent=1))
     else:
@@ -60,26 +71,60 @@ def parse_hex(text: str, wanted: str) -> int:
     return int(text, 16)
 
 
-def examine(word: int, address: int) -> Report:
-    """Decode `word` and plan its relocation away from `address`."""
-    row = find_row(word)
+def _words(texts: Sequence[str], instruction_set: InstructionSet) -> Iterator[int]:
+    """The instructions; of T32, one of 32 bits may stand in one text or in two."""
+    if instruction_set is InstructionSet.A32:
+        yield from (parse_hex(text, "an instruction word") for text in texts)
+        return
+    numbers = [(text, parse_hex(text, "an instruction word")) for word in texts for text in word.split() or [word]]
+    waiting = iter(numbers)
+    for text, number in waiting:
+        if number >= 0x10000:
+            if not is_wide(number >> 16):
+                raise UsageError(
+                    f"{text!r} is no T32 instruction of 32 bits: its first halfword is one of 16",
+                    hint="separate the two",
+                )
+            yield number
+        elif is_wide(number):
+            _, second = next(waiting, ("", 0x10000))
+            if second >= 0x10000:
+                raise UsageError(
+                    f"{text!r} is the first half of a T32 instruction, and no second half follows",
+                    hint="for example f000 f800",
+                )
+            yield join(number, second)
+        else:
+            yield number
+
+
+def _next_it(report: Report) -> int:
+    """The ITSTATE after an instruction that does not branch."""
+    if report.insn is not None and "it_state" in report.insn.row.effects:
+        return itstate.start(report.insn.fields["firstcond"], report.insn.fields["mask"])
+    return itstate.advance(report.it)
+
+
+def examine(word: int, address: int, instruction_set: InstructionSet = InstructionSet.A32, *, it: int = 0) -> Report:
+    """Decode `word`, executed with the ITSTATE `it`, and plan its relocation away from `address`."""
+    row = find_row(word, instruction_set)
+    report = Report(word, address, instruction_set, it, row, None, None, "")
     try:
-        instruction = decode(word)
+        report = replace(report, insn=decode(word, instruction_set, it=it))
+        assert report.insn is not None
+        return replace(report, relocation=relocate(report.insn, address))
     except Refused as error:
-        return Report(word, address, row, None, None, error.message)
-    try:
-        return Report(word, address, row, instruction, relocate(instruction, address), "")
-    except Refused as error:
-        return Report(word, address, row, instruction, None, error.message)
+        return replace(report, reason=error.message)
 
 
 def facts(report: Report) -> dict[str, Any]:
     """Return the JSON object of one word; its lists are empty where the word is no valid instruction."""
     usage = report.insn.usage if report.insn else None
     return {
-        "word": f"0x{report.word:08x}",
+        "word": show(report.word, report.instruction_set),
         "row": report.row.name if report.row else None,
-        "text": disassemble(report.word, report.address),
+        "text": _text(report),
+        "condition": CONDITIONS[report.insn.cond] if report.insn else "",
         "relocation": _kind(report),
         "reason": report.reason,
         "reads": _registers(usage.reads, usage.vector_reads) if usage else [],
@@ -94,13 +139,14 @@ def facts(report: Report) -> dict[str, Any]:
 
 def describe(report: Report) -> str:
     """Return the text of one word, for people."""
-    text = disassemble(report.word, report.address)
-    name = report.row.name if report.row else "no A32 instruction"
-    lines = [f"{report.word:08x}  {text or name}"]
+    name = report.row.name if report.row else f"no {report.instruction_set.value} instruction"
+    lines = [f"{show(report.word, report.instruction_set)[2:]}  {_text(report) or name}"]
     if report.row:
         lines.append(f"  row         {name}" + _reference(report.row))
     if report.insn:
         usage = report.insn.usage
+        if itstate.in_block(report.it):
+            lines.append(f"  condition   {CONDITIONS[report.insn.cond] or 'always'}, by an IT block")
         stack = "unknown" if usage.stack is None else f"{usage.stack} bytes" if usage.stack else "nothing"
         memory = " and ".join([name for name, used in (("loads", usage.loads), ("stores", usage.stores)) if used])
         lines += [
@@ -113,9 +159,9 @@ def describe(report: Report) -> str:
         lines.append(f"  effects     {_list(sorted(report.row.effects))}")
     lines.append(f"  relocation  {_kind(report)}{_condition(report)}" + (f": {report.reason}" if report.reason else ""))
     if report.relocation and not report.relocation.verbatim:
-        lines += [f"              | {_step(step, report.address)}" for step in report.relocation.steps]
+        lines += [f"              | {_step(step, report)}" for step in report.relocation.steps]
         if report.relocation.falls_through:
-            lines.append(f"              | go on at 0x{(report.address + 4) & 0xFFFFFFFF:08x}")
+            lines.append(f"              | {_step(Jump(report.relocation.way_back), report)}")
     return "\n".join(lines)
 
 
@@ -137,16 +183,22 @@ def _condition(report: Report) -> str:
     return f", reached if {CONDITIONS[report.relocation.insn.cond]}"
 
 
-def _step(step: Step, address: int) -> str:
+def _text(report: Report) -> str | None:
+    return disassemble(report.word, report.address, report.instruction_set, it=report.it)
+
+
+def _step(step: Step, report: Report) -> str:
     match step:
         case Word(word):
-            return disassemble(word, address) or f".word 0x{word:08x}"
+            return disassemble(word, report.address, report.instruction_set) or f".word 0x{word:08x}"
         case Constant(register, value):
             return f"{REGISTER_NAMES[register]} := 0x{value:08x}"
         case Jump(target):
             return f"go on at 0x{target:08x}"
         case InBlock(word):
-            return f".short 0x{word:04x}, as in an IT block"
+            return (
+                f"{disassemble(word, report.address, report.instruction_set) or f'.short 0x{word:04x}'}, in an IT block"
+            )
         case CompareJump(register, nonzero, target):
             return f"go on at 0x{target:08x} if {REGISTER_NAMES[register]} is {'not ' if nonzero else ''}zero"
 
