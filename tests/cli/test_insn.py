@@ -149,13 +149,25 @@ def test_no_words_are_a_usage_error(capsys):
 
 
 def test_an_instruction_of_t32(insn):
-    assert insn("--isa", "t32", "b510").splitlines()[:6] == [
+    assert insn("--isa", "t32", "b510").splitlines() == [
         "b510  push {r4, lr}",
         "  row         PUSH_T1 (DDI 0406C A6.2.5)",
         "  reads       r4 sp lr",
         "  writes      sp",
         "  flags       reads nothing; writes nothing",
         "  memory      stores; writes below sp: 8 bytes",
+        "  relocation  verbatim",
+    ]
+
+
+def test_a_t32_instruction_that_reads_pc_is_rewritten_as_in_a32(insn):
+    # ldr r1, [pc, #8]; cbz r1, .+8
+    assert [line for line in insn("--isa", "t32", "4902", "b111").splitlines() if " | " in line] == [
+        "              | r1 := 0x0000800c",
+        "              | ldr r1, [r1]",
+        "              | go on at 0x00008003",
+        "              | go on at 0x00008009 if r1 is zero",
+        "              | go on at 0x00008003",
     ]
 
 
@@ -178,6 +190,11 @@ def test_it_makes_the_instructions_of_its_block_conditional(insn):
         "  reads       r2 r3",
         "  writes      r1",
         "  flags       reads Z; writes nothing",
+    ]
+    assert inside.splitlines()[-3:] == [
+        "  relocation  rewritten, reached if ne",
+        "              | add r1, r2, r3, in an IT block",
+        "              | go on at 0x00008003",
     ]
     assert outside.splitlines()[0] == "18d1  adds r1, r2, r3"
     assert "  flags       reads nothing; writes N Z C V" in outside.splitlines()

@@ -8,7 +8,7 @@ import pytest
 
 from armprobe.isa.decoder import find_row, table
 from armprobe.verification.crosscheck import A32, PER_ROW, T32, crosscheck, main
-from armprobe.verification.decoders import missing
+from armprobe.verification.decoders import UNPREDICTABLE, VALID, llvm, missing
 from armprobe.verification.disagreements import Disagreement
 from armprobe.verification.sample import sample, uncovered
 
@@ -24,6 +24,29 @@ def test_millions_of_words_are_what_other_decoders_say_or_the_difference_is_expl
     report = crosscheck(PER_ROW[instruction_set], instruction_set=instruction_set, seed=seed)
     assert report.failures == (), "\n".join(report.failures)
     assert report.words >= least
+
+
+#: executed whatever the block says: LLVM does not want them there
+UNCONDITIONAL = {"BKPT_T1", "HLT_T1", "UDF_T1", "UDF_T2"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("it", [0x08, 0x04], ids=["the last of a block", "the first of two"])
+def test_what_llvm_forbids_in_an_it_block_the_tables_forbid(it):
+    wide = sample([row for row in table(T32) if row.length == 4], 40, seed=1)
+    words = [word for word in (*range(0xE800), *wide) if accepts(word)]
+    outside, inside = llvm(words, T32), llvm(words, T32, it=it)
+    forbidden = [
+        word for word, *verdicts in zip(words, outside, inside, strict=True) if verdicts == [VALID, UNPREDICTABLE]
+    ]
+    missed = {find_row(word, T32).name: hex(word) for word in forbidden if accepts(word, it)}
+    assert missed.keys() == UNCONDITIONAL, missed
+    assert len(forbidden) > 5_000  # all of B with a condition, of CBZ, and of MOVS
+
+
+def accepts(word, it=0):
+    found = find_row(word, T32)
+    return found is not None and found.invalid(word, it) is None
 
 
 def row(name, instruction_set=A32):

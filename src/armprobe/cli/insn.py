@@ -196,9 +196,8 @@ def _step(step: Step, report: Report) -> str:
         case Jump(target):
             return f"go on at 0x{target:08x}"
         case InBlock(word):
-            return (
-                f"{disassemble(word, report.address, report.instruction_set) or f'.short 0x{word:04x}'}, in an IT block"
-            )
+            text = disassemble(word, report.address, report.instruction_set, it=itstate.start(ALWAYS, 0b1000))
+            return f"{text or f'.short 0x{word:04x}'}, in an IT block"
         case CompareJump(register, nonzero, target):
             return f"go on at 0x{target:08x} if {REGISTER_NAMES[register]} is {'not ' if nonzero else ''}zero"
 

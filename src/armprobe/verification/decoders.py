@@ -90,20 +90,22 @@ def printed_registers(text: str) -> int:
     return mask
 
 
-def llvm(words: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32) -> bytearray:
-    """Return LLVM's verdicts: of each word the kindest among the targets tried."""
+def llvm(words: Sequence[int], instruction_set: InstructionSet = InstructionSet.A32, *, it: int = 0) -> bytearray:
+    """Return LLVM's verdicts: of each word, executed with the ITSTATE `it`, the kindest among the targets tried."""
     first, second, enough = _LLVM_TARGETS[instruction_set]
-    verdicts = _llvm([to_bytes(word, instruction_set) for word in words], first)
+    verdicts = _llvm([to_bytes(word, instruction_set) for word in words], first, it)
     again = [n for n, verdict in enumerate(verdicts) if verdict > enough]
     codes = [to_bytes(words[n], instruction_set) for n in again]
-    for n, verdict in zip(again, _llvm(codes, second), strict=True):
+    for n, verdict in zip(again, _llvm(codes, second, it), strict=True):
         verdicts[n] = min(verdicts[n], verdict)
     return verdicts
 
 
-def _llvm(codes: Sequence[bytes], target: str) -> bytearray:
+def _llvm(codes: Sequence[bytes], target: str, it: int) -> bytearray:
     """One verdict each. In brackets, one that does not decode leaves the next alone; nops end the block of an IT."""
-    lines = (_bracketed(code + _NOP * 4 if len(code) == 2 and code[1] == 0xBF else code) for code in codes)
+    before = bytes((it, 0xBF)) if it else b""
+    lines = (_bracketed(before + code + _NOP * 4 if it or code[1:] == b"\xbf" else code) for code in codes)
+    column = b"%d" % (2 + 5 * len(before))
     with TemporaryFile() as asked, TemporaryFile() as said:  # files: llvm-mc writes its warnings in tiny pieces
         asked.writelines(lines)
         asked.seek(0)
@@ -114,7 +116,8 @@ def _llvm(codes: Sequence[bytes], target: str) -> bytearray:
     if b"error: " in warnings:  # the exit status is 1 as well if one does not decode
         raise RuntimeError(warnings.decode())
     verdicts = bytearray(len(codes))
-    for line, kind in re.findall(rb"^<stdin>:(\d+):2: warning: (invalid|potentially)", warnings, re.MULTILINE):
+    found = rb"^<stdin>:(\d+):" + column + rb": warning: (invalid|potentially)"
+    for line, kind in re.findall(found, warnings, re.MULTILINE):
         verdicts[int(line) - 1] = UNDEFINED if kind == b"invalid" else UNPREDICTABLE
     return verdicts
 

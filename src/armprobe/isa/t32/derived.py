@@ -48,6 +48,8 @@ def _unpredictable(row: Row) -> str:
         conditions.append(f"F == 1 and size == 1 and {OUTSIDE}")
     elif not row.conditional and "floating" in row.name and "size" in row.fields:
         conditions.append(f"size == 1 and {OUTSIDE}")
+    elif row.name == "VMULL_polynomial_A2":
+        conditions.append(f"size == 2 and {OUTSIDE}")
     if row.memory == "none":
         conditions += [f"{name} == 13" for name in ("Rt", "Rt2") if name in row.fields]
     elif row.memory == "store" or row.name.startswith(("VLDM", "FLDM")):
