@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -92,6 +92,41 @@ def exclusive_sequence(
         if any(place == address for place, _ in _walk(read_word, load + 4, low, high)):
             return load, store
     return None
+
+
+def exclusive_sequence_among(instructions: Mapping[int, Insn], address: int) -> tuple[int, int] | None:
+    """Find the exclusive sequence that the instruction at `address` belongs to, as `exclusive_sequence` does.
+
+    `instructions` are those of a function by their addresses, of either instruction set; paths stay among them.
+    """
+    reached = _reached(instructions, address)
+    store = next((place for place in sorted(reached) if "monitor_store" in instructions[place].row.effects), None)
+    if store is None:
+        return None
+    for load, insn in instructions.items():
+        if "monitor_load" in insn.row.effects and address in _reached(instructions, load + insn.length):
+            return load, store
+    return None
+
+
+def _reached(instructions: Mapping[int, Insn], start: int) -> set[int]:
+    """What the paths from `start` reach, until an instruction that always sets or clears the exclusive monitor."""
+    seen: set[int] = set()
+    waiting = [start]
+    while waiting:
+        place = waiting.pop()
+        insn = instructions.get(place)
+        if insn is None or place in seen:
+            continue
+        seen.add(place)
+        if insn.row.effects & _MONITOR and insn.cond == ALWAYS:
+            continue
+        way = flow(insn, place)
+        if way.next is not None:
+            waiting.append(way.next)
+        if way.target is not None and not way.call:
+            waiting.append(way.target)
+    return seen
 
 
 def _walk(read_word: ReadWord, start: int, low: int, high: int) -> Iterator[tuple[int, frozenset[str]]]:

@@ -38,7 +38,7 @@ def relocate_run_t32(insns: Sequence[Insn], address: int, architecture: int) -> 
         if insn.row.relocate == "it":
             state = start(insn.fields["firstcond"], insn.fields["mask"])
         else:
-            if insn.row.relocate == "literal" and _reads(insn, address, site):
+            if insn.row.memory != "none" and _reads(insn, address, site):
                 raise _refused(
                     insn, address, f"it accesses the instruction at 0x{site.start:08x}, where the probe stands"
                 )
@@ -237,10 +237,26 @@ def literal_address(insn: Insn, address: int) -> int:
     return _wrap((address + 4 & ~3) + (-offset if below else offset))
 
 
+def literal_span(insn: Insn, address: int) -> tuple[int, int] | None:
+    """The [start, end) that an instruction at `address` addresses relative to PC; None if it does not, or not alone.
+
+    Of an address that is only computed it is the word there.
+    """
+    if insn.row.relocate == "literal" and insn.usage.reads >> _PC & 1:
+        place = literal_address(insn, address)
+        return place, place + _literal_size(insn)
+    if insn.row.relocate == "address":
+        place = literal_address(insn, address)
+        return place, place + 4
+    if insn.row.name == "MOV_register_T1" and insn.fields["Rm"] == _PC:
+        return _wrap(address + 4), _wrap(address + 8)
+    return None
+
+
 def _reads(insn: Insn, address: int, code: range) -> bool:
     """Whether a literal load reads any of this code."""
-    place = literal_address(insn, address)
-    return bool(insn.usage.reads >> _PC & 1) and place < code.stop and code.start < place + _literal_size(insn)
+    span = literal_span(insn, address)
+    return span is not None and span[0] < code.stop and code.start < span[1]
 
 
 def _literal_size(insn: Insn) -> int:

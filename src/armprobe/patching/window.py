@@ -14,7 +14,7 @@ the first instruction, and executes both. Threads stopped at the second word are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from armprobe.errors import Refused
@@ -87,21 +87,42 @@ def _judge_window(
 def _judge_function(address: int, instructions: dict[int, Insn]) -> Verdict:
     """What the other instructions of the function forbid."""
     second = address + 4
-    other_lr = next((place for place, insn in instructions.items() if _sets_lr(insn)), None)
+    way = way_inside(
+        instructions, range(second, second + 4), what="the window's second word", is_return=_is_return, sets_lr=_sets_lr
+    )
+    if way:
+        return _no(way)
     for place, insn in instructions.items():
-        way = flow(insn, place)
-        if way.target is not None and way.target & ~3 == second:
-            return _no(f"the branch at 0x{place:08x} goes to the window's second word, 0x{second:08x}")
-        if way.unknown and not way.call and "exception" not in insn.row.effects:
-            if not _is_return(insn):
-                return _no(f"the indirect branch at 0x{place:08x} may go to the window's second word")
-            if other_lr is not None and not insn.usage.loads:
-                return _no(f"the return at 0x{place:08x} goes where LR says, which 0x{other_lr:08x} sets")
-        if insn.reads_pc and way.target is None:
+        if insn.reads_pc and flow(insn, place).target is None:
             verdict = _judge_pc_relative(address, place, insn)
             if verdict is not None:
                 return verdict
     return Verdict(ok=True, reason=f"nothing reaches 0x{second:08x} but 0x{address:08x}")
+
+
+def way_inside(
+    instructions: Mapping[int, Insn],
+    inside: range,
+    *,
+    what: str,
+    is_return: Callable[[Insn], bool],
+    sets_lr: Callable[[Insn], bool],
+) -> str:
+    """Tell how control may come to `inside`, which is called `what`, from the instructions of a function; "" if not.
+
+    `is_return` knows the instructions that return, `sets_lr` those after which LR may be no return address.
+    """
+    other_lr = next((place for place, insn in instructions.items() if sets_lr(insn)), None)
+    for place, insn in instructions.items():
+        way = flow(insn, place)
+        if way.target is not None and way.target in inside:
+            return f"the branch at 0x{place:08x} goes to {what}, 0x{inside.start:08x}"
+        if way.unknown and not way.call and "exception" not in insn.row.effects:
+            if not is_return(insn):
+                return f"the indirect branch at 0x{place:08x} may go to {what}"
+            if other_lr is not None and not insn.usage.loads:
+                return f"the return at 0x{place:08x} goes where LR says, which 0x{other_lr:08x} sets"
+    return ""
 
 
 def _judge_pc_relative(address: int, place: int, insn: Insn) -> Verdict | None:

@@ -120,6 +120,8 @@ class Machine:
         self._started = self._stopped = self._interrupted = self._t32 = False
         self._within: Container[int] = ()
         self._last = 0
+        #: the memories when a run stopped, where it matters
+        self._kept: list[bytes] = []
         self._stack_pointers: list[int] = []
         self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
         self._uc.hook_add(unicorn.UC_HOOK_CODE, self._on_code)
@@ -149,6 +151,7 @@ class Machine:
         _library.uc_reg_write_batch(self._uc._uch, self._ids, self._pointers, len(_REGISTERS) - 1)
         self._failed, self._started, self._within, self._interrupted = (0, 0), False, within, interrupted
         self._stopped = False
+        self._kept = []
         self._t32 = bool(state.cpsr & CPSR_T)
         self._stack_pointers.clear()
         error = 0
@@ -156,6 +159,8 @@ class Machine:
             self._uc.emu_start(pc | self._t32, _NEVER)
         except unicorn.UcError as failure:
             error = failure.errno
+        for memory, content in zip(self.memories, self._kept, strict=False):
+            memory.put(memory.base, content)
         if self._stopped:
             error = _ERRORS.get(self._failed[0], 0)
         else:
@@ -209,6 +214,8 @@ class Machine:
             uc.emu_stop()
             self._stopped = True
             self._read_registers()
+            if self._t32 and not uc.reg_read(arm.UC_ARM_REG_CPSR) & CPSR_T:
+                self._kept = [memory.get(memory.base, memory.size) for memory in self.memories]
             return
         elif self._interrupted:
             sp = uc.reg_read(arm.UC_ARM_REG_SP)
