@@ -40,6 +40,8 @@ SHAPES = {
     "t": MapShape(MapKind.TABLE, 7),
     "c": MapShape(MapKind.COUNTER),
     "names": MapShape(MapKind.TABLE, 5, key=(KeyPart(16, text=True), KeyPart())),
+    "left": MapShape(MapKind.TABLE, 5, removable=True),
+    "gone": MapShape(MapKind.TABLE, 5, key=(KeyPart(4, text=True), KeyPart()), removable=True),
 }
 DEFINITIONS = (
     "0x8000 if %r0 > 5",
@@ -59,6 +61,8 @@ HANDLERS = (
     "def f(r0, r1):\n    if string(r0).endswith('b') or 'ca' in string(r1):\n        c.add()\n",
     "def f(r0):\n    n = 0\n    for i in range(9):\n        n += u8(r0 + i)\n        emit(v=n)\n    t[n] += 1\n",
     "def f(r0, r1):\n    names[string(r0), r1 & 3] += 1\n    names[string(r1), 7] += r0\n",
+    "def f(r0, r1):\n    left[r0 & 7] += r1\n    del left[r1 & 7]\n    left[r0 & 3] = left[r1 & 7]\n",
+    "def f(r0, r1):\n    gone[string(r0), r1 & 3] += 1\n    h[3] += gone.pop((string(r1), 2))\n",
     "def f(hit, r2):\n    x = as_u64(hit.regs.r0) * r2\n    emit(v=x // 16, w=hit.probe, y=-as_s32(r2) // 7)\n",
 )
 CONDITIONS = (

@@ -189,6 +189,20 @@ def test_a_call_in_progress_is_recorded_when_its_event_gets_a_trigger():
         assert (probe.active, probe.missed) == (0, 0)
 
 
+def test_a_call_in_progress_is_not_recorded_once_its_event_is_disabled_whatever_it_got_meanwhile():
+    with start() as session:
+        probe = session.define(f"r:back {DOUBLE:#x} result=$retval:u32")
+        session.optimize_now()
+        session.run(until=RETURN)
+        session.trigger("back.hist:keys=result")
+        probe.disable()
+        session.run(until=LOOP)
+        assert (probe.hits, probe.active) == (0, 0)
+        probe.enable()
+        session.run(until=END)
+        assert probe.hits == PASSES - 1
+
+
 def test_a_trigger_that_finds_no_memory_leaves_an_event_of_returns_as_it_was(monkeypatch):
     with start() as session:
         probe = session.define(f"r:back {DOUBLE:#x} result=$retval:u32")

@@ -5,7 +5,7 @@ that searches *begin* at: a key lies among so many cells from there on. It only 
 the place of tombstones: a cell whose key is gone is as free as one that never had any.
 
     FREE      nobody's; its number is 0
-    CLAIMED   somebody writes a key into it, or is about to free it
+    CLAIMED   somebody writes a key into it, or was too late with it and frees it
     TRYING    it has a key, which wants to be a member
     MEMBER    it has a key, the only cell of that key
     LEAVING   the same, but its key was removed; so it is free once nobody holds it, unless a number came meanwhile
@@ -16,7 +16,7 @@ A key is not there where its number is 0. The argument, for changes of a state b
   that is held is not freed, so the number is that of the key.
 - A key has one MEMBER. Whoever adds one claims a free cell, lets it be TRYING, and then looks at all cells that the key
   may have: a member of that key is used instead; TRYING ones are thrown back to CLAIMED, which their owners find out.
-  Of two at once, whoever looks later sees the other.
+  With a barrier between the two, one of two at once sees the other.
 - A removal takes the number (swaps it for 0), and says LEAVING where it is still 0, before it lets go. Who lets go of a
   LEAVING cell looks at its number: some number makes it a MEMBER again, as what was added came after the removal; 0
   frees it, if nobody else holds it. Each time the state gets a new count, so that nobody takes it for the one that he

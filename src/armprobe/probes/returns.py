@@ -199,15 +199,15 @@ class Returns:
 
     def retire(self, probe: Probe) -> None:
         """The trampoline of a probe that is gone stays until all its calls came back."""
+        self.silence(probe)
         trampoline = self._trampolines.pop(probe, None)
         if trampoline is not None:
-            self._silence(trampoline)
             self.retired.append(trampoline)
 
     def silence(self, probe: Probe) -> None:
         """Let the calls in progress of a probe that was disabled come back without being handled."""
-        if probe in self._trampolines:
-            self._silence(self._trampolines[probe])
+        for trampoline in self._of(probe):
+            self._silence(trampoline)
 
     def _silence(self, trampoline: Trampoline) -> None:
         if self._engine.threads_run:
@@ -366,7 +366,7 @@ class Returns:
         return [number for number in range(1, trampoline.size + 1) if words[2 * number] >= SILENT]
 
     def active_calls(self, probe: Probe) -> int:
-        return sum(len(self.active(item)) for item in self._all() if item.probe is probe)
+        return sum(len(self.active(item)) for item in self._of(probe))
 
     @property
     def in_use(self) -> bool:
@@ -462,6 +462,10 @@ class Returns:
         return put_back(self._engine.target, real, self._engine.slots.__contains__)
 
     # --- memory and registers of the target
+
+    def _of(self, probe: Probe) -> list[Trampoline]:
+        """Those of a probe: the one that calls take, and those that some may still come back by."""
+        return [item for item in self._all() if item.probe is probe]
 
     def _all(self) -> Iterable[Trampoline]:
         return (*self._trampolines.values(), *self.retired)
