@@ -179,7 +179,7 @@ def test_the_histogram_has_a_line_for_each_power_of_two_between_the_extremes():
 
 def test_without_a_clock_or_a_compiler_latency_is_refused(monkeypatch):
     with start() as session:
-        monkeypatch.setattr("armprobe.codegen.handlers.find_spec", lambda name: None)
+        monkeypatch.setattr("armprobe.codegen.requirements.find_spec", lambda name: None)
         with pytest.raises(
             Refused, match=r"^latency is measured by code in the target, which can't be made for Unicorn"
         ):

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import lru_cache
-from importlib.util import find_spec
-from itertools import count, groupby
-from typing import Any
+from itertools import count
 
+from armprobe.codegen.action_order import in_groups
 from armprobe.codegen.actions import Action, BeginCall, Call, Count, EndCall, Follow, Latency, Record, Stop, kept_bytes
 from armprobe.codegen.aggregate import Aggregate, aggregate
 from armprobe.codegen.body import END, SKIPPING, Body, Exit, make_body
@@ -21,7 +19,7 @@ from armprobe.codegen.calls import SILENT, TAKEN, come_back, follow_call, give_b
 from armprobe.codegen.conditions import condition
 from armprobe.codegen.event_writer import write_event, write_values
 from armprobe.codegen.fetch import Fetcher, bytes_at_entry
-from armprobe.codegen.filters import Filter, maps_read, sources
+from armprobe.codegen.filters import Filter
 from armprobe.codegen.ir import ATTRIBUTES, Lines
 from armprobe.codegen.latency import add_latency, begin_call, end_call
 from armprobe.codegen.llvm import compile_module
@@ -30,27 +28,17 @@ from armprobe.codegen.map_writer import update_map
 from armprobe.codegen.memory import Readable
 from armprobe.codegen.object_file import read_object
 from armprobe.codegen.python_emit import Emitter
+from armprobe.codegen.requirements import check_actions, check_filter
 from armprobe.codegen.words import Type
-from armprobe.errors import Refused, UsageError
-from armprobe.events.source import Source, reads_memory
+from armprobe.errors import UsageError
+from armprobe.events.source import Source
 
 #: the symbol that stands for the address of the site
 SITE = "site"
-#: the architecture that brought load-exclusive
-_EXCLUSIVES = 6
-#: the one from which on every processor has that of two words
-_EXCLUSIVE_PAIRS = 7
-#: the architecture from which on every processor has BX
-_INTERWORKING = 5
 #: bits that actions set: the ring should be emptied, the host is wanted, the function is to be skipped
 _DRAIN, _STOP, _SKIP = 1, 2, 4
 #: how to leave for all of these bits, the first that fits
 _WAYS = ((_SKIP | _DRAIN, Exit.DRAIN_AND_SKIP), (_SKIP, Exit.SKIP), (_STOP, Exit.STOP), (_DRAIN, Exit.DRAIN))
-
-
-def can_compile(*, architecture: int, atomic: bool) -> bool:
-    """Whether `compile_actions` can do anything for such a target here."""
-    return find_spec("llvmlite") is not None and (architecture >= _EXCLUSIVES or not atomic)
 
 
 @lru_cache(maxsize=1024)
@@ -64,68 +52,24 @@ def compile_actions(
     at_return: bool = False,
     kept: tuple[int, tuple[Source, ...]] = (0, ()),
 ) -> Body:
-    """Compile all actions of a site into one Body; they happen in their order, those of one filter together.
-
-    Where one may skip the function, they happen in exactly that order, up to the one that does, and calls are followed
-    (`Follow`) last: a call that is skipped does not begin.
+    """Compile all actions of a site into one Body; they happen in the order of `action_order`.
 
     `at_return`: the body is that of a trampoline, with the symbols `calls` and `pads`; `kept` is how many pads there
     are, and what is kept of each call. `atomic`: several CPUs, or interrupt handlers, may run it at once. `readable`
     are the [start, end) ranges of memory that handlers may read; `walked`: the rest is read by the routines of
     `armprobe.codegen.page_walk`, and the body has their symbols.
-    Raises MissingDependency without llvmlite, Refused for atomic actions on an architecture without load-exclusive
-    (of two words, for maps), and for a function skipped before architecture 5.
+    Raises MissingDependency without llvmlite, and Refused like `requirements.check_actions`.
     """
     if not actions and not at_return:
         raise UsageError("there are no actions to compile")
-    if atomic and architecture < _EXCLUSIVES:
-        raise Refused(
-            f"counting exactly on several CPUs or in interrupts needs load-exclusive, which came with architecture 6; "
-            f"this target has architecture {architecture}",
-            hint="use a host handler",
-        )
-    if any(map(_uses_maps, actions)):
-        _check_maps(architecture, atomic=atomic)
+    check_actions(actions, architecture=architecture, atomic=atomic)
     programs = [action.program for action in actions if isinstance(action, Call)]
-    skips = any(program.skips for program in programs)
-    if skips and architecture < _INTERWORKING:
-        raise Refused(
-            f"a function is skipped by BX, which not every processor has before architecture {_INTERWORKING}; "
-            f"this target has architecture {architecture}",
-            hint="use session.on_host() with the same handler",
-        )
     function = _Function(atomic, architecture, Readable(readable, walked), at_return=at_return)
     function.give(max((program.results for program in programs), default=0))
-    # What one action does to a map, the condition of the next one sees.
-    alone = any(map(_reads_maps, actions))
-    ordered = sorted(actions, key=_follows if skips or alone else _filter_order(actions))
     with function.returning(kept) if at_return else nullcontext():
-        for _, group in groupby(enumerate(ordered), key=lambda item: item[0] if alone else item[1].filter):
-            together = [action for _, action in group]
-            function.group(together[0].filter, together)
+        for wanted, group in in_groups(actions):
+            function.group(wanted, group)
     return function.compile()
-
-
-def _follows(action: Action) -> bool:
-    return isinstance(action, Follow)
-
-
-def _uses_maps(action: Action) -> bool:
-    own = isinstance(action, Aggregate) or (isinstance(action, Call) and bool(action.program.maps))
-    return own or _reads_maps(action)
-
-
-def _reads_maps(action: Action) -> bool:
-    return action.filter is not None and bool(maps_read(action.filter))
-
-
-def _check_maps(architecture: int, *, atomic: bool) -> None:
-    if atomic and architecture < _EXCLUSIVE_PAIRS:
-        raise Refused(
-            "using a map exactly on several CPUs or in interrupts needs load-exclusive of two words, which every "
-            f"processor has from architecture 7 on; this target has architecture {architecture}",
-            hint="count with session.count(), or use a host handler",
-        )
 
 
 @lru_cache(maxsize=1024)
@@ -138,35 +82,10 @@ def compile_guard(
     walked: bool = False,
 ) -> Body:
     """Compile a filter into a Body that leaves by Exit.HOLDS where it holds. The rest is as in `compile_actions`."""
-    if maps_read(wanted):
-        _check_maps(architecture, atomic=atomic)
+    check_filter(wanted, architecture=architecture, atomic=atomic)
     function = _Function(atomic, architecture, Readable(readable, walked))
     function.guard(wanted)
     return function.compile()
-
-
-def split_filter(actions: tuple[Action, ...]) -> tuple[Filter | None, tuple[Action, ...]]:
-    """The filter that all actions have, and the actions without it; None where a guard can't stand for the filter.
-
-    A record shows the numbers that its filter compared, and so does a key, so memory is read once, in one body. What
-    one action does to a map, the filter of the next one sees.
-    """
-    wanted = actions[0].filter
-    if wanted is None or any(action.filter != wanted for action in actions):
-        return None, actions
-    if len(actions) > 1 and maps_read(wanted):
-        return None, actions
-    if any(isinstance(action, Record | Aggregate) for action in actions) and any(map(reads_memory, sources(wanted))):
-        return None, actions
-    return wanted, tuple(action if isinstance(action, Follow) else replace(action, filter=None) for action in actions)
-
-
-def _filter_order(actions: tuple[Action, ...]) -> Any:
-    """A key that brings actions of one filter together and otherwise keeps the order."""
-    first: dict[Filter | None, int] = {}
-    for index, action in enumerate(actions):
-        first.setdefault(action.filter, index)
-    return lambda action: first[action.filter]
 
 
 def _place(read: frozenset[str]) -> tuple[tuple[int, str], ...]:

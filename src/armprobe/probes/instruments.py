@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from armprobe.codegen import latency
+from armprobe.codegen.action_order import split_filter
 from armprobe.codegen.actions import Action, BeginCall, Call, Count, EndCall, Follow, Latency, Record, Stop
 from armprobe.codegen.aggregate import Aggregate
 from armprobe.codegen.body import Body
 from armprobe.codegen.conditions import map_symbol
 from armprobe.codegen.filters import maps_read, sources
-from armprobe.codegen.handlers import SITE, compile_actions, compile_guard, split_filter
+from armprobe.codegen.handlers import SITE, compile_actions, compile_guard
 from armprobe.codegen.map_layout import MapShape
 from armprobe.codegen.waiting import CONTROL_SIZE, Waiting, control_block
 from armprobe.errors import Refused

@@ -17,7 +17,7 @@ from armprobe.codegen.actions import kept_bytes
 from armprobe.codegen.asking import Question
 from armprobe.codegen.calls import ENTRY, MOST, SILENT, TAKEN
 from armprobe.codegen.frame import Handler
-from armprobe.codegen.handlers import can_compile
+from armprobe.codegen.requirements import can_compile
 from armprobe.codegen.trampoline import LIVE_AT_RETURN, TrampolineCode, build_trampoline
 from armprobe.errors import Refused
 from armprobe.patching.execute import execute

@@ -9,7 +9,7 @@ from functools import partial
 from armprobe.codegen.actions import Action, BeginCall, Count, EndCall, Follow, Latency, Record, needed_of_entry
 from armprobe.codegen.actions import Stop as AskHost
 from armprobe.codegen.filters import Filter
-from armprobe.codegen.handlers import can_compile
+from armprobe.codegen.requirements import can_compile
 from armprobe.errors import Refused, UsageError
 from armprobe.events.source import AtEntry
 from armprobe.probes.binding import check_entry, pointing_at, read_condition
