@@ -11,6 +11,7 @@ import pytest
 from tests.probes.program import DOUBLE, END, LOOP, PASSES, RETURN, start
 
 from armprobe import Refused, UsageError, emulate
+from armprobe.probes.event_histogram import Row
 from armprobe.probes.hist_trigger import HistKey, parse_trigger
 from armprobe.targets.base import NO_TASKS
 
@@ -236,3 +237,5 @@ def test_what_is_taken_of_a_trigger_is_what_came_since():
         assert counts[0].keys().isdisjoint(counts[1])
         assert counts[0] | counts[1] == {number: (1, number) for number in range(1, PASSES + 1)}
         assert found.take().rows() == []
+        found.maps[1].add(7, 5)
+        assert found.take().rows() == [Row(5, 0, {"down": 7})]

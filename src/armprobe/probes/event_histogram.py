@@ -46,9 +46,12 @@ class EventHistogram:
         hits, *sums = (known.values() for known in self.maps)
         rows = [
             Row(
-                self._key(key), count, {name: found.get(key, 0) for name, found in zip(trigger.sums, sums, strict=True)}
+                self._key(key),
+                hits.get(key, 0),
+                {name: found.get(key, 0) for name, found in zip(trigger.sums, sums, strict=True)},
             )
-            for key, count in hits.items()
+            # What is taken while threads run may have a hit whose number comes with the next look.
+            for key in dict.fromkeys(key for found in (hits, *sums) for key in found)
         ]
 
         names = [key.name for key in trigger.keys]
