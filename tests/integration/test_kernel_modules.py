@@ -21,6 +21,8 @@ PROCESSORS, PACKETS, SEED = 4, 1000, 1
 ROUNDS = int(os.environ.get("ARMPROBE_ROUNDS", "2"))
 PLACES = int(os.environ.get("ARMPROBE_PLACES", "1000"))
 #: without IPv6, nobody but the program sends there
+#: for instructions that the processor does not have; in the order in which they are loaded
+FAILING = "sha1_arm", "sha1_arm_ce"
 UP = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; insmod /modules/dummy.ko; ifconfig dummy0 10.1.1.1 up"
 #: packets go to a device that answers nobody
 ROUTED = "ifconfig eth0 10.1.1.1 up; arp -s 10.1.1.2 52:55:0a:00:02:02"
@@ -35,7 +37,7 @@ def guest(tmp_path_factory):
     need_guest()
     programs = {"bin/sends": sending_program(tmp_path_factory.mktemp("sends"), processors=PROCESSORS, packets=PACKETS)}
     loaded = modules_for(KERNEL, "virtio_mmio") | modules_for(KERNEL, "virtio_net")
-    files = loaded | modules_for(KERNEL, "dummy")
+    files = loaded | modules_for(KERNEL, "dummy") | modules_for(KERNEL, FAILING[-1])
     programs |= {f"modules/{name}.ko": content for name, content in files.items()}
     options = ["-device", "virtio-net-device,netdev=net", "-netdev", "user,id=net,restrict=on"]
     with start_guest(KERNEL, BUSYBOX, programs=programs, processors=PROCESSORS, options=options) as running:
@@ -215,6 +217,47 @@ def test_module_that_is_loaded_later_is_probed_before_any_code_of_it_runs(guest)
         assert [[probe.hits for probe in probes] for probes in planted] == [[1, sent], [1, 0]]
         assert (awaited.loads, awaited.hits, awaited.problem) == (2, sent + 2, "")
         assert {probe.state for probe in awaited.probes} == {"unloaded"}
+        assert not session.probes
+
+
+def test_every_instruction_of_a_module_is_probed_that_of_its_start_too_and_given_back_before_that_is_freed(guest):
+    """What runs once is executed, counted, and gone; the module works on."""
+    wanted = {"init_module": 1, "dummy_xmit": PROCESSORS * PACKETS, "dummy_cleanup_module": 1}
+    with armprobe.attach_kernel(guest.address) as session:
+        planted, stops, kinds = [], [], []
+
+        def plant() -> None:
+            starts = session.places("dummy:*")
+            words = {word for start in starts for word in range(*session.symbols.function_bounds(start), 4)}
+            planted.append(session.count_all([word for word in sorted(words) if not session.explain(word).refused]))
+            stops.append(session.probe("dummy:dummy_init_module+8", look))
+
+        def look(hit: armprobe.Hit) -> None:
+            kinds.append(Counter(probe.state for probe in planted[-1]))
+
+        awaited = session.on_load("dummy", plant)
+        for number in range(ROUNDS):
+            assert int(sends(guest, session, f"{UP}; sends; {SENT}; rmmod dummy")) == PROCESSORS * PACKETS
+            # The kernel frees it in its own time.
+            session.run(between=lambda: all(probe.state == "unloaded" for probe in awaited.probes), every=0.05)
+            hits = {probe.place.rpartition(":")[2]: probe.hits for probe in planted[-1]}
+            assert {name: hits.get(name) for name in wanted} == wanted, (number, hits)
+            assert (stops[-1].hits, kinds[-1]) == (1, {"branch": len(planted[-1])})
+        assert (awaited.loads, awaited.problem) == (ROUNDS, "")
+        assert not session.probes
+
+
+def test_start_of_a_module_that_fails_is_counted_and_gone_with_the_module(guest):
+    with armprobe.attach_kernel(guest.address) as session:
+        awaited = session.on_load("sha1_arm_ce", lambda: session.count_all(session.places("sha1_arm_ce:*")))
+        loads = "; ".join(f"insmod /modules/{name}.ko 2> /dev/null" for name in FAILING)
+        printed = sends(guest, session, f"{loads}; echo $?; rmmod sha1_arm")
+        assert printed.strip() == "19"  # ENODEV
+        session.run(between=lambda: all(probe.state == "unloaded" for probe in awaited.probes), every=0.05)
+        # busybox tries again, by another system call.
+        assert awaited.hits == awaited.loads >= 1
+        assert not awaited.problem
+        assert len(awaited.probes) > 1
         assert not session.probes
 
 

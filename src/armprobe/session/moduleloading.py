@@ -5,6 +5,9 @@
   has taken its place.
 - While somebody waits for modules, one stands where each goes that was loaded: it is relocated, what the kernel
   rewrites in it is written, and none of its code has run.
+- What runs once, when a module begins, is memory of its own, which the kernel frees when nothing can run there any more
+  (do_free_init; free_module, where the module fails to begin). One of our own stands where memory of modules is freed:
+  there, that code gets its bytes back as well.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from armprobe.probes.probe import Hit, HostHandler, Probe
 from armprobe.probes.site import Site
 from armprobe.probes.state import SiteState
 from armprobe.session.awaited import Awaited, Planting
-from armprobe.session.modules import FREE, START, Modules
+from armprobe.session.modules import FREE, FREE_MEMORY, START, Modules
 from armprobe.session.recorded import Recorded
 
 
@@ -41,6 +44,9 @@ class ModuleLoading:
         """
         self._watch(FREE, self._on_unload)
         self._watch(START, self._on_load)
+        for name in FREE_MEMORY:
+            with suppress(Refused):
+                self._watch(name, self._on_free)
         self._modules.refresh(closely=True)
         awaited = Awaited(file, plant)
         if any(fnmatchcase(name, file) for name in self._modules.names):
@@ -78,7 +84,9 @@ class ModuleLoading:
         wanted = [awaited for awaited in self.planting.awaited if fnmatchcase(name, awaited.file)]
         if not wanted:
             return
-        problem = self._modules.learn(hit.regs.r0)
+        # The code of the start has no probes where nobody would see it go.
+        seen = any(watcher.location in FREE_MEMORY for watcher in self.watchers)
+        problem = self._modules.learn(hit.regs.r0, start=seen)
         for awaited in wanted:
             if problem:
                 self._note_problem(awaited, problem)
@@ -93,15 +101,24 @@ class ModuleLoading:
         awaited.problem = problem
 
     def _on_unload(self, hit: Hit) -> None:
+        self._leave(*self._modules.code_of(hit.regs.r0))
+        self._modules.forget(hit.regs.r0)
+
+    def _on_free(self, hit: Hit) -> None:
+        start, end = self._modules.start_at(hit.regs.r0)
+        if start:
+            self._leave(start, end)
+            self._modules.forget_start(start)
+
+    def _leave(self, start: int, end: int) -> None:
+        """Take everything out of code that is about to go."""
         engine = self._engine
-        start, end = self._modules.code_of(hit.regs.r0)
         sites = [site for site in engine.sites.values() if start <= site.address < end]
         if sites:
             engine.instruments.drain()
             self._recorded.remember([probe for site in sites for probe in site.probes])
             self._disarm(sites)
             engine.lose([(start, end)])
-        self._modules.forget(hit.regs.r0)
 
     def _disarm(self, sites: Sequence[Site]) -> None:
         """Give sites their bytes back, as far as that can be done: one by one where it can't be at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from fnmatch import fnmatchcase
 
 from armprobe.errors import Refused
@@ -19,6 +19,7 @@ from armprobe.symbols.kernelmodules import (
     read_link,
     read_list,
     read_module,
+    read_start,
 )
 from armprobe.symbols.kerneltable import EVERY_MODULE, KernelPart, kernel_table
 from armprobe.symbols.modulelimits import ModuleLimits, module_limits
@@ -28,6 +29,9 @@ from armprobe.targets.linux_kernel import KernelTarget
 FREE = "free_module"
 #: is called, with a module, when all is ready, and then calls the function of the module that begins it
 START = "do_init_module"
+#: are called with memory of modules that is about to be freed, that of the code of their starts among it: nothing runs
+#: there any more (from 6.10 on, the second)
+FREE_MEMORY = ("module_memfree", "execmem_free")
 _WORD = 4
 
 
@@ -42,6 +46,8 @@ class Modules:
         self.symbols = kernel_table(kernel)
         #: by what tells them from others; None where something is not as it must be
         self._known: dict[tuple[str | int, ...], tuple[KernelModule, ModuleLimits] | None] = {}
+        #: the code of the start of modules that begin, as long as it is there, by the module's address
+        self._starts: dict[int, tuple[KernelModule, ModuleLimits]] = {}
         #: modules that can't be probed, and why
         self._unknown: dict[str, str] = {}
         #: in which it is looked through
@@ -115,6 +121,7 @@ class Modules:
 
     def _build(self) -> None:
         modules = [module for module in self._known.values() if module is not None]
+        modules += self._starts.values()
         with self._meanwhile():
             self.symbols.become(kernel_table(self._kernel, modules, unknown=self._unknown))
 
@@ -131,8 +138,8 @@ class Modules:
         """The name of the module whose struct module is at the address."""
         return read_link(self._target.read_mapped, address).name
 
-    def learn(self, address: int) -> str:
-        """Know a module of which no code has run yet; return why not, else ""."""
+    def learn(self, address: int, *, start: bool) -> str:
+        """Know a module of which no code has run yet, and its `start`; return why not, else ""."""
         read = self._target.read_mapped
         link = read_link(read, address)
         try:
@@ -141,8 +148,23 @@ class Modules:
         except Refused as refusal:
             return refusal.message
         self._known[identity(link, self._layout)] = self._read(link)
+        if start and link.name not in self._unknown:
+            # Where that is not certain, it is left out as before.
+            with suppress(Refused):
+                part = read_start(read, link, self._layout)
+                if part is not None:
+                    self._starts[address] = part, module_limits(part)
         self._build()
         return self._unknown.get(link.name, "")
+
+    def start_at(self, memory: int) -> tuple[int, int]:
+        """The [start, end) of a module's code of the start that begins there; (0, 0) where none is known."""
+        return next(((part.start, part.end) for part, _ in self._starts.values() if part.start == memory), (0, 0))
+
+    def forget_start(self, memory: int) -> None:
+        """Know nothing any more of the code of a start that begins there."""
+        self._starts = {address: known for address, known in self._starts.items() if known[0].start != memory}
+        self._build()
 
     def code_of(self, address: int) -> tuple[int, int]:
         """Where the code of the module lies whose struct module is at the address, if that can be known."""

@@ -6,7 +6,8 @@ members are known by what they must be:
 
 - the symbols (`core_kallsyms`) stand right behind the only pointer of the module to what is right behind it
 - memory is described by structures that end in a pointer to the module: one for all of it, and one for what goes after
-  the start, up to Linux 6.3; one for each of seven kinds later, of which the first is the code
+  the start, up to Linux 6.3; one for each of seven kinds later, of which the first is the code, and the fifth that of
+  the start
 - sections have their names and addresses (`sect_attrs`, as in /sys/module/NAME/sections), one of them that of the
   module itself
 
@@ -40,9 +41,10 @@ SEEN_BYTES = _NAME + _NAME_BYTES
 _MODULE_NAME = re.compile(r"[!-~]+")
 #: MODULE_STATE_LIVE: it is initialized, and not on its way out; MODULE_STATE_COMING
 _LIVE, _COMING = 0, 1
-#: struct module_layout up to 6.3, and module_memory: how many bytes it has, how many there are, and how far before the
-#: pointer to the module are the base, and sizes that ascend; the first of these is that of the code
-_MEMORY = ((48, 2, (20, 12, 8, 4, 16)), (36, 7, (8, 4)))
+#: struct module_layout up to 6.3, and module_memory: how many bytes it has, how many there are, which is that of the
+#: code of the start, and how far before the pointer to the module are the base, and sizes that ascend; the first of
+#: these is that of the code
+_MEMORY = ((48, 2, 1, (20, 12, 8, 4, 16)), (36, 7, 4, (8, 4)))
 #: struct mod_kallsyms
 _KALLSYMS = struct.Struct("<4I")
 #: Elf32_Sym, and bytes that a name takes at most
@@ -96,11 +98,15 @@ class KernelModule:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Offsets in struct module: of address and size of the code, and of the tables of symbols."""
+    """Offsets in struct module: of address and size of the code, and of the tables of symbols.
+
+    So many bytes behind address and size of the code are those of the code of its `start`.
+    """
 
     code: int
     size: int
     symbols: int
+    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +179,29 @@ def find_layout(links: Iterable[Link]) -> Layout:
 
 def read_module(read: ReadMany, link: Link, layout: Layout) -> KernelModule:
     """Read a module. Raises Refused when it is not as `layout` says."""
-    symtab, count, strtab, typetab = _KALLSYMS.unpack_from(link.data, layout.symbols)
-    start, size = link.word(layout.code), link.word(layout.size)
+    return _read_part(
+        read, link, layout, _KALLSYMS.unpack_from(link.data, layout.symbols), link.word(layout.code), layout.size
+    )
+
+
+def read_start(read: ReadMany, link: Link, layout: Layout) -> KernelModule | None:
+    """Read that part of a module which runs once, when it begins, and of which nothing has run yet.
+
+    None where there is none. Raises Refused when it is not as `layout` says.
+    """
+    start = link.word(layout.code + layout.start)
+    if not start or not link.word(layout.size + layout.start):
+        return None
+    every = _KALLSYMS.unpack(read([(link.word(layout.symbols - _WORD), _KALLSYMS.size)])[0])
+    return _read_part(read, link, layout, every, start, layout.size + layout.start)
+
+
+def _read_part(
+    read: ReadMany, link: Link, layout: Layout, kallsyms: tuple[int, ...], start: int, at_size: int
+) -> KernelModule:
+    """The code at `start`, whose size is in the module at an offset, with the symbols of these tables."""
+    symtab, count, strtab, typetab = kallsyms
+    size = link.word(at_size)
     if count > _MOST_SYMBOLS or size > _MOST_CODE or start % _PAGE or size % _PAGE:
         raise _uncertain(link)
     entries, types, attributes, code = read(
@@ -257,13 +284,14 @@ def _layouts(link: Link, symbols: Sequence[int]) -> Iterator[Layout]:
     """What can be: all that fits this module, whose symbols are described at one of the offsets."""
     own = {index * _WORD for index, word in enumerate(_words(link.data)) if word == link.address}
     for end in sorted(own):
-        for stride, parts, members in _MEMORY:
+        for stride, parts, of_start, members in _MEMORY:
             ends = [end + number * stride for number in range(-1, parts + 1)]
             if ends[0] in own or ends[-1] in own or not own.issuperset(ends[1:-1]) or end < members[0]:
                 continue
             base, *sizes = (link.word(end - member) for member in members)
             if base % _PAGE == 0 and all(size % _PAGE == 0 for size in sizes) and sizes == sorted(sizes):
-                yield from (Layout(end - members[0], end - members[1], place) for place in symbols)
+                offsets = end - members[0], end - members[1]
+                yield from (Layout(*offsets, place, of_start * stride) for place in symbols)
 
 
 def _attributes(data: bytes, link: Link) -> tuple[list[int], list[int]]:

@@ -20,9 +20,11 @@ from armprobe.symbols.kernellimits import (
 )
 from armprobe.symbols.kernelmodules import ACCESSES, JUMP_LABELS, MOST_TABLE, NOT_TO_BE_PROBED, KernelModule
 
-_CODE = re.compile(r"\.(text|exit\.text|ref\.text|text\..+)")
+_CODE = re.compile(r"\.(text|init\.text|exit\.text|ref\.text|text\..+)")
+_VENEER = "a veneer, by which the module gets to code that is far away (PLT)"
 _OTHERS = {
-    ".plt": "a veneer, by which the module gets to code that is far away (PLT)",
+    ".plt": _VENEER,
+    ".init.plt": _VENEER,
     ".noinstr.text": NOINSTR,
     ".kprobes.text": NO_KPROBES,
 }
@@ -67,7 +69,7 @@ def module_limits(module: KernelModule) -> ModuleLimits:
 
 
 def _entries(module: KernelModule, table: str, words: int) -> Iterator[tuple[int, ...]]:
-    """The entries of a table that begin with a place in the module's code; those of its start are left out.
+    """The entries of a table that begin with a place in the module's code, or in that of its start: which is looked at.
 
     Behind the table are zeros, or the next section.
     """
