@@ -128,6 +128,13 @@ class Row:
     group: int = 0
     _compiled: dict[str, Callable[..., object]] = field(default_factory=dict, compare=False, repr=False)
 
+    def _function(self, name: str, make: Callable[[Row], Callable[..., object]]) -> Callable[..., object]:
+        """What `make` compiled from the columns, kept from the first use on."""
+        found = self._compiled.get(name)
+        if found is None:
+            found = self._compiled[name] = make(self)
+        return found
+
     @property
     def conditional(self) -> bool:
         """Whether the encoding has the condition field of A32, bits 31:28."""
@@ -152,10 +159,7 @@ class Row:
         """The fields of `word` by name, with the names that `let` derives from them."""
         if not self.let:
             return self.extract(word)
-        function = self._compiled.get("values")
-        if function is None:
-            function = self._compiled["values"] = compile_values(self)
-        return function(word, 0)  # type: ignore[return-value]
+        return self._function("values", compile_values)(word, 0)  # type: ignore[return-value]
 
     @property
     def free_fields(self) -> dict[str, tuple[int, int]]:
@@ -188,26 +192,17 @@ class Row:
 
         `it` is the ITSTATE it is executed with, which is 0 outside of T32's IT blocks.
         """
-        check = self._compiled.get("invalid")
-        if check is None:
-            check = self._compiled["invalid"] = compile_invalid(self)
-        return check(word, it)  # type: ignore[return-value]
+        return self._function("invalid", compile_invalid)(word, it)  # type: ignore[return-value]
 
     def usage(self, word: int, it: int = 0) -> Usage:
         """What `word` uses, as if its condition were true and without what the condition itself reads."""
-        function = self._compiled.get("usage")
-        if function is None:
-            function = self._compiled["usage"] = compile_usage(self)
-        return function(word, it)  # type: ignore[return-value]
+        return self._function("usage", compile_usage)(word, it)  # type: ignore[return-value]
 
     def branch_target(self, word: int, pc: int) -> int | None:
         """Where `word`, an immediate branch that reads `pc` as PC, goes (bit 0 clear); None for any other row."""
         if not self.target:
             return None
-        function = self._compiled.get("target")
-        if function is None:
-            function = self._compiled["target"] = compile_target(self)
-        return function(word, pc)  # type: ignore[return-value]
+        return self._function("target", compile_target)(word, pc)  # type: ignore[return-value]
 
 
 #: groups of all tables have different numbers: a group declares overlaps within one table only

@@ -17,13 +17,11 @@ from armprobe.isa.row_pattern import parse_pattern
 from armprobe.isa.rows import Row
 from armprobe.isa.t32.common import OUTSIDE
 
-#: what A32 and T32 differ in on top: one rule of these fits each pattern
+#: what begins differently in T32; 0b11111 on top is the same in both
 _TOP_BITS = (
     (r"cond:4 ", "1110 "),
     (r"11110100", "11111001"),
     (r"1111001(?: (\w+:1) |([01]))", r"111 \1\2 1111 "),
-    (r"111111", "111111"),
-    (r"1111 ", "1111 "),
 )
 
 
@@ -31,7 +29,7 @@ def _pattern(pattern: str) -> str:
     for a32, t32 in _TOP_BITS:
         if re.match(a32, pattern):
             return re.sub(a32, t32, pattern, count=1)
-    raise AssertionError(f"{pattern!r} is of no space that both instruction sets have")
+    return pattern
 
 
 def _unpredictable(row: Row) -> str:
