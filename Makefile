@@ -36,7 +36,7 @@ verify:
 	ARMPROBE_CACHE=$(CURDIR)/.cache/debian .venv/bin/python -m armprobe.verification.kernelsites
 	ARMPROBE_CACHE=$(CURDIR)/.cache/debian .venv/bin/python -m armprobe.verification.kernelsites --module virtio_net
 	ARMPROBE_ROUNDS=200 .venv/bin/pytest -q --log-cli-level=INFO tests/integration/test_kernel_rounds.py
-	ARMPROBE_ROUNDS=50 .venv/bin/pytest -q -k again_and_again tests/integration/test_kernel_modules.py
+	ARMPROBE_ROUNDS=50 .venv/bin/pytest -q -k 'again_and_again or every_instruction' tests/integration/test_kernel_modules.py
 
 bench:
 	@scripts/venv.sh dev
