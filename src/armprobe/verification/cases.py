@@ -33,7 +33,8 @@ _WEIGHTS = {
 }  # fmt: skip
 #: after these Unicorn 2.1.4 goes on as if there were no IT block
 _END_A_BLOCK = frozenset({"ISB_T1"})
-_ATTEMPTS = 50
+#: words to try for a case; most operands of T32 can't be SP or PC, where more would find nothing either
+_ATTEMPTS = {InstructionSet.A32: 50, InstructionSet.T32: 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def cells(row: Row) -> tuple[Cell | None, ...]:
 def _find_word(random: Random, row: Row, cond: int, cell: Cell | None) -> tuple[Insn | None, tuple[Insn, ...], int]:
     """The instruction, those around it with itself, and at which of them the probe stands."""
     t32 = row.instruction_set is InstructionSet.T32
-    for _ in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS[row.instruction_set]):
         place = Place()
         if t32 and len(conditions_of(row)) == 15:
             place = choose_place(random, cond, last=row.name in _END_A_BLOCK)
@@ -233,6 +234,8 @@ def _field_values(random: Random, row: Row, cond: int, cell: Cell | None) -> dic
     for name in registers:
         if ":" in name:
             _put(values, name, _register(random))
+    if row.instruction_set is InstructionSet.T32 and {"Rn", "Rm"} <= set(registers) and random.random() < 0.3:
+        values["Rn"] = values["Rm"]  # CLZ, RBIT and REV name their operand twice
     if row.memory != "none" and "imm5" in values and random.random() < 0.7:
         values["imm5"] = random.randrange(4)  # a larger shift leads out of mapped memory
     if cell is not None:
