@@ -287,7 +287,7 @@ static void child(void)
         x = work(n, x);
     y = x;
     if (LINGERS) {
-        static const long moment[2] = {0, 600000000}, by_default[5];
+        static const long moment[2] = {2, 0}, by_default[5];
         sys(RT_SIGACTION, 2, (long)by_default, 0, 8); // SIGINT: shells have it ignored in the background
         sys(NANOSLEEP, (long)moment, 0, 0, 0);
     }
@@ -434,7 +434,7 @@ def forking_program(
 ) -> Path:
     """Calls work FAMILY_OWN times, its child FAMILY_CHILD times; that one `shares` its memory (vfork) or not (fork).
 
-    A child that `lingers` sleeps for more than half a second before its end.
+    A child that `lingers` sleeps for two seconds before its end.
     """
     return build(_FAMILY, folder, name, SHARES=int(shares), EXECUTES=int(executes), LINGERS=int(lingers))
 
