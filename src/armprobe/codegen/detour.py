@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from armprobe.codegen.asking import Question, emit_ask
 from armprobe.codegen.assembler import LR, Assembler, Code, Label
 from armprobe.codegen.body import SKIPPING, Exit
+from armprobe.codegen.common_stop import emit_stop
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, fit, plan_frame
 from armprobe.codegen.waiting import Waiting, emit_wait
 from armprobe.errors import Refused
@@ -53,6 +54,8 @@ class SlotCode:
     rejected: int | None = None
     #: whether the host is asked at `stop`, `drain`, `drain_and_skip` and `post`: there are no traps then
     asks: bool = False
+    #: whether a thread that wants to stop at one of the first three does so at the common stop: there are no traps then
+    stops_elsewhere: bool = False
 
     @property
     def base(self) -> int:
@@ -76,14 +79,15 @@ def build_slot(
     architecture: int = 7,
     waiting: Waiting | None = None,
     question: Question | None = None,
+    common_stop: int | None = None,
 ) -> SlotCode:
     """Assemble the slot of a site at `base`.
 
     `relocations` are the displaced instructions: one, or the two of a two-word window. `trap` is the word that stops
     the target; None: it stops by traps of its own, which a child that the program forks does not have: there, the code
-    goes on. With a `question`, the code asks the host instead, and there is no trap in the slot; where there is no
-    handler, it asks at once. With `waiting`, a ring that is nearly full is no reason to stop. Raises Refused for a post
-    handler on an instruction that may write PC.
+    goes on. With a `common_stop`, it stops there alone, but for post handlers. With a `question`, the code asks the
+    host instead, and there is no trap in the slot; where there is no handler, it asks at once. With `waiting`, a ring
+    that is nearly full is no reason to stop. Raises Refused for a post handler on an instruction that may write PC.
     """
     asm = Assembler(base, architecture=architecture)
     first, last = relocations[0], relocations[-1]
@@ -148,6 +152,8 @@ def build_slot(
                     if way is Exit.DRAIN_AND_SKIP and waiting is not None:
                         emit_wait(asm, waiting)
                     elif way is Exit.DRAIN_AND_SKIP:
+                        if common_stop is not None:
+                            emit_stop(asm, common_stop)
                         places[way] = asm.here
                         if question is not None:
                             emit_ask(asm, question, counts=False)
@@ -162,6 +168,8 @@ def build_slot(
                     emit_wait(asm, waiting)
                     asm.b(copy, "the displaced instruction")
                     continue
+                if common_stop is not None:
+                    emit_stop(asm, common_stop)
                 places[way] = asm.here
                 if question is not None:
                     emit_ask(asm, question, counts=way is Exit.STOP)
@@ -209,6 +217,7 @@ def build_slot(
         added,
         rejected,
         question is not None,
+        common_stop is not None,
     )
 
 

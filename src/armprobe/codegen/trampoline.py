@@ -18,6 +18,7 @@ from armprobe.codegen.asking import Question, emit_ask_at_pad
 from armprobe.codegen.assembler import LR, PC, Assembler, Code, Label
 from armprobe.codegen.body import Exit
 from armprobe.codegen.calls import ENTRY
+from armprobe.codegen.common_stop import emit_stop
 from armprobe.codegen.frame import Handler, emit_handler, emit_leave, plan_frame
 from armprobe.codegen.waiting import Waiting, emit_wait
 from armprobe.isa.liveness import EVERYTHING_LIVE
@@ -37,6 +38,8 @@ class TrampolineCode:
     drain: int | None = None
     way_back: int | None = None
     asks: bool = False
+    #: whether a thread for which the ring is nearly full stops at the common stop: `drain` is no trap then
+    stops_elsewhere: bool = False
 
 
 def build_trampoline(
@@ -49,8 +52,9 @@ def build_trampoline(
     architecture: int = 7,
     waiting: Waiting | None = None,
     question: Question | None = None,
+    common_stop: int | None = None,
 ) -> TrampolineCode:
-    """Assemble `size` pads at `base`. Without a handler they are traps; `waiting` is as for `build_slot`.
+    """Assemble `size` pads at `base`. Without a handler they are traps; others are as for `build_slot`.
 
     Where the target sets traps by itself, `unseen` is the handler for those who find none at a pad. With a
     `question`, pads ask the host, and none is a trap.
@@ -86,7 +90,11 @@ def build_trampoline(
         if waiting is not None:
             emit_wait(asm, waiting)
             asm.b(way_back, "back to the caller")
+        elif common_stop is not None:
+            emit_stop(asm, common_stop)
+            drain = asm.here
+            asm.b(way_back, "back to the caller")
         else:
             drain = asm.here
             asm.word(trap, "trap: the ring is nearly full")
-    return TrampolineCode(asm.finish(), drain, way_back)
+    return TrampolineCode(asm.finish(), drain, way_back, stops_elsewhere=common_stop is not None)

@@ -58,8 +58,13 @@ def points_of(site: Site) -> dict[int, Point]:
 
 def traps_in_slots(sites: Iterable[Site]) -> list[int]:
     """The addresses of the traps of these sites, but for those at the sites themselves."""
-    with_traps = [site for site in sites if not site.code.asks]
-    return [address for site in with_traps for address in points_of(site) if address != site.address]
+    return [
+        address
+        for site in sites
+        if not site.code.asks
+        for address in points_of(site)
+        if address != site.address and (address == site.code.post or not site.code.stops_elsewhere)
+    ]
 
 
 class Dispatcher:
@@ -89,6 +94,7 @@ class Dispatcher:
 
     def on_trap(self, pc: int) -> bool:
         """Handle a stop at `pc`; False if the trap is none of ours. Raises HandlerError when a handler raised."""
+        pc = self._engine.common_stop.way_back(pc)
         point = self.points.get(pc)
         if point is None:
             if pc in self.gone and not self._holds_trap(pc):

@@ -18,6 +18,7 @@ from armprobe.patching.live import check_live
 from armprobe.patching.plan import PatchPlan, Write, plan_patch
 from armprobe.patching.slots import SlotAllocator
 from armprobe.probes.asking import Asking
+from armprobe.probes.common_stop import CommonStop
 from armprobe.probes.dispatch import Dispatcher, traps_in_slots
 from armprobe.probes.instruments import Instruments
 from armprobe.probes.leaving import Leaving
@@ -72,6 +73,7 @@ class Engine:
         self.instruments = Instruments(target, self.slots, self.moments)
         self.returns = Returns(self)
         self.asking = Asking(target, self.slots, self.instruments, self.dispatcher.on_question)
+        self.common_stop = CommonStop(target, self.slots)
         self.leaving = Leaving(self, live, image)
         check = None if image is None else ImageCheck(image, self.program.read_possible)
         self.placement = Placement(self, code_map, check, known=(0, b"") if live is None else live.known_code)

@@ -71,7 +71,8 @@ class Leaving:
     @property
     def _routines(self) -> list[tuple[int, int, int]]:
         """The code that slots call: whoever is in it comes back to one."""
-        return [(code.address, code.end, code.address) for code in self._engine.instruments.memory.code]
+        routines = [*self._engine.instruments.memory.code, *self._engine.common_stop.code]
+        return [(code.address, code.end, code.address) for code in routines]
 
     def leave_slots(self, step: Callable[[], Stop]) -> bool:
         """Lead all threads out of all slots; `step` executes one instruction. False if one stays there."""
@@ -222,6 +223,7 @@ class Leaving:
         if target.breakpoints is not None:
             try:
                 target.breakpoints.remove(traps_in_slots(self._sites))
+                engine.common_stop.remove_trap()
                 engine.returns.remove_traps()
             except TargetLost:
                 raise

@@ -243,10 +243,12 @@ class Placement:
         island = None
         trap = engine.target.trap if engine.target.breakpoints is None else None
 
+        common_stop = None if handler is None or not handler.body.exits else engine.common_stop.prepare()
+
         def build(base: int) -> SlotCode:
             return build_slot(
                 base, relocations, trap=trap, handler=handler, post=post, architecture=engine.target.architecture,
-                waiting=engine.instruments.waiting, question=question,
+                waiting=engine.instruments.waiting, question=question, common_stop=common_stop,
             )  # fmt: skip
 
         def fill(size: int, *, near: int | None = None) -> tuple[Slot, SlotCode]:
@@ -257,7 +259,7 @@ class Placement:
                 engine.slots.free(slot)
                 raise
 
-        calls = _calls(handler) + (_FAR_CALL if question is not None else 0)
+        calls = _calls(handler) + (_FAR_CALL if (question or common_stop) is not None else 0)
 
         try:
             # At the site itself every way is short but those of calls: the size that a near slot needs.

@@ -67,7 +67,7 @@ class Trampoline:
             return []
         if self.code.way_back is None:
             return [self.pad(number) for number in range(1, self.size + 1)]
-        return [] if self.code.drain is None else [self.code.drain]
+        return [] if self.code.drain is None or self.code.stops_elsewhere else [self.code.drain]
 
 
 class Returns:
@@ -192,9 +192,10 @@ class Returns:
             question = self._questions.get(probe)
         size, architecture = probe.returning.maxactive, target.architecture
         waiting = self._engine.instruments.waiting
+        common_stop = None if handler is None or not handler.body.exits else self._engine.common_stop.prepare()
         return build_trampoline(
             base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting,
-            question=question,
+            question=question, common_stop=common_stop,
         )  # fmt: skip
 
     def retire(self, probe: Probe) -> None:
