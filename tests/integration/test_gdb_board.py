@@ -180,6 +180,32 @@ def test_counts_events_and_handlers_are_those_of_the_emulator_and_all_is_restore
     assert b"parse_packet" in firmware.output()
 
 
+def test_detours_that_stop_for_a_full_ring_or_a_handler_change_no_register(target: GdbRemoteTarget, image: Image):
+    """All registers at each of 28,000 hits; the ring is full six times."""
+    fields = " ".join(f"r{number}=%r{number}" for number in range(13))
+
+    def observe(session: Session) -> tuple[list[object], list[object]]:
+        steps = session.define(f"p:step crc32+0x78 {fields} sp=%sp lr=%lr flags=%cpsr")
+        seen: list[object] = []
+        session.probe("crc32+0x80", lambda hit: seen.append(hit.regs.copy()), when="%r3 > 0xffff0000")
+        session.define("r:sum crc32 $retval")
+        session.optimize_now()
+        assert session.run(until="leave").reason is StopReason.ADDRESS
+        events = [tuple(event.values.items()) for event in session.events()]
+        assert session.lost(steps) == 0
+        return events, seen
+
+    with emulated(image) as session:
+        expected = observe(session)
+    with start(target, image) as session:
+        found = observe(session)
+        (place,) = (address for address in range(SLOTS.start, SLOTS.end, 4) if address in target.breakpoints)
+        assert place % 4096 == 0
+    assert found == expected
+    assert len(found[0]) > 28_000
+    assert found[1]
+
+
 def test_every_instruction_is_counted_as_in_the_emulator(firmware: Board, target: GdbRemoteTarget, image: Image):
     with emulated(image) as session:
         functions = [symbol for symbol in session.symbols.symbols if symbol.function and symbol.size]

@@ -27,12 +27,12 @@ FLASH = range(BASE, BASE + 0x10000)
 
 
 @contextmanager
-def probing(**options) -> Iterator[tuple[Session, Stub]]:
+def probing(slots: Region = SLOTS, **options) -> Iterator[tuple[Session, Stub]]:
     fake = FakeTarget([NOP] * (WORDS - 1) + [0xEAFFFFFE], base=BASE)
-    fake.map_memory(SLOTS)
+    fake.map_memory(slots)
     with Stub(fake, packet_size=0x1000, **options) as stub:
         target = GdbRemoteTarget.connect(stub.address)
-        session = Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[SLOTS], detach=target.detach)
+        session = Session(target, symbols=SymbolTable.from_image(IMAGE), slots=[slots], detach=target.detach)
         stub.requests.clear()
         yield session, stub
         session.close()
@@ -75,6 +75,28 @@ def test_traps_in_slots_are_the_targets_too_and_go_with_the_slot():
         assert stub.breakpoints == set(in_slots), "a thread may still be in the slot"
         session.optimize_now()
         assert stub.breakpoints == set()
+
+
+def test_all_detours_stop_at_one_place_with_a_page_for_itself():
+    with probing() as (session, stub):
+        probes = [session.define(f"p:event{address:x} {address:#x} value=%r0") for address in SITES[:20]]
+        probes += [session.probe(address, lambda _: None, when="%r0 == 1") for address in SITES[20:40]]
+        assert session.optimize_now() == len(probes)
+        (place,) = stub.breakpoints
+        assert place % 4096 == 0
+        assert place in SLOTS
+        assert stub.target.fetch(place) == 0xE1A0F00E  # mov pc, lr
+        slots = [site.slot.address // 4096 for site in session._engine.sites.values()]
+        assert place // 4096 not in slots
+
+
+def test_detours_have_traps_of_their_own_where_there_is_no_page():
+    small = Region(0x100000, 0x100800, name="slots")
+    with probing(slots=small) as (session, stub):
+        probes = [session.probe(address, lambda _: None, when="%r0 == 1") for address in SITES[:3]]
+        assert session.optimize_now() == len(probes)
+        assert len(stub.breakpoints) == len(probes)
+        assert all(address in small for address in stub.breakpoints)
 
 
 def test_a_session_leaves_neither_breakpoints_nor_bytes():
