@@ -67,6 +67,15 @@ def test_file_names_come_from_the_memory_of_users_and_bad_pointers_are_faults(gu
     assert "Oops" not in guest.execute("dmesg")
 
 
+def test_memory_out_of_reach_of_the_kernel_is_refused_and_given_back(guest):
+    taken = "cat /proc/vmallocinfo | grep -c module_alloc || true"
+    before = guest.execute(taken)
+    with pytest.raises(armprobe.Refused, match=r"^the 33,554,432 bytes of memory .* out of branch reach") as refused:
+        armprobe.attach_kernel(guest.address, memory=32 << 20)
+    assert refused.value.hint == "take less when attaching (memory=...)"
+    assert guest.execute(taken) == before
+
+
 def test_memory_of_vmalloc_is_read_and_what_is_not_mapped_is_a_fault(guest):
     """The stack of a task is such memory; behind two words are the registers of the user, of which r7 is 64 here."""
     with armprobe.attach_kernel(guest.address) as session:

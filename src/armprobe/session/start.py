@@ -22,6 +22,9 @@ from armprobe.targets.interrupt import hold_interrupt
 
 MACHINES = ("virt",)
 
+#: bytes to take from a kernel: so many, or else so many
+_KERNEL_MEMORY = (4 << 20, 1 << 20)
+
 
 def emulate(
     program: str | Path | Image,
@@ -136,7 +139,7 @@ def attach_kernel(
     address: str,
     *,
     image: str | Path | None = None,
-    memory: int = 1 << 20,
+    memory: int | None = None,
     journal: str | Path | None = None,
 ) -> Session:
     """Take hold of the live Linux kernel behind QEMU's GDB stub at `HOST:PORT`, and start a session on it.
@@ -144,11 +147,11 @@ def attach_kernel(
     Nothing has to be installed in the guest. It runs while its symbols are looked through; from the end of this until
     `run`, all processors stand still. Leaving the session restores the kernel and lets it run on. Its symbols come from
     its own memory, or from the file `image`: its vmlinuz, vmlinux or System.map, or a copy of /proc/kallsyms. `memory`
-    is what armprobe takes from the kernel for its code and data, in bytes; the kernel runs for a moment to give it.
-    `journal` is as for `attach_gdb`.
+    is what armprobe takes from the kernel for its code and data, in bytes (default: 4 MiB, or 1 MiB where it has no
+    more in reach of its code); the kernel runs for a moment to give it. `journal` is as for `attach_gdb`.
     Raises TargetLost when no stub answers, UsageError when no kernel of a known kind runs there, or the file is of
-    another one, TargetError when the kernel gives no memory, Refused when another session works on it, or one did not
-    end.
+    another one, Refused when the kernel gives no memory in reach of its code, when another session works on it, or one
+    did not end.
     """
     from armprobe.session.modules import Modules
     from armprobe.symbols.kallsyms import find_banner, read_tables
@@ -185,7 +188,7 @@ def attach_kernel(
             modules = Modules(target, part, functions)
         file.begin(Owner(address, True, "Linux", target.version, os.getpid()))
         with hold_interrupt():
-            target.take_memory(functions, size=-(-memory // 4096) * 4096)
+            target.take_memory(functions, _KERNEL_MEMORY if memory is None else [-(-memory // 4096) * 4096])
         modules.begin()
         return Session(
             target,

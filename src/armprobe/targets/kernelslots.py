@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from armprobe.errors import ArmprobeError, Refused, TargetError, TargetFault, TargetLost
+from armprobe.isa.branch import reaches
 from armprobe.targets.base import TrapHandler
 from armprobe.targets.journal import MARK, Journal, KernelMemory, KernelMemoryGone, make_mark, note
 from armprobe.targets.kernelcalls import RETURN, SAFE_POINTS, KernelFunctions
 from armprobe.targets.reservedmemory import ReservedMemory
 
 _PAGE = 4096
+_LESS = "take less when attaching (memory=...)"
 #: functions that wait until nobody is in code that nothing leads to any more
 _WAITS = _SCHEDULE, _RCU_TASKS = "schedule_on_each_cpu", "synchronize_rcu_tasks"
 #: who gives memory for code, what it takes before the size, and who takes it back. The first is there up to Linux 6.9;
@@ -46,7 +48,7 @@ class KernelSlots:
     ) -> KernelSlots:
         """Have the kernel give `size` bytes for slots and `spare` more, multiples of 4096; `write` writes its memory.
 
-        Raises Refused when it gives none, and what `KernelFunctions.call` does.
+        Raises Refused when it gives none in reach of its code, and what `KernelFunctions.call` does.
         """
         allocate, before, free = _allocator(functions.addresses)
         known = functions.addresses
@@ -57,7 +59,15 @@ class KernelSlots:
         try:
             start = functions.call(allocate, [*before, first + spare + size])
             if not start:
-                raise Refused(f"{functions.stub.name} has no {size} bytes of memory for code")
+                raise Refused(f"{functions.stub.name} has no {size:,} bytes of memory for code", hint=_LESS)
+            if not reaches(start + first + spare, known[allocate]):
+                # Memory near its code is for modules: when there is not so much, it gives other memory.
+                functions.call(free, [start])
+                raise Refused(
+                    f"the {size:,} bytes of memory for code that {functions.stub.name} gives, at 0x{start:08x}, are "
+                    "out of branch reach of its own code",
+                    hint=_LESS,
+                )
         except TargetLost:
             raise
         except (Refused, TargetError):

@@ -134,24 +134,30 @@ class KernelTarget:
             connection.close()
             raise
 
-    def take_memory(self, functions: abc.Mapping[str, int], *, size: int) -> None:
-        """Take `size` bytes for slots from the kernel, a multiple of 4096; `functions` are the addresses of its own.
+    def take_memory(self, functions: abc.Mapping[str, int], sizes: Sequence[int]) -> None:
+        """Take memory for slots from the kernel: as many bytes as it gives, of `sizes`, multiples of 4096, descending.
 
-        Raises what `KernelSlots.take` does.
+        `functions` are the addresses of its own. Raises what `KernelSlots.take` does.
         """
         ram = high_memory(self._ask_emulator, self.translation)
         # A window for each processor, and twice as many to choose from.
         count = len(self._stub.threads.ids()) if ram else 0
-        try:
-            self._slots = KernelSlots.take(
-                KernelFunctions(self._stub, functions),
-                size=size,
-                spare=2 * count * _PAGE,
-                write=self._write_new,
-                journal=self.journal,
-            )
-        finally:
-            self._tables.forget()
+        for size in sizes:
+            try:
+                self._slots = KernelSlots.take(
+                    KernelFunctions(self._stub, functions),
+                    size=size,
+                    spare=2 * count * _PAGE,
+                    write=self._write_new,
+                    journal=self.journal,
+                )
+                break
+            except Refused:
+                if size == sizes[-1]:
+                    raise
+            finally:
+                self._tables.forget()
+        assert self._slots is not None
         if ram:
             windows = open_windows(
                 self._tables,
