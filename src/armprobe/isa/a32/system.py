@@ -1,30 +1,25 @@
-"""Status registers, hints, barriers, preloads, exceptions (DDI 0406C A5.2.11, A5.2.12, A5.7, B9.3).
-
-A change of mode changes which registers r8 to lr are. Nothing tells whether it happens (User mode ignores it), so these
-registers, BANKED, stand as read and as written.
-"""
+"""Status registers, hints, barriers, preloads, exceptions (DDI 0406C A5.2.11, A5.2.12, A5.7, B9.3)."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from armprobe.isa.rows import TableBuilder
+from armprobe.isa.status import (
+    BANKED,
+    BYTE_ORDER,
+    MASKED,
+    NO_BANKED,
+    NO_BANKED_SPSR,
+    NO_MODE,
+    NO_STACK_MODE,
+    NZCVQGE,
+    SYSM,
+)
 
 table = TableBuilder()
 row = table.row
 # fmt: off
-
-BANKED = " r8 r9 r10 r11 r12 sp lr"
-NZCVQGE = "NZCVQGE"
-MASKED = "NZCVQ if mask & 2; GE if mask & 1"
-BYTE_ORDER = "writing the x field of CPSR may change the byte order of data accesses under the detour"
-#: SYSm values that name no banked register (DDI 0406C B9.2.3)
-NO_BANKED = "sysm in (7, 15, 24, 25, 26, 27)"
-NO_BANKED_SPSR = "sysm not in (14, 16, 18, 20, 22, 28, 30)"
-SYSM = "sysm = M << 4 | M1"
-#: modes with an SP of their own that SRS may name, and all modes (DDI 0406C B1.3.1)
-NO_STACK_MODE = "mode not in (16, 17, 18, 19, 22, 23, 27, 31)"
-NO_MODE = "mode not in (16, 17, 18, 19, 22, 23, 26, 27, 31)"
 
 plain = partial(row, reads="", writes="", flags_read="", flags_written="", memory="none", relocate="verbatim")
 hint = partial(plain, effects="hint", ref="A5.2.11")

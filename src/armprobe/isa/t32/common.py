@@ -5,7 +5,6 @@ from __future__ import annotations
 #: what writes PC has to be the last of its IT block
 LAST = "in_it and not last_in_it"
 OUTSIDE = "in_it"
-BANKED = " r8 r9 r10 r11 r12 sp lr"
 
 
 def bad(registers: str) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 
 from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.rows import TableBuilder
+from armprobe.isa.t32.common import LAST, OUTSIDE
 
 table = TableBuilder(InstructionSet.T32, length=2)
 row = partial(table.row, flags_read="", flags_written="", memory="none")
@@ -17,11 +18,7 @@ row = partial(table.row, flags_read="", flags_written="", memory="none")
 NZ = "NZ if not in_it"
 NZC = "NZC if not in_it"
 NZCV = "NZCV if not in_it"
-OUTSIDE = "in_it"
-#: what writes PC has to be the last of its IT block
-LAST = "in_it and not last_in_it"
 PC_LAST = "Rd == 15 and in_it and not last_in_it"
-BANKED = "r8 r9 r10 r11 r12 sp lr"
 
 plain = partial(row, relocate="verbatim")
 two = partial(plain, reads="Rn Rm", writes="Rd", ref="A6.2.1")

@@ -1,7 +1,6 @@
-"""Branches of 32 bits, status registers, hints, barriers, exceptions (DDI 0406C A6.3.4, A6.3.5, B9.3; DDI 0487 F5.1).
+"""Branches of 32 bits, status registers, hints, barriers, exceptions.
 
-A change of mode changes which registers r8 to lr are. Nothing tells whether it happens (User mode ignores it), so these
-registers, BANKED, stand as read and as written.
+DDI 0406C A6.3.4, A6.3.5, B9.3; DDI 0487 F5.1.
 """
 
 from __future__ import annotations
@@ -10,22 +9,23 @@ from functools import partial
 
 from armprobe.isa.instruction_set import InstructionSet
 from armprobe.isa.rows import TableBuilder
-from armprobe.isa.t32.common import BANKED, LAST, OUTSIDE, bad
+from armprobe.isa.status import (
+    BANKED,
+    BYTE_ORDER,
+    MASKED,
+    NO_BANKED,
+    NO_BANKED_SPSR,
+    NO_MODE,
+    NO_STACK_MODE,
+    NZCVQGE,
+    SYSM,
+)
+from armprobe.isa.t32.common import LAST, OUTSIDE, bad
 
 table = TableBuilder(InstructionSet.T32)
 row = table.row
 # fmt: off
 
-NZCVQGE = "NZCVQGE"
-MASKED = "NZCVQ if mask & 2; GE if mask & 1"
-BYTE_ORDER = "writing the x field of CPSR may change the byte order of data accesses under the detour"
-#: SYSm values that name no banked register (DDI 0406C B9.2.3)
-NO_BANKED = "sysm in (7, 15, 24, 25, 26, 27)"
-NO_BANKED_SPSR = "sysm not in (14, 16, 18, 20, 22, 28, 30)"
-SYSM = "sysm = M << 4 | M1"
-#: modes with an SP of their own that SRS may name, and all modes (DDI 0406C B1.3.1)
-NO_STACK_MODE = "mode not in (16, 17, 18, 19, 22, 23, 27, 31)"
-NO_MODE = "mode not in (16, 17, 18, 19, 22, 23, 26, 27, 31)"
 #: I1 and I2 of BL and of B without a condition: J1 and J2, turned where S is 0
 FAR = "I1 = J1 ^ S ^ 1; I2 = J2 ^ S ^ 1"
 
