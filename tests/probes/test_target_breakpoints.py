@@ -90,8 +90,9 @@ def test_all_detours_stop_at_one_place_with_a_page_for_itself():
         assert place // 4096 not in slots
 
 
-def test_detours_have_traps_of_their_own_where_there_is_no_page():
-    small = Region(0x100000, 0x100800, name="slots")
+@pytest.mark.parametrize("size", [0x800, 0x8000])
+def test_detours_have_traps_of_their_own_where_there_is_no_page_to_spare(size: int):
+    small = Region(0x100000, 0x100000 + size, name="slots")
     with probing(slots=small) as (session, stub):
         probes = [session.probe(address, lambda _: None, when="%r0 == 1") for address in SITES[:3]]
         assert session.optimize_now() == len(probes)

@@ -20,6 +20,8 @@ from armprobe.targets.journal import Code, note
 
 _PAGE = 0x1000
 _WORD = 4
+#: bytes that the user gave for slots, of which a page would be too many
+_SMALL = 16 * _PAGE
 
 
 class CommonStop:
@@ -29,7 +31,8 @@ class CommonStop:
         self._target = target
         self._slots = slots
         self._slot: Slot | None = None
-        self._wanted = target.breakpoints is not None and target.own_faults is None
+        given = sum(region.end - region.start for region in slots.regions)
+        self._wanted = target.breakpoints is not None and target.own_faults is None and not 0 < given < _SMALL
 
     @property
     def code(self) -> Sequence[Slot]:
@@ -39,7 +42,7 @@ class CommonStop:
     def prepare(self) -> int | None:
         """Its address, written and with its trap when first needed; None where each slot has traps of its own.
 
-        That is in a process, whose traps are words in memory and cost nothing; and where there is no page.
+        That is in a process, whose traps are words in memory and cost nothing; and where there is no page to spare.
         """
         if self._wanted:
             self._wanted = False
