@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Shells let what they start in the background ignore Ctrl-C; programs that tests start would inherit that.
+# What shells start in the background, or nohup starts, ignores these; programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A time limit would fail tests on a busy machine; the seed is fixed, so that a change is judged on its own.
 settings.register_profile("armprobe", deadline=None, derandomize=True, print_blob=True)
