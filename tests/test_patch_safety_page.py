@@ -70,6 +70,10 @@ WRITERS = {
         "on boards, traps at the program's handlers of exceptions while it runs; the return from an exception",
     ),
     "probes/callers.py": ("data", "return addresses, where pads of return probes stand for them"),
+    "probes/common_stop.py": (
+        "memory for slots, traps",
+        "the place where all detours stop: written and trapped once; no write to the program",
+    ),
     "probes/copies.py": ("text", "copies of code that the program made with probes in it: its own words again"),
     "probes/in_place.py": (
         "memory for slots",

@@ -603,6 +603,18 @@ def test_a_step_takes_a_thread_out_of_a_function_of_the_kernel_s_that_begins_ane
         assert len(list(session.events())) == threads_calls(FEW)
 
 
+def test_threads_that_come_to_the_end_of_a_run_at_once_run_on(attach, guest: GdbserverGuest):
+    """The stub tells of them one after another, when the breakpoint is gone."""
+    with attach("many") as session:
+        calls = session.count("work")
+        for _ in range(STOPS):
+            assert session.run(until="work+4").reason is StopReason.ADDRESS
+            session.run(limit=1)
+        assert session.run().exit_code == 7
+    assert calls.hits == threads_calls(MANY)
+    assert guest.finish() == threads_output(MANY)
+
+
 def test_signals_reach_the_program_and_the_one_that_ends_it_is_told(attach, guest: GdbserverGuest):
     with attach("term") as session:
         session.define("p:works work number=%r0 so_far=%r1")

@@ -18,7 +18,8 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from armprobe.errors import TargetError, TargetLost, UsageError
-from armprobe.targets.base import NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
+from armprobe.isa.decoder import find_row
+from armprobe.targets.base import CPSR_T, NO_TASKS, TRAP, Region, Registers, Stop, StopReason, TrapHandler
 from armprobe.targets.capabilities import AskedProcessor, BulkMemory
 from armprobe.targets.connection import TIMEOUT, Connection
 from armprobe.targets.interrupt import heed_interrupt, stop_on_interrupt
@@ -233,7 +234,18 @@ class GdbRemoteTarget:
                         continue
                     if not self.process or pc in self._breakpoints:
                         return Stop(StopReason.TRAP, pc)
-                    self.runner.signal = TRAP_SIGNAL  # the process's own
+                    if not self._is_late(pc):
+                        self.runner.signal = TRAP_SIGNAL  # the process's own
+
+    def _is_late(self, pc: int) -> bool:
+        """Whether the stopped thread came to a breakpoint that is gone by now, not to a trap of the program's own.
+
+        Several threads may come to one at once, and the stub tells of them one after another.
+        """
+        if "swbreak" not in self.stops.reasons or self.read_registers().cpsr & CPSR_T:
+            return False
+        row = find_row(int.from_bytes(self.read_memory(pc, 4), "little"))
+        return row is None or row.name not in ("BKPT_A1", "UDF_A1")
 
     def _take_steps(self, limit: int) -> Stop:
         """Let the stopped thread execute so many instructions, on the way of a run that goes on afterwards."""
