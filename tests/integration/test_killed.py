@@ -27,7 +27,8 @@ from armprobe.targets.linuxguest import LinuxGuest, start_guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PACKETS = "50000"
+#: some seconds of work, while the program is let run in restoring it
+PACKETS = "1000000"
 ON_A_BOARD = """
 import sys, armprobe
 from armprobe import Region
