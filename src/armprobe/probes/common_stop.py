@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from armprobe.codegen.common_stop import ROOM, WAY_BACK, build_place
+from armprobe.codegen.frame import Handler
 from armprobe.errors import Refused
 from armprobe.patching.execute import execute
 from armprobe.patching.plan import Write, plan_patch
@@ -39,11 +40,14 @@ class CommonStop:
         """Where it is, once there is one: a thread in it comes back to the slot that called it."""
         return [] if self._slot is None else [self._slot]
 
-    def prepare(self) -> int | None:
-        """Its address, written and with its trap when first needed; None where each slot has traps of its own.
+    def place_for(self, handler: Handler | None) -> int | None:
+        """Where code with this handler stops, written and with its trap when first needed.
 
-        That is in a process, whose traps are words in memory and cost nothing; and where there is no page to spare.
+        None where the handler never stops, or does so at a trap of its own: in a process, whose traps are words in
+        memory and cost nothing; and where there is no page to spare.
         """
+        if handler is None or not handler.body.exits:
+            return None
         if self._wanted:
             self._wanted = False
             with suppress(Refused):

@@ -243,7 +243,7 @@ class Placement:
         island = None
         trap = engine.target.trap if engine.target.breakpoints is None else None
 
-        common_stop = None if handler is None or not handler.body.exits else engine.common_stop.prepare()
+        common_stop = engine.common_stop.place_for(handler)
 
         def build(base: int) -> SlotCode:
             return build_slot(

@@ -192,7 +192,7 @@ class Returns:
             question = self._questions.get(probe)
         size, architecture = probe.returning.maxactive, target.architecture
         waiting = self._engine.instruments.waiting
-        common_stop = None if handler is None or not handler.body.exits else self._engine.common_stop.prepare()
+        common_stop = self._engine.common_stop.place_for(handler)
         return build_trampoline(
             base, size, trap=target.trap, handler=handler, unseen=unseen, architecture=architecture, waiting=waiting,
             question=question, common_stop=common_stop,
